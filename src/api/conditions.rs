@@ -1,0 +1,142 @@
+//! The condition types of a CurriculumJob and every reason they can carry. Documented in `docs/api.md`.
+
+/// Type of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionType {
+    /// True while the run is on course or has succeeded.
+    Ready,
+    /// True while the operator still works towards the end of the run.
+    Reconciling,
+    /// True when the run failed for good and only the user can help.
+    Stalled,
+    /// True while `spec.suspend` holds the run.
+    Suspended,
+    /// True once a score index, or a decision to go without, is in use; False when scoring failed.
+    ScoresReady,
+    /// True while a fallback is in use.
+    Degraded,
+    /// True once every phase has completed.
+    Succeeded,
+    /// True once the run failed for good.
+    Failed,
+}
+
+impl ConditionType {
+    /// All types, in the order in which they stand in the status.
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Suspended,
+        Self::ScoresReady,
+        Self::Degraded,
+        Self::Succeeded,
+        Self::Failed,
+    ];
+
+    /// The name in `status.conditions[].type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Suspended => "Suspended",
+            Self::ScoresReady => "ScoresReady",
+            Self::Degraded => "Degraded",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// Reason of a condition or event: a closed list, so that people and alerts can rely on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name),+ }
+
+        impl Reason {
+            /// Every reason with its meaning, in the order of the documentation.
+            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$name, concat!($($doc),+))),+];
+
+            /// The text in `reason` fields.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            /// The reason of that name, if it is one of ours.
+            pub fn parse(name: &str) -> Option<Self> {
+                Self::ALL.iter().map(|(reason, _)| *reason).find(|reason| reason.as_str() == name)
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The job was accepted; nothing runs yet.
+    Pending,
+    /// The data set is being inspected.
+    Inspecting,
+    /// The rows are being scored or indexed.
+    Scoring,
+    /// A score index computed for this job is in use.
+    Scored,
+    /// A score index of the same key was found on the claim.
+    Cached,
+    /// A phase is being trained.
+    Training,
+    /// An attempt failed; the next one waits for its back-off.
+    Retrying,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// `spec.suspend` is false.
+    NotSuspended,
+    /// Every phase completed.
+    Completed,
+    /// The run has not ended.
+    InProgress,
+    /// Nothing is wrong.
+    AsExpected,
+    /// Scoring failed and every row is equally likely.
+    UniformFallback,
+    /// Scoring failed and the newest earlier index is in use.
+    LastGoodFallback,
+    /// The score index was unreadable or did not match its digest; the sampler went on uniformly.
+    IndexUnusable,
+    /// A scoring Job failed: the scorer's own message is in the condition's message.
+    ScorerFailed,
+    /// A scoring Job ran longer than `scoring.timeoutSeconds`.
+    ScoringTimedOut,
+    /// An image could not be pulled, or a container could not be created.
+    ImageUnavailable,
+    /// Scores were missing, duplicate, not finite or in a wrong shape.
+    ScoresInvalid,
+    /// Fewer rows than `scoring.minCoverage` have a finite score.
+    CoverageTooLow,
+    /// A scoring Job ended with exit code 0 but left no summary.
+    SummaryMissing,
+    /// The data set's file does not exist.
+    DatasetNotFound,
+    /// The data set's file cannot be read in its format.
+    DatasetUnreadable,
+    /// The data set has no rows.
+    DatasetEmpty,
+    /// A column named in the spec does not exist or has an unsuitable type.
+    ColumnNotFound,
+    /// `dataset.groupColumn` has more than 256 distinct values.
+    TooManyGroups,
+    /// The data set could not be inspected.
+    InspectionFailed,
+    /// The spec contradicts itself or the data; the message names the field.
+    InvalidSpec,
+    /// A training attempt failed.
+    TrainerFailed,
+    /// The trainer ended with exit code 0 without having used the sampler to the phase's last step.
+    ResultMismatch,
+    /// A training Job disappeared.
+    JobLost,
+    /// Every retry of a phase is used up.
+    BackoffLimitExceeded,
+    /// An object of a name that this job needs belongs to somebody else.
+    NameConflict,
+}

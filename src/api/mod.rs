@@ -1,0 +1,26 @@
+//! The custom resources: types, bounds and CEL rules. No behaviour lives here.
+//!
+//! `curriculum` (the schedule) needs neither Kubernetes nor the `operator` feature, so that the
+//! command line can read it without a cluster; everything else is the Kubernetes API proper.
+
+pub mod curriculum;
+
+#[cfg(feature = "operator")]
+pub mod conditions;
+#[cfg(feature = "operator")]
+pub mod job;
+#[cfg(feature = "operator")]
+pub mod names;
+#[cfg(feature = "operator")]
+pub mod schema;
+#[cfg(feature = "operator")]
+pub mod snapshot;
+#[cfg(feature = "operator")]
+pub mod status;
+
+/// API group of every kind of this project.
+pub const GROUP: &str = "curriculum.dev";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";
+/// Field manager of every server-side apply by the operator, and reporting controller of its events.
+pub const MANAGER: &str = "curriculum-operator";

@@ -1,0 +1,34 @@
+//! Labels, container names, environment variables and mount paths that other programs rely on.
+
+/// Label: name of the CurriculumJob.
+pub const LABEL_JOB: &str = "curriculum.dev/job";
+/// Label: index of the phase.
+pub const LABEL_PHASE: &str = "curriculum.dev/phase";
+/// Label: attempt at the phase.
+pub const LABEL_ATTEMPT: &str = "curriculum.dev/attempt";
+/// Label: what an object is for: `inspect`, `count`, `score`, `index`, `train`, `plan`, `scores`, `store`, `snapshot`.
+pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
+/// Label: who manages the object; always `curriculum-operator`.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label: application; always `curriculum`.
+pub const LABEL_NAME: &str = "app.kubernetes.io/name";
+
+/// Container of the trainer, unless the template has none of this name; then its first one.
+pub const TRAINER: &str = "trainer";
+/// The native sidecar that the operator adds to training pods.
+pub const SAMPLER: &str = "sampler";
+/// Port of the sampler.
+pub const SAMPLER_PORT: u16 = 7070;
+
+/// Mount of the data set, read-only.
+pub const MOUNT_DATASET: &str = "/curriculum/dataset";
+/// Mount of the store; read-only in the sampler.
+pub const MOUNT_STORE: &str = "/curriculum/store";
+/// Mount of the plan ConfigMap in the sampler: `plan.json`.
+pub const MOUNT_PLAN: &str = "/curriculum/plan";
+/// Mount of the trainer's checkpoint volume.
+pub const MOUNT_CHECKPOINT: &str = "/curriculum/checkpoint";
+/// Mount of a volume of the pod that sampler and trainer share (`sampling: File`), and where the sampler keeps its journal.
+pub const MOUNT_SHARED: &str = "/curriculum/shared";
+/// Mount of a volume of the pod that holds the operator's binary for container scorers.
+pub const MOUNT_TOOLS: &str = "/curriculum/tools";

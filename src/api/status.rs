@@ -1,0 +1,237 @@
+//! `CurriculumJob.status`: the run's memory. Child objects are evidence that may vanish; this is not.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+
+/// Observed state of a CurriculumJob.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CurriculumJobStatus {
+    /// Generation of the spec that this status describes; -1 before the first reconcile.
+    #[serde(default = "unobserved")]
+    #[schemars(range(min = -1))]
+    pub observed_generation: i64,
+    /// Conditions, one per type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// When the first object of the run was made; from then on the curriculum cannot be edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Option<Time>,
+    /// When the run succeeded or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub completion_time: Option<Time>,
+    /// What is known of the data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetStatus>,
+    /// The scores in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoresStatus>,
+    /// The phase that runs, or that ran last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_phase: Option<CurrentPhase>,
+    /// How far the run is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Latest value of each metric that the trainer reported, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub metrics: Vec<MetricStatus>,
+    /// Phases that ended, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub phases: Vec<PhaseStatus>,
+}
+
+fn unobserved() -> i64 {
+    -1
+}
+
+/// What the inspection of the data set found.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatasetStatus {
+    /// Number of rows.
+    #[schemars(range(min = 0))]
+    pub rows: i64,
+    /// Number of distinct values of `groupColumn`; 1 without one.
+    #[schemars(range(min = 0, max = 256))]
+    pub groups: i32,
+    /// Rows of each group, in the order of the groups' values; empty without `groupColumn`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(range(min = 0)))]
+    pub group_rows: Vec<i64>,
+}
+
+/// The scores in use.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScoresStatus {
+    /// Where they come from.
+    pub source: ScoreSource,
+    /// SHA-256 of the index file as `sha256:…`; absent when the source is `Uniform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub digest: Option<String>,
+    /// Key of the index on the claim: the folder that holds it; absent when the source is `Uniform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub key: Option<String>,
+    /// Fraction of the rows with a finite score, as a decimal string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 11))]
+    pub coverage: Option<String>,
+    /// When this source was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub time: Option<Time>,
+    /// Why the source is a fallback: a reason from the documented list; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub fallback_reason: Option<String>,
+    /// The failure in words; absent unless the source is a fallback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub fallback_message: Option<String>,
+}
+
+/// Where the scores in use come from.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum ScoreSource {
+    /// Computed for this job.
+    Scored,
+    /// Computed earlier for the same key on the same claim.
+    Cached,
+    /// Fallback: the newest earlier index of the same data set on the claim.
+    LastGood,
+    /// Fallback: no scores, every row is equally likely.
+    Uniform,
+}
+
+/// The phase that runs. Written before its Job is made.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CurrentPhase {
+    /// Index in `spec.curriculum.phases`.
+    #[schemars(range(min = 0, max = 31))]
+    pub index: i32,
+    /// Name of the phase.
+    #[schemars(length(max = 30))]
+    pub name: String,
+    /// Attempt at this phase, from 0.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub attempt: i32,
+    /// Attempts of this phase that failed or were lost so far.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub failures: i32,
+    /// First step of the phase, counted over the whole run.
+    #[schemars(range(min = 0))]
+    pub start_step: i64,
+    /// First step after the phase.
+    #[schemars(range(min = 0))]
+    pub end_step: i64,
+    /// UID of the attempt's Job once it was seen; a Job that is missing although this is set was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub job_uid: Option<String>,
+    /// When the phase began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Option<Time>,
+    /// The next attempt is not started before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub retry_time: Option<Time>,
+    /// What became of the attempt before: reason and message, absent at the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub last_failure: Option<String>,
+}
+
+/// How far the run is.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Steps whose batches were handed to the trainer.
+    #[schemars(range(min = 0))]
+    pub step: i64,
+    /// Steps of the whole run.
+    #[schemars(range(min = 0))]
+    pub total_steps: i64,
+    /// `100 · step / totalSteps`, rounded down.
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: i32,
+    /// The same for a table: `"812/3000"`.
+    #[schemars(length(max = 41))]
+    pub summary: String,
+    /// When the step was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub report_time: Option<Time>,
+}
+
+/// Latest value of a metric.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    /// Name, as the trainer reported it.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// Value as a decimal string.
+    #[schemars(length(max = 32))]
+    pub value: String,
+    /// Step at which it was measured.
+    #[schemars(range(min = 0))]
+    pub step: i64,
+}
+
+/// Record of a phase that ended.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseStatus {
+    /// Name of the phase.
+    #[schemars(length(max = 30))]
+    pub name: String,
+    /// How it ended.
+    pub outcome: PhaseOutcome,
+    /// First step.
+    #[schemars(range(min = 0))]
+    pub start_step: i64,
+    /// First step after the phase.
+    #[schemars(range(min = 0))]
+    pub end_step: i64,
+    /// Attempts it took.
+    #[schemars(range(min = 0, max = 10_001))]
+    pub attempts: i32,
+    /// Name of the snapshot taken at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub snapshot: Option<String>,
+    /// Digest of that snapshot, the chain's link to the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub snapshot_digest: Option<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Option<Time>,
+    /// When its end was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub end_time: Option<Time>,
+}
+
+/// How a phase ended.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum PhaseOutcome {
+    /// Every step was served and the trainer exited 0.
+    Completed,
+    /// Its retries are used up.
+    Failed,
+}

@@ -1,0 +1,23 @@
+//! The commands of the binary, one file each. They parse arguments, wire the library and set the exit code; nothing else.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Trains models on easy data first, on Kubernetes.
+#[derive(Parser, Debug)]
+#[command(name = "curriculum", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {}
+
+impl Cli {
+    /// Runs the command and returns the exit code of the process.
+    pub fn run(self) -> ExitCode {
+        match self.command {}
+    }
+}

@@ -1,0 +1,7 @@
+//! The curriculum operator: a Kubernetes operator that trains models on easy data first.
+
+pub mod api;
+pub mod cli;
+pub mod curriculum;
+pub mod sampler;
+pub mod scoring;

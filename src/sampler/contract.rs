@@ -1,0 +1,56 @@
+//! What the sampler tells the controller: its live status (`GET /v1/status`) and its result (termination message).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the sampler's rows come from.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The score index that the plan names.
+    Index,
+    /// All rows equally likely, as the plan says.
+    Uniform,
+    /// All rows equally likely, because the plan's index was missing, unreadable or did not match its digest.
+    UniformIndexUnusable,
+}
+
+/// Live status and, once the pod ends, result of one training attempt. At most 4,096 bytes as JSON.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SamplerStatus {
+    /// SHA-256 of the plan's canonical JSON as `sha256:…`.
+    pub plan_digest: String,
+    /// Index of the phase.
+    pub phase_index: u32,
+    /// First step of the phase.
+    pub start_step: u64,
+    /// First step after the phase.
+    pub end_step: u64,
+    /// First step that was not handed out yet; every step of the phase was used once this is `endStep`.
+    pub served_step: u64,
+    /// Where the rows come from.
+    pub source: Source,
+    /// Why the source is `UniformIndexUnusable`, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_message: Option<String>,
+    /// Latest value of every metric that the trainer reported, with its step: name → (value, step). At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricPoint>,
+    /// Rows handed out of each group, in the order of the groups; empty without groups or where left out for space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposure: Vec<u64>,
+    /// SHA-256 over all row numbers of the phase in order, as `sha256:…`: the same for every attempt and world size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence_digest: Option<String>,
+}
+
+/// A metric at a step.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricPoint {
+    /// Value; finite.
+    pub value: f64,
+    /// Step at which it was measured.
+    pub step: u64,
+}

@@ -1,0 +1,87 @@
+//! What the scoring pods tell the controller, in their termination messages (at most 4,096 bytes) and on the store.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes that the kubelet keeps of a termination message.
+pub const TERMINATION_MESSAGE_BYTES: usize = 4096;
+
+/// Exit code of a command when the data set itself is at fault: neither a retry nor a fallback can help.
+pub const EXIT_DATASET: u8 = 65;
+/// Exit code of a command when the scores are at fault: a retry cannot help, a fallback can.
+pub const EXIT_SCORES: u8 = 66;
+/// Exit code of a command when it could not read or write a file: a retry may help.
+pub const EXIT_IO: u8 = 74;
+
+/// Termination message of every scoring command.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum Report {
+    /// `curriculum inspect` succeeded.
+    Inspected(Inspection),
+    /// `curriculum index` succeeded.
+    Indexed(IndexSummary),
+    /// A command failed.
+    Error(Failure),
+}
+
+/// Why a scoring command failed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Name of a `Reason`, such as `DatasetNotFound` or `ScoresInvalid`.
+    pub reason: String,
+    /// In words: the field or column, the value, counts, and what would be right. At most 1,000 characters, no sample's content.
+    pub message: String,
+}
+
+/// What the inspection found.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// Rows of the data set.
+    pub rows: u64,
+    /// Rows of each group in the order of the groups' values; empty without a group column. At most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_rows: Vec<u64>,
+    /// An index on the store that this job could use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<FoundIndex>,
+}
+
+/// An index found on the store.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundIndex {
+    /// True: it has this job's key and rows (`Cached`). False: an earlier one of the same data set (`LastGood`).
+    pub exact: bool,
+    /// Its summary, without the histogram when the message would be too long.
+    pub summary: IndexSummary,
+}
+
+/// Aggregates of a score index. Never a row number, never a score of a row.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexSummary {
+    /// Folder of the index on the store.
+    pub key: String,
+    /// SHA-256 of `index.arrow` as `sha256:…`.
+    pub digest: String,
+    /// Rows of the index, equal to the rows of the data set.
+    pub rows: u64,
+    /// Rows with a finite score from every scorer.
+    pub scored_rows: u64,
+    /// Combined scores at the quantiles 0, 0.05, … 1 (21 values, linear between order statistics).
+    pub quantiles: Vec<f64>,
+    /// Counts of 64 bins of equal width from the least to the greatest combined score; empty where left out for space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histogram: Vec<u64>,
+    /// Rows of each group in the order of the groups' values; empty without a group column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_rows: Vec<u64>,
+    /// The groups' values; empty without a group column or where left out for space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_names: Vec<String>,
+    /// Mean rank of each group; empty without a group column or where left out for space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_mean_ranks: Vec<f64>,
+}

@@ -1,0 +1,98 @@
+//! What a scoring pod is to do: one JSON document in the environment variable `CURRICULUM_TASK`.
+
+use serde::{Deserialize, Serialize};
+
+/// Environment variable that holds the [`Task`].
+pub const TASK_ENV: &str = "CURRICULUM_TASK";
+
+/// The scoring of one data set. All paths are below the mounts `/curriculum/dataset` and `/curriculum/store`
+/// (overridden by `--dataset-root` and `--store-root` outside a pod).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Task {
+    /// Path of the data set's file below the data set's mount.
+    pub path: String,
+    /// `Parquet`, `Csv` or `JsonLines`.
+    pub format: Format,
+    /// Column of the groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_column: Option<String>,
+    /// Key of the data set's source and path, 64 hexadecimal digits: names the folder `datasets/<datasetKey>/` on the store.
+    pub dataset_key: String,
+    /// Key of the scores, 64 hexadecimal digits: names the folders `scores/<key>/` and `index/<key>/`.
+    pub key: String,
+    /// Seed of the job.
+    pub seed: u64,
+    /// Number of shards.
+    pub shards: u32,
+    /// The scorers, in the order of the spec.
+    pub scorers: Vec<Scorer>,
+    /// How several scores become one.
+    pub combine: Combine,
+    /// Least fraction of rows with a finite score, as a decimal string.
+    pub min_coverage: String,
+}
+
+/// Format of the data set.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Format {
+    Parquet,
+    Csv,
+    JsonLines,
+}
+
+/// One scorer.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scorer {
+    /// Name: folder `scores/<key>/<name>/`.
+    pub name: String,
+    /// Weight in the combination, as a decimal string.
+    pub weight: String,
+    /// What it does.
+    pub kind: ScorerKind,
+}
+
+/// Kind of a scorer.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum ScorerKind {
+    /// A numeric column.
+    Column {
+        /// Name of the column.
+        column: String,
+    },
+    /// Length of a text.
+    Length {
+        /// Name of the column.
+        column: String,
+        /// What is counted.
+        unit: Unit,
+    },
+    /// Mean negative log frequency of a text's tokens.
+    Rarity {
+        /// Name of the column.
+        column: String,
+    },
+    /// A program in a container of its own.
+    Container,
+}
+
+/// Unit of a length.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Unit {
+    Words,
+    Characters,
+    Bytes,
+}
+
+/// How several scores become one.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Combine {
+    MeanRank,
+    WeightedScore,
+    Max,
+}
