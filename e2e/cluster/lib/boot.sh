@@ -9,6 +9,7 @@ readonly COMPONENTS=(
 cluster_up() {
   local start
   start=$(now_ms)
+  own_state
   install_packages
   build_binaries
   if [[ -f $STATE/complete ]] && alive holder; then
@@ -29,12 +30,15 @@ cluster_up() {
   echo "export KUBECONFIG=$ADMIN"
 }
 
+# Never delete a folder that some other program filled.
+own_state() {
+  [[ ! -d $STATE || -d $STATE/pids || -z $(ls -A "$STATE") ]] ||
+    die "$STATE is not a cluster's state: remove it or set CURRICULUM_CLUSTER_DIR"
+}
+
 # What a killed session or an interrupted `up` left behind.
 discard_remains() {
   if [[ -d $STATE ]]; then
-    # Never delete a folder that some other program filled.
-    [[ -d $STATE/pids || -z $(ls -A "$STATE") ]] ||
-      die "$STATE exists and is no cluster's state: remove it or set CURRICULUM_CLUSTER_DIR"
     say "earlier state" "removing"
     node_down
   elif [[ $(node_pids) ]]; then
@@ -45,6 +49,7 @@ discard_remains() {
 cluster_down() {
   local start
   start=$(now_ms)
+  own_state
   if [[ ! -d $STATE/pids && ! -d $(tracking_cgroup) ]]; then
     echo "no cluster is up"
     return
@@ -89,7 +94,9 @@ run() { # name command...
   spawn "$name" nsenter --target "$pid" --mount --net -- "$@"
 }
 
-answers() { inside curl --silent --insecure --fail --max-time 2 "$1"; }
+# A short time to connect: before kube-proxy's rules are there, nothing answers a
+# Service address, and waiting for it to would only take longer.
+answers() { inside curl --silent --insecure --fail --connect-timeout 0.3 --max-time 2 "$1"; }
 
 node_ready() {
   # kubelet too, since the last run's Ready stands until the controllers notice.
@@ -206,6 +213,8 @@ address = "/run/containerd/containerd.sock"
 sandbox_image = "docker.io/local/pause:1"
 # Without CAP_SYS_RESOURCE runc may not lower a score, and no pod would start.
 restrict_oom_score_adj = true
+# A profile would be loaded into the machine's kernel, and stay.
+disable_apparmor = true
 # Not under /run/netns, where the machine's \`ip netns\` would list them.
 netns_mounts_under_state_dir = true
 

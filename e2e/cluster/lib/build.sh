@@ -87,7 +87,10 @@ build_one() { # name path
           flags+=" -X helm.sh/helm/v3/$part.k8sVersionMinor=${version[1]}"
         done
         ;;
-      kubeconform) module=kubeconform package=github.com/yannh/kubeconform/cmd/kubeconform ;;
+      kubeconform)
+        module=kubeconform package=github.com/yannh/kubeconform/cmd/kubeconform
+        flags+=" -X main.version=v$KUBECONFORM"
+        ;;
       node-agent) module=node package=./cmd/agent ;;
       pause) module=node package=./cmd/pause ;;
       *)

@@ -101,7 +101,11 @@ node_down() {
       [[ ! -d $folder ]] || rmdir --ignore-fail-on-non-empty "$folder"
     done <"$STATE/made-folders"
   fi
-  rm -rf --one-file-system "$STATE"
+  # The records go last: they are what an interrupted `down` is known by.
+  if [[ -d $STATE ]]; then
+    find "$STATE" -mindepth 1 -maxdepth 1 ! -name pids -exec rm -rf --one-file-system {} +
+    rm -rf --one-file-system "$STATE"
+  fi
 }
 
 # Cgroups --------------------------------------------------------------------
