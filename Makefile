@@ -1,0 +1,43 @@
+# The commands of the project; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CLUSTER ?= local
+IMAGE ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Train the digits demo on a local cluster (CLUSTER=current IMAGE=ref: on yours)
+	CLUSTER=$(CLUSTER) IMAGE=$(IMAGE) e2e/demo/run
+
+.PHONY: test
+test: ## Run every test, end-to-end tests on a local cluster included
+	scripts/test all
+
+.PHONY: check
+check: ## Run the quick tests: no cluster
+	scripts/test quick
+
+.PHONY: generate
+generate: ## Rebuild every generated file: CRDs, API reference, chart copies
+	scripts/generate
+
+.PHONY: image
+image: ## Build the operator's image
+	scripts/image
+
+.PHONY: up
+up: ## Start the local cluster
+	e2e/cluster/cluster install
+	e2e/cluster/cluster build
+	e2e/cluster/cluster up
+
+.PHONY: down
+down: ## Stop the local cluster and leave nothing behind
+	e2e/cluster/cluster down
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	cargo bench --locked
