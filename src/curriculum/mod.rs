@@ -1,5 +1,20 @@
 //! The curriculum core: pure functions from a schedule and a seed to the rows of every batch.
 //!
-//! No Kubernetes, no async, no clock, no files: `clippy.toml` and a test keep it so.
+//! ```text
+//! CurriculumSpec ──plan::compile──► Plan ──Sampler::new──► Sampler ──batch(step)──► row numbers
+//!                  share pacing pool                  quota permute order
+//! ```
+//! No Kubernetes, no async, no clock, no files: `clippy.toml` and `tests/architecture.rs` keep it so.
 
+pub mod canonical;
+mod mix;
+pub mod order;
+pub mod pacing;
+pub mod permute;
 pub mod plan;
+mod pool;
+pub mod quota;
+pub mod rank;
+pub mod sampler;
+pub mod share;
+pub mod snapshot;

@@ -1,0 +1,182 @@
+//! The sampler: which rows make up the batch of a step. A pure function of plan, order and step, at the same cost for every step.
+//!
+//! ```text
+//! step ─► segment ─► slots [M, M+B) of it ─► quotas: draws [a, b) of each stratum
+//!                                              draw j ─► pass ⌊j/n⌋, position π(j mod n) ─► order ─► row
+//!                                              slot of the batch: a permutation of 0..B
+//! ```
+//! Every rank of a distributed job computes the same batch and keeps its part, so the world's size changes nothing.
+
+mod segment;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::mix;
+use super::order::RowOrder;
+use super::permute::Permutation;
+use super::plan::{Plan, PlanError};
+use segment::SegmentTable;
+
+/// Draws that are looked up together: enough for the memory accesses of a large index to overlap, and little enough for the stack.
+const CHUNK: usize = 128;
+
+/// Samples from a plan. Cheap to share between threads.
+#[derive(Debug)]
+pub struct Sampler {
+    plan: Plan,
+    /// First step of each segment, ascending, with the segment's place in the plan.
+    starts: Vec<(u64, usize, usize)>,
+    /// Tables of the segment used last: consecutive batches share it, and all tables of a plan would be too many to keep.
+    current: Mutex<Option<Arc<SegmentTable>>>,
+}
+
+/// Why there is no batch.
+#[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleError {
+    /// The step is not one of the plan's.
+    #[error("step {step} is outside of the plan, which has the steps from {start} to before {end}")]
+    Step {
+        /// The step asked for.
+        step: u64,
+        /// First step of the plan.
+        start: u64,
+        /// First step after the plan.
+        end: u64,
+    },
+    /// The rank is not one of the world's.
+    #[error("rank {rank} is not less than the world's size {world}")]
+    Rank {
+        /// The rank asked for.
+        rank: u32,
+        /// Ranks of the job.
+        world: u32,
+    },
+}
+
+impl Sampler {
+    /// A sampler of the plan.
+    ///
+    /// # Errors
+    /// When the plan does not pass [`Plan::check`].
+    pub fn new(plan: Plan) -> Result<Self, PlanError> {
+        plan.check()?;
+        let starts = plan.phases.iter().enumerate().flat_map(|(p, phase)| {
+            phase
+                .segments
+                .iter()
+                .enumerate()
+                .map(move |(s, segment)| (segment.start_step, p, s))
+        });
+        Ok(Self {
+            starts: starts.collect(),
+            plan,
+            current: Mutex::new(None),
+        })
+    }
+
+    /// The plan.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Fills `out` with the rows of a step's batch: `batchSize` row numbers.
+    ///
+    /// # Assumptions
+    /// `order` has the plan's rows and groups.
+    ///
+    /// # Errors
+    /// When the step is not one of the plan's. `out` is empty then.
+    pub fn batch<O: RowOrder + ?Sized>(&self, step: u64, order: &O, out: &mut Vec<u64>) -> Result<(), SampleError> {
+        self.slots(step, 0..self.plan.batch_size, order, out)
+    }
+
+    /// Fills `out` with one rank's part of a step's batch: the slots from ⌊rB/W⌋ to before ⌊(r+1)B/W⌋ of [`Sampler::batch`].
+    ///
+    /// # Errors
+    /// When the step is not one of the plan's, or the rank not one of the world's. `out` is empty then.
+    pub fn batch_for_rank<O: RowOrder + ?Sized>(
+        &self,
+        step: u64,
+        rank: u32,
+        world: u32,
+        order: &O,
+        out: &mut Vec<u64>,
+    ) -> Result<(), SampleError> {
+        out.clear();
+        if rank >= world {
+            return Err(SampleError::Rank { rank, world });
+        }
+        self.slots(step, rank_slots(self.plan.batch_size, rank, world), order, out)
+    }
+
+    fn slots<O: RowOrder + ?Sized>(
+        &self,
+        step: u64,
+        slots: Range<u64>,
+        order: &O,
+        out: &mut Vec<u64>,
+    ) -> Result<(), SampleError> {
+        out.clear();
+        let table = self.table(step)?;
+        out.resize((slots.end - slots.start) as usize, 0);
+
+        let batch = self.plan.batch_size;
+        let shuffle = Permutation::new(batch, mix::child(table.slots_key, step));
+        let first = (step - table.start_step) * batch;
+        let mut drawn = 0;
+        table.quotas.for_each(first..first + batch, |stratum, draws| {
+            let stratum = &table.strata[stratum];
+            let mut place = Place {
+                shuffle: &shuffle,
+                next: drawn,
+                slots: slots.clone(),
+                out: out.as_mut_slice(),
+            };
+            drawn += draws.end - draws.start;
+            stratum.draw(draws, order, &mut place);
+        });
+        Ok(())
+    }
+
+    fn table(&self, step: u64) -> Result<Arc<SegmentTable>, SampleError> {
+        let (start, end) = (self.plan.start_step(), self.plan.total_steps());
+        // Segments follow each other without a gap, so every step from the first to the end has one.
+        let after = self.starts.partition_point(|&(first, ..)| first <= step);
+        let place = after
+            .checked_sub(1)
+            .and_then(|i| self.starts.get(i))
+            .filter(|_| step < end);
+        let &(first, phase, segment) = place.ok_or(SampleError::Step { step, start, end })?;
+
+        let lock = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = lock().as_ref().filter(|table| table.start_step == first) {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(SegmentTable::new(
+            &self.plan,
+            &self.plan.phases[phase].segments[segment],
+        ));
+        *lock() = Some(Arc::clone(&table));
+        Ok(table)
+    }
+}
+
+/// The slots of a rank: [⌊rB/W⌋, ⌊(r+1)B/W⌋). The ranges of all ranks make up the batch and differ by at most one in length.
+pub fn rank_slots(batch_size: u64, rank: u32, world: u32) -> Range<u64> {
+    let bound = |r: u64| (u128::from(r) * u128::from(batch_size) / u128::from(world.max(1))) as u64;
+    bound(u64::from(rank))..bound(u64::from(rank) + 1)
+}
+
+/// Where the draws of a batch go.
+struct Place<'a> {
+    shuffle: &'a Permutation,
+    /// Number of the next draw within the batch.
+    next: u64,
+    /// The slots that are wanted.
+    slots: Range<u64>,
+    out: &'a mut [u64],
+}
+
+#[cfg(test)]
+mod tests;
