@@ -1,5 +1,13 @@
 //! The commands of the binary, one file each. They parse arguments, wire the library and set the exit code; nothing else.
 
+mod count;
+mod exec;
+mod index;
+mod inspect;
+mod install_self;
+mod score;
+mod scoring;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,11 +21,25 @@ pub struct Cli {
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {}
+enum Command {
+    Inspect(inspect::InspectArgs),
+    Count(count::CountArgs),
+    Score(score::ScoreArgs),
+    Exec(exec::ExecArgs),
+    Index(index::IndexArgs),
+    InstallSelf(install_self::InstallSelfArgs),
+}
 
 impl Cli {
     /// Runs the command and returns the exit code of the process.
     pub fn run(self) -> ExitCode {
-        match self.command {}
+        match self.command {
+            Command::Inspect(args) => inspect::run(&args),
+            Command::Count(args) => count::run(&args),
+            Command::Score(args) => score::run(&args),
+            Command::Exec(args) => exec::run(&args),
+            Command::Index(args) => index::run(&args),
+            Command::InstallSelf(args) => install_self::run(&args),
+        }
     }
 }

@@ -1,4 +1,25 @@
 //! Scoring: from a data set to a score index. Files, but no Kubernetes.
+//!
+//! ```text
+//! data set ─inspect─► manifest, groups ─count─► token counts ─score, exec─► shard files ─index─► score index ─► sampler
+//! ```
 
+pub mod builtin;
+pub mod combine;
+pub mod count;
+pub mod dataset;
+pub mod error;
+pub mod exec;
+pub mod gather;
+pub mod index;
+pub mod index_file;
+pub mod index_map;
+pub mod inspect;
+pub mod manifest;
+pub mod message;
 pub mod report;
+pub mod shards;
+pub mod store;
+pub mod summary;
 pub mod task;
+pub mod validate;

@@ -1,0 +1,100 @@
+//! What the scoring commands have in common: their arguments, and how they end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::api::conditions::Reason;
+use crate::api::names::{MOUNT_DATASET, MOUNT_STORE};
+use crate::scoring::error::ScoringError;
+use crate::scoring::message;
+use crate::scoring::report::Report;
+use crate::scoring::store::{Shard, Store};
+use crate::scoring::task::{TASK_ENV, Task};
+use crate::scoring::validate;
+
+/// Arguments of every scoring command.
+#[derive(Args, Debug)]
+pub(crate) struct ScoringArgs {
+    /// File with the task as JSON. Default: the environment variable CURRICULUM_TASK.
+    #[arg(long)]
+    task: Option<PathBuf>,
+    /// Folder of the data set's volume.
+    #[arg(long, default_value = MOUNT_DATASET)]
+    pub(crate) dataset_root: PathBuf,
+    /// Folder of the store.
+    #[arg(long, default_value = MOUNT_STORE)]
+    store_root: PathBuf,
+    /// File for the report.
+    #[arg(long, default_value = "/dev/termination-log")]
+    termination_log: PathBuf,
+}
+
+/// The shard of a command.
+#[derive(Args, Debug)]
+pub(crate) struct ShardArgs {
+    /// Shard, from 0.
+    #[arg(long, env = "JOB_COMPLETION_INDEX", default_value_t = 0)]
+    shard: u32,
+}
+
+impl ShardArgs {
+    pub(crate) fn of(&self, task: &Task) -> Result<Shard, ScoringError> {
+        validate::shard(task, self.shard)
+    }
+}
+
+impl ScoringArgs {
+    /// Reads the task, does the work, reports, and gives the exit code. `otherwise` is the reason of failures of input and output.
+    pub(crate) fn report(
+        &self,
+        otherwise: Reason,
+        work: impl FnOnce(&Task, &Store) -> Result<Outcome, ScoringError>,
+    ) -> ExitCode {
+        start_logging();
+        match self.task().and_then(|task| work(&task, &Store::new(&self.store_root))) {
+            Ok(Outcome::Done) => ExitCode::SUCCESS,
+            Ok(Outcome::Report(report)) => {
+                message::write(&self.termination_log, *report);
+                ExitCode::SUCCESS
+            }
+            Ok(Outcome::Exit(code)) => ExitCode::from(code),
+            Err(error) => {
+                tracing::error!("{error}");
+                message::write(&self.termination_log, Report::Error(error.failure(otherwise)));
+                ExitCode::from(error.exit_code())
+            }
+        }
+    }
+
+    fn task(&self) -> Result<Task, ScoringError> {
+        match (&self.task, std::env::var(TASK_ENV)) {
+            (Some(path), _) => validate::read_task(path),
+            (None, Ok(json)) => validate::parse_task(&json),
+            (None, Err(_)) => Err(ScoringError::InvalidTask(format!(
+                "no task: set {TASK_ENV} or give a file with --task"
+            ))),
+        }
+    }
+}
+
+/// How a command ended without an error.
+pub(crate) enum Outcome {
+    /// Nothing to report.
+    Done,
+    /// With a report.
+    Report(Box<Report>),
+    /// With somebody else's exit code, and no report of ours.
+    Exit(u8),
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // A second subscriber, in tests, is no failure.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}

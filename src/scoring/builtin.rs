@@ -1,0 +1,88 @@
+//! `curriculum score`: the scorers that need no program of the user's, all in one pass over a shard's rows.
+
+use std::path::Path;
+
+use super::count::TokenCounts;
+use super::dataset::{Cell, Dataset, Field};
+use super::error::ScoringError;
+use super::manifest::Manifest;
+use super::shards::{ShardWriter, Unscored};
+use super::store::{Shard, Store};
+use super::task::{ScorerKind, Task, Unit};
+use super::validate;
+
+/// What a scorer measures.
+enum Measure {
+    Number,
+    Length(Unit),
+    Rarity(TokenCounts),
+}
+
+/// Scores a shard's rows with every built-in scorer and writes a shard file for each.
+///
+/// A row without a usable value (null, or not a number where one is needed, or not finite) gets no score; the file
+/// says how many there are. An empty text has length 0 and rarity 0.
+///
+/// # Errors
+/// Those of the data set and the store.
+pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
+    let manifest = Manifest::load(store, task)?;
+    let dataset = Dataset::open_inspected(task, root, &manifest)?;
+    let mut fields: Vec<Field> = Vec::new();
+    let mut scorers = Vec::new();
+    for scorer in &task.scorers {
+        let Some(field) = validate::field(scorer) else { continue };
+        let measure = match &scorer.kind {
+            ScorerKind::Length { unit, .. } => Measure::Length(*unit),
+            ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name)?),
+            ScorerKind::Column { .. } | ScorerKind::Container => Measure::Number,
+        };
+        let path = store
+            .scorer(task, &scorer.name)
+            .join(format!("{}.parquet", shard.stem()));
+        let place = fields
+            .iter()
+            .position(|known| known.column == field.column && known.kind == field.kind);
+        let place = place.unwrap_or_else(|| {
+            fields.push(field);
+            fields.len() - 1
+        });
+        scorers.push((measure, place, ShardWriter::create(path)?));
+    }
+    if scorers.is_empty() {
+        tracing::info!("the task has no built-in scorer: nothing to do");
+        return Ok(());
+    }
+    dataset.for_each_row(&fields, shard.rows(manifest.rows), &manifest, |row, cursor| {
+        for (measure, place, writer) in &mut scorers {
+            match measure.of(cursor.cell(*place)) {
+                Ok(score) => writer.push(row, score)?,
+                Err(reason) => writer.skip(reason),
+            }
+        }
+        Ok(())
+    })?;
+    scorers.into_iter().try_for_each(|(_, _, writer)| writer.finish())
+}
+
+impl Measure {
+    fn of(&self, cell: Cell<'_>) -> Result<f64, Unscored> {
+        match (self, cell) {
+            (_, Cell::Empty) => Err(Unscored::Empty),
+            (Self::Number, Cell::Number(number)) if number.is_finite() => Ok(number),
+            (Self::Number, Cell::Number(_)) => Err(Unscored::NotFinite),
+            (Self::Length(unit), Cell::Text(text)) => Ok(length(text, *unit) as f64),
+            (Self::Rarity(counts), Cell::Text(text)) => counts.rarity(text).ok_or(Unscored::Uncounted),
+            _ => Err(Unscored::Unsuitable),
+        }
+    }
+}
+
+/// Length of a text: words are runs of characters between white space, characters are Unicode scalar values.
+fn length(text: &str, unit: Unit) -> usize {
+    match unit {
+        Unit::Words => text.split_whitespace().count(),
+        Unit::Characters => text.chars().count(),
+        Unit::Bytes => text.len(),
+    }
+}

@@ -1,0 +1,192 @@
+//! From the scorers' scores to one order of all rows: combination, ranks, ties.
+
+use super::task::Combine;
+
+/// Scores of several scorers on their way to one: add them scorer by scorer, so that only one is in memory at a time.
+#[derive(Debug)]
+pub struct Combination {
+    how: Combine,
+    weights: Vec<f64>,
+    added: usize,
+    values: Vec<f64>,
+}
+
+impl Combination {
+    /// A combination of scorers with these weights for `rows` rows.
+    ///
+    /// The ranks of a single scorer order the rows as its scores do, but say less: `MeanRank` and `Max` of one scorer are its
+    /// scores.
+    pub fn new(how: Combine, weights: &[f64], rows: usize) -> Self {
+        let (how, weights) = match (how, weights) {
+            (Combine::MeanRank | Combine::Max, [_]) => (Combine::WeightedScore, &[1.0][..]),
+            other => other,
+        };
+        let neutral = if how == Combine::Max { f64::NEG_INFINITY } else { 0.0 };
+        Self {
+            how,
+            weights: weights.to_vec(),
+            added: 0,
+            values: vec![neutral; rows],
+        }
+    }
+
+    /// Adds the next scorer's scores, one for each row, NaN for rows without one; such a row stays without a combined score.
+    ///
+    /// `MeanRank` adds the rank among the rows that this scorer scored, times weight over the sum of weights;
+    /// `WeightedScore` the score times weight; `Max` keeps the greatest rank and ignores weights.
+    pub fn add(&mut self, scores: &[f64]) {
+        let weight = self.weights.get(self.added).copied().unwrap_or(0.0);
+        self.added += 1;
+        match self.how {
+            Combine::WeightedScore => {
+                for (value, score) in self.values.iter_mut().zip(scores) {
+                    *value += weight * score;
+                }
+            }
+            Combine::MeanRank => {
+                let share = weight / self.weights.iter().sum::<f64>();
+                for_each_rank(scores, |row, rank| self.values[row] += share * rank);
+            }
+            Combine::Max => for_each_rank(scores, |row, rank| {
+                let value = &mut self.values[row];
+                // `f64::max` would forget a NaN.
+                *value = if value.is_nan() || rank.is_nan() {
+                    f64::NAN
+                } else {
+                    value.max(rank)
+                };
+            }),
+        }
+    }
+
+    /// The combined scores; NaN for rows without one. A sum beyond the largest finite number counts as none.
+    pub fn finish(mut self) -> Vec<f64> {
+        for value in &mut self.values {
+            if !value.is_finite() {
+                *value = f64::NAN;
+            }
+        }
+        self.values
+    }
+}
+
+/// Hands out each row's average rank among the rows with a score, as a fraction in (0, 1]; NaN for the others.
+fn for_each_rank(scores: &[f64], mut visit: impl FnMut(usize, f64)) {
+    let mut order: Vec<(u64, u64)> = sort_keys(scores).collect();
+    order.sort_unstable();
+    let scored = order.partition_point(|(key, _)| *key != UNSCORED);
+    let (ranked, unranked) = order.split_at(scored);
+    for_each_run(ranked, |first, run| {
+        let rank = average_rank(first, run.len(), scored);
+        for (_, row) in run {
+            visit(*row as usize, rank);
+        }
+    });
+    for (_, row) in unranked {
+        visit(*row as usize, f64::NAN);
+    }
+}
+
+/// All rows from easy to hard.
+#[derive(Debug, PartialEq)]
+pub struct Order {
+    /// Row numbers; those without a score come last.
+    pub rows: Vec<u64>,
+    /// Combined score of each, aligned with `rows`; NaN for rows without one.
+    pub scores: Vec<f64>,
+    /// Average rank of each among all rows, as a fraction in (0, 1], aligned with `rows`; ties are equal, and so are all rows
+    /// without a score.
+    pub ranks: Vec<f64>,
+    /// Rows with a score.
+    pub scored: usize,
+}
+
+impl Order {
+    /// Sorts rows by their scores. Rows of equal scores follow in an order that depends only on `seed`, so that a cut
+    /// through a tie favours no part of the data set.
+    pub fn new(scores: Vec<f64>, seed: u64) -> Self {
+        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).collect();
+        let count = pairs.len();
+        drop(scores);
+        let key = mix(seed);
+        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| mix(a.1 ^ key).cmp(&mix(b.1 ^ key))));
+        let rows = pairs.iter().map(|(_, row)| *row).collect();
+        let scores = pairs.iter().map(|(key, _)| from_sort_key(*key)).collect();
+        let mut ranks = Vec::with_capacity(count);
+        for_each_run(&pairs, |first, run| {
+            ranks.extend(std::iter::repeat_n(average_rank(first, run.len(), count), run.len()));
+        });
+        let scored = pairs.partition_point(|(key, _)| *key != UNSCORED);
+        Self {
+            rows,
+            scores,
+            ranks,
+            scored,
+        }
+    }
+
+    /// The rows of each group from easy to hard, one group after the other. `groups` has each row's group, `group_rows`
+    /// the groups' sizes.
+    pub fn by_group(&self, groups: &[u8], group_rows: &[u64]) -> Vec<u64> {
+        let mut next: Vec<usize> = Vec::with_capacity(group_rows.len());
+        let mut start = 0;
+        for rows in group_rows {
+            next.push(start);
+            start += *rows as usize;
+        }
+        let mut grouped = vec![0; self.rows.len()];
+        for &row in &self.rows {
+            let place = &mut next[usize::from(groups[row as usize])];
+            grouped[*place] = row;
+            *place += 1;
+        }
+        grouped
+    }
+}
+
+/// Average rank of a run of ties, as a fraction of `count`: ranks `first`+1 to `first`+`length`, counted from 1.
+fn average_rank(first: usize, length: usize, count: usize) -> f64 {
+    (first as f64 + (length as f64 + 1.0) / 2.0) / count as f64
+}
+
+/// Calls `visit` with the start and the elements of every run of equal keys.
+fn for_each_run(sorted: &[(u64, u64)], mut visit: impl FnMut(usize, &[(u64, u64)])) {
+    let mut first = 0;
+    for run in sorted.chunk_by(|a, b| a.0 == b.0) {
+        visit(first, run);
+        first += run.len();
+    }
+}
+
+/// Sort key of rows without a score: greater than that of any number.
+const UNSCORED: u64 = u64::MAX;
+const SIGN: u64 = 1 << 63;
+
+/// (key, row) of every row: keys compare as the scores do, −0 is 0, NaN comes last.
+fn sort_keys(scores: &[f64]) -> impl Iterator<Item = (u64, u64)> {
+    scores.iter().zip(0..).map(|(score, row)| (sort_key(*score), row))
+}
+
+fn sort_key(score: f64) -> u64 {
+    if score.is_nan() {
+        return UNSCORED;
+    }
+    let bits = (score + 0.0).to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+fn from_sort_key(key: u64) -> f64 {
+    match key {
+        UNSCORED => f64::NAN,
+        key if key & SIGN == 0 => f64::from_bits(!key),
+        key => f64::from_bits(key & !SIGN),
+    }
+}
+
+/// A bijection on 64 bits that looks random: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

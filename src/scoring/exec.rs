@@ -1,0 +1,189 @@
+//! `curriculum exec`: runs a user's program as the scorer of one shard and takes over the file that it wrote.
+//!
+//! ```text
+//! environment CURRICULUM_* ─► program ─► <scratch>/scores.{parquet,csv,jsonl} ─rename─► scores/<key>/<scorer>/<shard>.<ext>
+//! ```
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::dataset::Dataset;
+use super::error::{ScoringError, list_names};
+use super::manifest::Manifest;
+use super::shards::{EXTENSIONS, remove_other_formats};
+use super::store::{Shard, Store};
+use super::task::{Format, Task};
+use super::validate;
+
+const OUTPUT_NAME: &str = "scores";
+
+/// How a program ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With exit code 0 and a file of scores, which is now in its place.
+    Scored,
+    /// With another exit code, or by a signal: 128 + its number.
+    Failed(u8),
+}
+
+/// Runs `program` as scorer `name` of a shard. Its standard streams are this process's; SIGTERM, SIGINT and SIGHUP are passed on.
+///
+/// # Errors
+/// [`ScoringError::ScoresInvalid`] when it cannot be started, or ends with exit code 0 without exactly one file of scores;
+/// those of the data set and the store.
+pub fn run(
+    task: &Task,
+    root: &Path,
+    store: &Store,
+    shard: Shard,
+    name: &str,
+    program: &[OsString],
+) -> Result<Outcome, ScoringError> {
+    validate::scorer(task, name)?;
+    let manifest = Manifest::load(store, task)?;
+    let dataset = Dataset::open_inspected(task, root, &manifest)?;
+    let folder = store.scratch(task);
+    fs::create_dir_all(&folder).map_err(|e| ScoringError::io("create", &folder, e))?;
+    let scratch = tempfile::Builder::new()
+        .prefix(&format!("{name}-{}-", shard.stem()))
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir_in(&folder)
+        .map_err(|e| ScoringError::io("create a folder in", &folder, e))?;
+    let output = absolute(&scratch.path().join(OUTPUT_NAME))?;
+    let rows = shard.rows(manifest.rows);
+    let [command, arguments @ ..] = program else {
+        return Err(ScoringError::InvalidTask(format!(
+            "scorer `{name}` has no command; set `container.command`"
+        )));
+    };
+    let mut command = Command::new(command);
+    command
+        .args(arguments)
+        .env("CURRICULUM_DATASET", absolute(&dataset.file().path)?)
+        .env("CURRICULUM_FORMAT", format_value(task.format))
+        .env("CURRICULUM_SHARD_INDEX", shard.index.to_string())
+        .env("CURRICULUM_SHARD_COUNT", shard.count.to_string())
+        .env("CURRICULUM_ROW_START", rows.start.to_string())
+        .env("CURRICULUM_ROW_END", rows.end.to_string())
+        .env("CURRICULUM_SEED", task.seed.to_string())
+        .env("CURRICULUM_OUTPUT", &output);
+    let status = supervise(command).map_err(|e| {
+        ScoringError::ScoresInvalid(format!(
+            "scorer `{name}`: cannot start `{}`: {e}",
+            program[0].to_string_lossy()
+        ))
+    })?;
+    if !status.success() {
+        return Ok(Outcome::Failed(exit_code(status)));
+    }
+    take_over(&output, &store.scorer(task, name), shard, name)?;
+    Ok(Outcome::Scored)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ScoringError> {
+    std::path::absolute(path).map_err(|e| ScoringError::io("find", path, e))
+}
+
+/// Value of `CURRICULUM_FORMAT`, as in `dataset.format`.
+fn format_value(format: Format) -> &'static str {
+    match format {
+        Format::Parquet => "Parquet",
+        Format::Csv => "Csv",
+        Format::JsonLines => "JsonLines",
+    }
+}
+
+/// Runs a command to its end and passes signals on to it.
+fn supervise(mut command: Command) -> std::io::Result<ExitStatus> {
+    // Before the start: no signal gets lost. One thread waits for both signals and the end, so that a signal can never
+    // go to a process that has been waited for, whose id may be another's by then.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
+    let mut child = command.spawn()?;
+    loop {
+        for signal in signals.wait() {
+            if signal != SIGCHLD {
+                pass_on(&child, signal);
+            }
+        }
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+    }
+}
+
+fn pass_on(child: &Child, signal: i32) {
+    let signal = match signal {
+        SIGINT => Signal::INT,
+        SIGHUP => Signal::HUP,
+        _ => Signal::TERM,
+    };
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
+        tracing::warn!(%error, "cannot pass a signal on to the scorer");
+    }
+}
+
+/// Exit code of a shell for the same end.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// Renames the one file that the program wrote to the shard's place.
+fn take_over(output: &Path, target: &Path, shard: Shard, name: &str) -> Result<(), ScoringError> {
+    let invalid = |found: String| {
+        let wanted = EXTENSIONS
+            .map(|(extension, _)| format!("`$CURRICULUM_OUTPUT.{extension}`"))
+            .join(", ");
+        ScoringError::ScoresInvalid(format!(
+            "scorer `{name}` ended with exit code 0 but {found}; it must write one of {wanted}"
+        ))
+    };
+    let mut written = Vec::new();
+    for (extension, _) in EXTENSIONS {
+        let path = output.with_extension(extension);
+        if path.is_file() {
+            written.push((path, extension));
+        }
+    }
+    let (path, extension) = match &written[..] {
+        [one] => one,
+        [] => return Err(invalid(format!("left no scores{}", others(output)))),
+        several => return Err(invalid(format!("wrote {} files of scores", several.len()))),
+    };
+    let target = target.join(format!("{}.{extension}", shard.stem()));
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).map_err(|e| ScoringError::io("create", folder, e))?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(|e| ScoringError::io("open", path, e))?;
+    fs::rename(path, &target).map_err(|e| ScoringError::io("rename to", &target, e))?;
+    remove_other_formats(&target)
+}
+
+/// What the program wrote instead, by extension: a wrong one is the usual mistake.
+fn others(output: &Path) -> String {
+    let Some(entries) = output.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
+        return String::new();
+    };
+    let mut names: Vec<String> = entries
+        .take(100)
+        .filter_map(|entry| Some(text(&entry.ok()?.file_name())))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" (it wrote {})", list_names(names.iter().map(String::as_str)))
+}
+
+fn text(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,124 @@
+//! `curriculum index`: from the scorers' shard files to the score index and its summary.
+
+use std::fs;
+
+use super::combine::{Combination, Order};
+use super::error::ScoringError;
+use super::gather::gather;
+use super::index_file::{self, IndexContent};
+use super::manifest::Manifest;
+use super::report::IndexSummary;
+use super::store::{Store, StoredSummary, write_json};
+use super::summary;
+use super::task::Task;
+use super::validate;
+
+/// Merges, checks, combines, ranks and sorts the scores, and writes the score index, its summary, and the data set's record of it.
+/// The index is the same bytes for the same scores, however many shards they came in.
+///
+/// `now` goes into the summary: the newest index of a data set is the one to fall back to.
+///
+/// # Errors
+/// [`ScoringError::ScoresInvalid`], [`ScoringError::CoverageTooLow`], and those of the store.
+pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<IndexSummary, ScoringError> {
+    let manifest = Manifest::load(store, task)?;
+    let groups = load_groups(task, store, &manifest)?;
+    let combined = combine(task, store, &manifest)?;
+    let order = Order::new(combined, task.seed);
+    let grouped = groups
+        .as_ref()
+        .map(|groups| order.by_group(groups, &manifest.group_rows));
+    let sorted = &order.scores[..order.scored];
+    let mut summary = IndexSummary {
+        key: task.key.clone(),
+        digest: String::new(),
+        rows: manifest.rows,
+        scored_rows: order.scored as u64,
+        quantiles: summary::quantiles(sorted),
+        histogram: summary::histogram(sorted),
+        group_rows: manifest.group_rows.clone(),
+        group_names: manifest.group_names.clone(),
+        group_mean_ranks: groups
+            .map(|groups| summary::mean_ranks(&order, &groups, &manifest.group_rows))
+            .unwrap_or_default(),
+    };
+    let content = IndexContent {
+        key: task.key.clone(),
+        group_rows: manifest.group_rows,
+        group_names: manifest.group_names,
+        order,
+        grouped,
+    };
+    let written = index_file::write(&store.index(&task.key), content)?;
+    summary.digest = written.digest;
+    let stored = StoredSummary {
+        created: now,
+        bytes: written.bytes,
+        summary,
+    };
+    write_json(&store.summary(&task.key), &stored)?;
+    write_json(&store.indexes(task).join(format!("{}.json", task.key)), &stored)?;
+    Ok(stored.summary)
+}
+
+/// Each row's group; `None` without a group column.
+fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option<Vec<u8>>, ScoringError> {
+    if task.group_column.is_none() {
+        return Ok(None);
+    }
+    let path = store.groups(task);
+    let groups = fs::read(&path).map_err(|e| ScoringError::io("read", &path, e))?;
+    let mut counts = [0_u64; super::inspect::MAX_GROUPS];
+    for group in &groups {
+        counts[usize::from(*group)] += 1;
+    }
+    let (used, unused) = counts.split_at(manifest.group_rows.len().min(counts.len()));
+    if used != manifest.group_rows || unused.iter().any(|count| *count > 0) {
+        return Err(ScoringError::store(&path, "it does not match the manifest"));
+    }
+    Ok(Some(groups))
+}
+
+/// The combined score of every row, NaN for rows without one.
+fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, ScoringError> {
+    let rows = usize::try_from(manifest.rows).map_err(|e| ScoringError::store(&store.manifest(task), e))?;
+    let mut combination = Combination::new(task.combine, &validate::weights(task)?, rows);
+    let (mut broken, mut unscored) = (Vec::new(), Vec::new());
+    for scorer in &task.scorers {
+        let gathered = gather(task, store, scorer, manifest.rows)
+            .map_err(|e| ScoringError::io("read scores in", &store.scorer(task, &scorer.name), e))?;
+        for (all, found) in [(&mut broken, &gathered.broken), (&mut unscored, &gathered.unscored)] {
+            if !found.is_empty() {
+                all.push(format!("scorer `{}`: {}", scorer.name, found.join(", ")));
+            }
+        }
+        combination.add(&gathered.scores);
+    }
+    if !broken.is_empty() {
+        broken.extend(unscored);
+        return Err(ScoringError::ScoresInvalid(broken.join("; ")));
+    }
+    let combined = combination.finish();
+    let scored = combined.iter().filter(|score| !score.is_nan()).count();
+    let coverage = scored as f64 / rows as f64;
+    if coverage < validate::min_coverage(task)? {
+        return Err(ScoringError::CoverageTooLow(format!(
+            "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
+            task.min_coverage,
+            if unscored.is_empty() {
+                "the sum of the scores is not finite".to_owned()
+            } else {
+                unscored.join("; ")
+            }
+        )));
+    }
+    if !unscored.is_empty() {
+        tracing::warn!(
+            scored,
+            rows,
+            "rows without a score are ranked last: {}",
+            unscored.join("; ")
+        );
+    }
+    Ok(combined)
+}

@@ -1,0 +1,143 @@
+//! Writing the score index: an Arrow IPC file of one uncompressed record batch, aligned to 64 bytes, so that it can be
+//! memory-mapped.
+//!
+//! ```text
+//! row: UInt64        all rows, easy first          score: Float64, rank: Float64   aligned with `row`
+//! groupRow: UInt64   the rows of group 0 easy first, then those of group 1, …; equal to `row` without groups
+//! schema metadata    version, key, rows, groupRows (JSON), groupNames (JSON)
+//! ```
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use arrow_ipc::MetadataVersion;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use sha2::{Digest, Sha256};
+
+use super::combine::Order;
+use super::error::ScoringError;
+use super::store;
+
+/// Version of the index's format.
+pub const INDEX_VERSION: &str = "1";
+/// The columns, in this order.
+pub const COLUMNS: [(&str, DataType); 4] = [
+    ("row", DataType::UInt64),
+    ("score", DataType::Float64),
+    ("rank", DataType::Float64),
+    ("groupRow", DataType::UInt64),
+];
+/// Alignment of every column in the file, in bytes.
+pub const ALIGNMENT: usize = 64;
+
+/// What goes into an index.
+#[derive(Debug)]
+pub struct IndexContent {
+    /// Key of the scores.
+    pub key: String,
+    /// Rows of each group; empty without groups.
+    pub group_rows: Vec<u64>,
+    /// The groups' values; empty without groups.
+    pub group_names: Vec<String>,
+    /// All rows.
+    pub order: Order,
+    /// The rows group by group; `None` without groups.
+    pub grouped: Option<Vec<u64>>,
+}
+
+/// A written index.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Written {
+    /// SHA-256 as `sha256:…`.
+    pub digest: String,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// Writes an index whole.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError> {
+    store::write_whole(path, |file| {
+        let mut writer = Hashing {
+            inner: file,
+            hash: Sha256::new(),
+            bytes: 0,
+        };
+        write_batch(&mut writer, content).map_err(|e| ScoringError::io("write", path, io::Error::other(e)))?;
+        Ok(Written {
+            digest: digest_text(writer.hash),
+            bytes: writer.bytes,
+        })
+    })
+}
+
+/// A SHA-256 as `sha256:…`.
+pub(super) fn digest_text(hash: Sha256) -> String {
+    use std::fmt::Write as _;
+    hash.finalize().iter().fold(String::from("sha256:"), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn write_batch(writer: &mut impl Write, content: IndexContent) -> Result<(), ArrowError> {
+    let json = |e: serde_json::Error| ArrowError::ExternalError(Box::new(e));
+    let metadata = HashMap::from([
+        ("version".to_owned(), INDEX_VERSION.to_owned()),
+        ("key".to_owned(), content.key),
+        ("rows".to_owned(), content.order.rows.len().to_string()),
+        (
+            "groupRows".to_owned(),
+            serde_json::to_string(&content.group_rows).map_err(json)?,
+        ),
+        (
+            "groupNames".to_owned(),
+            serde_json::to_string(&content.group_names).map_err(json)?,
+        ),
+    ]);
+    let fields: Vec<Field> = COLUMNS
+        .into_iter()
+        .map(|(name, kind)| Field::new(name, kind, false))
+        .collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+    let rows = UInt64Array::from(content.order.rows);
+    let grouped = content.grouped.map_or_else(|| rows.clone(), UInt64Array::from);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows),
+        Arc::new(Float64Array::from(content.order.scores)),
+        Arc::new(Float64Array::from(content.order.ranks)),
+        Arc::new(grouped),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
+    let mut file = FileWriter::try_new_with_options(writer, &schema, options)?;
+    file.write(&batch)?;
+    file.finish()
+}
+
+/// Hashes and counts what it passes on.
+struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(data)?;
+        self.hash.update(&data[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

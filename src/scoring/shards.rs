@@ -1,0 +1,215 @@
+//! Files of a scorer's scores for one shard: writing them, and finding and reading them in any of the three formats.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use arrow_schema::{DataType, Field as ArrowField, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::dataset::{Cursor, Field, Kind, Part, ReadError, RowFile};
+use super::error::ScoringError;
+use super::store::{self, Shard};
+use super::task::Format;
+
+/// Formats of shard files by extension.
+pub const EXTENSIONS: [(&str, Format); 3] = [
+    ("parquet", Format::Parquet),
+    ("csv", Format::Csv),
+    ("jsonl", Format::JsonLines),
+];
+
+const BATCH_ROWS: usize = 1 << 16;
+const UNSCORED_KEY: &str = "curriculum.unscored";
+
+/// Why a built-in scorer gave a row no score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unscored {
+    /// The value is null or absent.
+    Empty,
+    /// The value is of the wrong kind, such as text where a number is needed.
+    Unsuitable,
+    /// The value is NaN or infinite.
+    NotFinite,
+    /// The text has a token that was not counted.
+    Uncounted,
+}
+
+/// How many rows a built-in scorer gave no score, by reason.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct UnscoredCounts {
+    /// See [`Unscored::Empty`].
+    pub empty: u64,
+    /// See [`Unscored::Unsuitable`].
+    pub unsuitable: u64,
+    /// See [`Unscored::NotFinite`].
+    pub not_finite: u64,
+    /// See [`Unscored::Uncounted`].
+    pub uncounted: u64,
+}
+
+/// Writes a shard file of a built-in scorer.
+pub struct ShardWriter {
+    path: PathBuf,
+    schema: SchemaRef,
+    writer: ArrowWriter<NamedTempFile>,
+    rows: Vec<u64>,
+    scores: Vec<f64>,
+    unscored: UnscoredCounts,
+}
+
+impl ShardWriter {
+    /// Starts the file that will be `path`.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn create(path: PathBuf) -> Result<Self, ScoringError> {
+        let schema = Arc::new(Schema::new(vec![
+            ArrowField::new("row", DataType::UInt64, false),
+            ArrowField::new("score", DataType::Float64, false),
+        ]));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_dictionary_enabled(false)
+            .build();
+        let writer = ArrowWriter::try_new(store::scratch(&path)?, Arc::clone(&schema), Some(properties))
+            .map_err(|e| failed(&path, e))?;
+        Ok(Self {
+            path,
+            schema,
+            writer,
+            rows: Vec::new(),
+            scores: Vec::new(),
+            unscored: UnscoredCounts::default(),
+        })
+    }
+
+    /// Adds a row's score.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn push(&mut self, row: u64, score: f64) -> Result<(), ScoringError> {
+        self.rows.push(row);
+        self.scores.push(score);
+        if self.rows.len() == BATCH_ROWS {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts a row without a score.
+    pub fn skip(&mut self, reason: Unscored) {
+        let counts = &mut self.unscored;
+        match reason {
+            Unscored::Empty => counts.empty += 1,
+            Unscored::Unsuitable => counts.unsuitable += 1,
+            Unscored::NotFinite => counts.not_finite += 1,
+            Unscored::Uncounted => counts.uncounted += 1,
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), ScoringError> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(std::mem::take(&mut self.rows))),
+            Arc::new(Float64Array::from(std::mem::take(&mut self.scores))),
+        ];
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(ParquetError::from)
+            .and_then(|batch| self.writer.write(&batch))
+            .map_err(|e| failed(&self.path, e))
+    }
+
+    /// Completes the file and renames it.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn finish(mut self) -> Result<(), ScoringError> {
+        self.flush()?;
+        let counts = serde_json::to_string(&self.unscored).unwrap_or_default();
+        self.writer
+            .append_key_value_metadata(KeyValue::new(UNSCORED_KEY.to_owned(), counts));
+        let file = self.writer.into_inner().map_err(|e| failed(&self.path, e))?;
+        store::commit(file, &self.path)?;
+        remove_other_formats(&self.path)
+    }
+}
+
+fn failed(path: &Path, error: ParquetError) -> ScoringError {
+    ScoringError::io("write", path, std::io::Error::other(error))
+}
+
+/// Removes the shard's files of other extensions: an earlier attempt may have written another format.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn remove_other_formats(path: &Path) -> Result<(), ScoringError> {
+    for (extension, _) in EXTENSIONS {
+        let other = path.with_extension(extension);
+        if other != path {
+            match fs::remove_file(&other) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ScoringError::io("remove", &other, e));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A shard's file of scores.
+#[derive(Debug)]
+pub struct ShardFile(RowFile);
+
+impl ShardFile {
+    /// The shard's file in a scorer's folder. `None` when there is none.
+    pub fn find(folder: &Path, shard: Shard) -> Option<Self> {
+        let stem = shard.stem();
+        EXTENSIONS.into_iter().find_map(|(extension, format)| {
+            let path = folder.join(format!("{stem}.{extension}"));
+            path.is_file().then_some(Self(RowFile { path, format }))
+        })
+    }
+
+    /// Reads its columns `row` (field 0) and `score` (field 1).
+    ///
+    /// # Errors
+    /// [`ReadError`] when it is not such a file.
+    pub fn read(&self) -> Result<Box<dyn Cursor>, ReadError> {
+        let field = |column: &str| Field {
+            column: column.to_owned(),
+            kind: Kind::Number,
+            asked_by: "a score file".to_owned(),
+        };
+        self.0.read(&[field("row"), field("score")], Part::default())
+    }
+
+    /// Names of its columns.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    pub fn columns(&self) -> Result<Vec<String>, ReadError> {
+        self.0.columns()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// What a built-in scorer says of the rows without a score; zeros for other files.
+    pub fn unscored(&self) -> UnscoredCounts {
+        let text = self.0.stated_value(UNSCORED_KEY).ok().flatten();
+        text.and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,178 @@
+//! Paths on the store, and writing a file there so that it is whole or absent.
+
+use std::fs::{self, Permissions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::error::ScoringError;
+use super::report::IndexSummary;
+use super::task::Task;
+
+/// The store's root folder with the layout of `docs/design.md` §12.1.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// Summary of an index on the store: what the controller sees, and what only the store needs.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredSummary {
+    /// When the index was written, as RFC 3339 in UTC.
+    pub created: jiff::Timestamp,
+    /// Length of `index.arrow` in bytes.
+    pub bytes: u64,
+    /// The aggregates.
+    #[serde(flatten)]
+    pub summary: IndexSummary,
+}
+
+/// A shard of a task: completion `index` of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0.
+    pub index: u32,
+    /// Number of shards, at least 1.
+    pub count: u32,
+}
+
+impl Shard {
+    /// The shard's rows of a data set of `rows` rows: ⌊iN/n⌋..⌊(i+1)N/n⌋.
+    pub fn rows(self, rows: u64) -> std::ops::Range<u64> {
+        let bound = |index: u32| {
+            let bound = u128::from(rows) * u128::from(index) / u128::from(self.count);
+            u64::try_from(bound).unwrap_or(rows)
+        };
+        bound(self.index)..bound(self.index + 1)
+    }
+
+    /// Name of the shard's files without extension, such as `0-of-4`: shards of another division of the same rows do not mix with them.
+    pub fn stem(self) -> String {
+        format!("{}-of-{}", self.index, self.count)
+    }
+}
+
+impl Store {
+    /// The store at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn scores(&self, task: &Task) -> PathBuf {
+        self.root.join("scores").join(&task.key)
+    }
+
+    /// What the inspection found.
+    pub fn manifest(&self, task: &Task) -> PathBuf {
+        self.scores(task).join("manifest.json")
+    }
+
+    /// One byte for each row: its group's position in the manifest.
+    pub fn groups(&self, task: &Task) -> PathBuf {
+        self.scores(task).join("groups.u8")
+    }
+
+    /// Token counts of a shard.
+    pub fn counts(&self, task: &Task, scorer: &str, shard: Shard) -> PathBuf {
+        self.scores(task)
+            .join(".counts")
+            .join(scorer)
+            .join(format!("{}.json", shard.stem()))
+    }
+
+    /// Folder of a scorer's shard files.
+    pub fn scorer(&self, task: &Task, scorer: &str) -> PathBuf {
+        self.scores(task).join(scorer)
+    }
+
+    /// Folder for programs to write into before their file is renamed.
+    pub fn scratch(&self, task: &Task) -> PathBuf {
+        self.scores(task).join(".scratch")
+    }
+
+    /// The score index of a key.
+    pub fn index(&self, key: &str) -> PathBuf {
+        self.root.join("index").join(key).join("index.arrow")
+    }
+
+    /// Summary of the score index of a key: its presence says that the index is complete.
+    pub fn summary(&self, key: &str) -> PathBuf {
+        self.root.join("index").join(key).join("summary.json")
+    }
+
+    /// Folder of the summaries of a data set's indexes.
+    pub fn indexes(&self, task: &Task) -> PathBuf {
+        self.root.join("datasets").join(&task.dataset_key).join("indexes")
+    }
+}
+
+/// A file beside `path` to write into before it is renamed by [`commit`]; it goes when dropped. Creates the folder.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn scratch(path: &Path) -> Result<NamedTempFile, ScoringError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|e| ScoringError::io("create", folder, e))?;
+    tempfile::Builder::new()
+        .prefix(".scratch-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(|e| ScoringError::io("create a file in", folder, e))
+}
+
+/// Renames a scratch file to `path`, so that other processes see the whole file or none.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn commit(scratch: NamedTempFile, path: &Path) -> Result<(), ScoringError> {
+    // A summary may be renamed before the data of its index reach the disk; a crash of the node must not leave an empty index.
+    scratch
+        .as_file()
+        .sync_all()
+        .map_err(|e| ScoringError::io("write", path, e))?;
+    scratch
+        .persist(path)
+        .map_err(|e| ScoringError::io("rename to", path, e.error))?;
+    Ok(())
+}
+
+/// Writes a file whole: `fill` writes it into a scratch file, which is then renamed.
+///
+/// # Errors
+/// Whatever `fill` returns, and errors of the file system.
+pub fn write_whole<T>(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, ScoringError>,
+) -> Result<T, ScoringError> {
+    let mut file = scratch(path)?;
+    let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
+    let value = fill(&mut writer)?;
+    writer.flush().map_err(|e| ScoringError::io("write", path, e))?;
+    drop(writer);
+    commit(file, path)?;
+    Ok(value)
+}
+
+/// Writes a JSON document whole.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ScoringError> {
+    write_whole(path, |writer| {
+        serde_json::to_writer(writer, value).map_err(|e| ScoringError::io("write", path, e.into()))
+    })
+}
+
+/// Reads a JSON document.
+///
+/// # Errors
+/// [`ScoringError::Io`] when it cannot be read, [`ScoringError::Store`] when it is something else.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ScoringError> {
+    let bytes = fs::read(path).map_err(|e| ScoringError::io("read", path, e))?;
+    serde_json::from_slice(&bytes).map_err(|e| ScoringError::store(path, e))
+}

@@ -1,0 +1,54 @@
+//! Aggregates of a score index: quantiles, histogram, mean ranks of groups. They name no row.
+
+use super::combine::Order;
+
+/// Quantiles of a summary: 0, 0.05, … 1.
+pub const QUANTILES: usize = 21;
+/// Bins of a histogram.
+pub const BINS: usize = 64;
+
+/// The quantiles of ascending finite scores, linear between order statistics; empty when there are none.
+pub fn quantiles(sorted: &[f64]) -> Vec<f64> {
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    (0..QUANTILES)
+        .map(|step| {
+            let parts = QUANTILES as u128 - 1;
+            let scaled = last as u128 * step as u128;
+            let (below, over) = ((scaled / parts) as usize, (scaled % parts) as f64 / parts as f64);
+            let above = sorted[(below + 1).min(last)];
+            // A difference of two finite numbers may be infinite; this sum cannot.
+            sorted[below] * (1.0 - over) + above * over
+        })
+        .collect()
+}
+
+/// Counts of [`BINS`] bins of equal width from the least to the greatest of ascending finite scores; all in the first bin when
+/// they are equal; empty when there are none.
+pub fn histogram(sorted: &[f64]) -> Vec<u64> {
+    let (Some(least), Some(greatest)) = (sorted.first(), sorted.last()) else {
+        return Vec::new();
+    };
+    // Halves, because the width itself may be infinite.
+    let half_width = greatest / 2.0 - least / 2.0;
+    let mut counts = vec![0; BINS];
+    for score in sorted {
+        let place = (score / 2.0 - least / 2.0) / half_width * BINS as f64;
+        // The cast takes NaN (a width of 0) to 0.
+        counts[(place as usize).min(BINS - 1)] += 1;
+    }
+    counts
+}
+
+/// Mean rank of each group, to six decimals.
+pub fn mean_ranks(order: &Order, groups: &[u8], group_rows: &[u64]) -> Vec<f64> {
+    let mut sums = vec![0.0; group_rows.len()];
+    for (row, rank) in order.rows.iter().zip(&order.ranks) {
+        sums[usize::from(groups[*row as usize])] += rank;
+    }
+    sums.iter()
+        .zip(group_rows)
+        .map(|(sum, rows)| (sum / *rows as f64 * 1e6).round() / 1e6)
+        .collect()
+}
