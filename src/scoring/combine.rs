@@ -1,6 +1,7 @@
 //! From the scorers' scores to one order of all rows: combination, ranks, ties.
 
 use super::task::Combine;
+use crate::curriculum::rank::average_ranks;
 
 /// Scores of several scorers on their way to one: add them scorer by scorer, so that only one is in memory at a time.
 #[derive(Debug)]
@@ -72,17 +73,14 @@ impl Combination {
 
 /// Hands out each row's average rank among the rows with a score, as a fraction in (0, 1]; NaN for the others.
 fn for_each_rank(scores: &[f64], mut visit: impl FnMut(usize, f64)) {
-    let mut order: Vec<(u64, u64)> = sort_keys(scores).collect();
-    order.sort_unstable();
-    let scored = order.partition_point(|(key, _)| *key != UNSCORED);
-    let (ranked, unranked) = order.split_at(scored);
-    for_each_run(ranked, |first, run| {
-        let rank = average_rank(first, run.len(), scored);
-        for (_, row) in run {
-            visit(*row as usize, rank);
-        }
-    });
-    for (_, row) in unranked {
+    let mut pairs: Vec<(u64, u64)> = sort_keys(scores).collect();
+    pairs.sort_unstable();
+    let (scored, unscored) = pairs.split_at(count_scored(&pairs));
+    let sorted: Vec<f64> = scored.iter().map(|(key, _)| from_sort_key(*key)).collect();
+    for ((_, row), rank) in scored.iter().zip(average_ranks(&sorted)) {
+        visit(*row as usize, rank);
+    }
+    for (_, row) in unscored {
         visit(*row as usize, f64::NAN);
     }
 }
@@ -106,17 +104,23 @@ impl Order {
     /// through a tie favours no part of the data set.
     pub fn new(scores: Vec<f64>, seed: u64) -> Self {
         let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).collect();
-        let count = pairs.len();
         drop(scores);
         let key = mix(seed);
         pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| mix(a.1 ^ key).cmp(&mix(b.1 ^ key))));
         let rows = pairs.iter().map(|(_, row)| *row).collect();
-        let scores = pairs.iter().map(|(key, _)| from_sort_key(*key)).collect();
-        let mut ranks = Vec::with_capacity(count);
-        for_each_run(&pairs, |first, run| {
-            ranks.extend(std::iter::repeat_n(average_rank(first, run.len(), count), run.len()));
-        });
-        let scored = pairs.partition_point(|(key, _)| *key != UNSCORED);
+        let scored = count_scored(&pairs);
+        // Rows without a score take the last places together, as if they were equally hard and harder than all others.
+        let place = |key| {
+            if key == UNSCORED {
+                f64::INFINITY
+            } else {
+                from_sort_key(key)
+            }
+        };
+        let mut scores: Vec<f64> = pairs.iter().map(|(key, _)| place(*key)).collect();
+        drop(pairs);
+        let ranks = average_ranks(&scores).collect();
+        scores[scored..].fill(f64::NAN);
         Self {
             rows,
             scores,
@@ -144,18 +148,9 @@ impl Order {
     }
 }
 
-/// Average rank of a run of ties, as a fraction of `count`: ranks `first`+1 to `first`+`length`, counted from 1.
-fn average_rank(first: usize, length: usize, count: usize) -> f64 {
-    (first as f64 + (length as f64 + 1.0) / 2.0) / count as f64
-}
-
-/// Calls `visit` with the start and the elements of every run of equal keys.
-fn for_each_run(sorted: &[(u64, u64)], mut visit: impl FnMut(usize, &[(u64, u64)])) {
-    let mut first = 0;
-    for run in sorted.chunk_by(|a, b| a.0 == b.0) {
-        visit(first, run);
-        first += run.len();
-    }
+/// How many of the sorted pairs have a score.
+fn count_scored(sorted: &[(u64, u64)]) -> usize {
+    sorted.partition_point(|(key, _)| *key != UNSCORED)
 }
 
 /// Sort key of rows without a score: greater than that of any number.

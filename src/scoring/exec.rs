@@ -19,7 +19,7 @@ use super::dataset::Dataset;
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
 use super::shards::{EXTENSIONS, remove_other_formats};
-use super::store::{Shard, Store};
+use super::store::{self, Shard, Store};
 use super::task::{Format, Task};
 use super::validate;
 
@@ -51,7 +51,7 @@ pub fn run(
     let manifest = Manifest::load(store, task)?;
     let dataset = Dataset::open_inspected(task, root, &manifest)?;
     let folder = store.scratch(task);
-    fs::create_dir_all(&folder).map_err(|e| ScoringError::io("create", &folder, e))?;
+    store::create_folder(&folder)?;
     let scratch = tempfile::Builder::new()
         .prefix(&format!("{name}-{}-", shard.stem()))
         .permissions(Permissions::from_mode(0o755))
@@ -161,7 +161,7 @@ fn take_over(output: &Path, target: &Path, shard: Shard, name: &str) -> Result<(
     };
     let target = target.join(format!("{}.{extension}", shard.stem()));
     if let Some(folder) = target.parent() {
-        fs::create_dir_all(folder).map_err(|e| ScoringError::io("create", folder, e))?;
+        store::create_folder(folder)?;
     }
     fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(|e| ScoringError::io("open", path, e))?;
     fs::rename(path, &target).map_err(|e| ScoringError::io("rename to", &target, e))?;

@@ -13,6 +13,8 @@ use arrow_ipc::{MessageHeader, root_as_footer, root_as_message};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
+use crate::curriculum::order::{OrderScope, RowOrder};
+
 use super::index_file::{ALIGNMENT, COLUMNS, INDEX_VERSION, digest_text};
 
 const MAGIC: &[u8] = b"ARROW1";
@@ -178,12 +180,42 @@ impl ScoreIndex {
         &self.group_names
     }
 
+    /// Rows of each group, in the order of the groups; one entry without groups.
+    pub fn group_rows(&self) -> Vec<u64> {
+        self.group_offsets
+            .windows(2)
+            .map(|bounds| bounds[1] - bounds[0])
+            .collect()
+    }
+
+    fn scope(&self, scope: OrderScope) -> &[u64] {
+        match scope {
+            OrderScope::All => &self.rows,
+            OrderScope::Group(group) => self.group_rows_order(group),
+        }
+    }
+
     /// Rows of group `group`, easy first; empty when there is no such group. Without groups, group 0 is all rows.
     pub fn group_rows_order(&self, group: u32) -> &[u64] {
         let group = group as usize;
         match (self.group_offsets.get(group), self.group_offsets.get(group + 1)) {
             (Some(&start), Some(&end)) => &self.grouped[start as usize..end as usize],
             _ => &[],
+        }
+    }
+}
+
+impl RowOrder for ScoreIndex {
+    /// # Assumptions
+    /// The scope and the position exist, as they do when the plan's rows and groups are the index's; row 0 otherwise.
+    fn row(&self, scope: OrderScope, position: u64) -> u64 {
+        self.scope(scope).get(position as usize).copied().unwrap_or(0)
+    }
+
+    fn rows(&self, scope: OrderScope, positions: &mut [u64]) {
+        let rows = self.scope(scope);
+        for position in positions {
+            *position = rows.get(*position as usize).copied().unwrap_or(0);
         }
     }
 }

@@ -111,13 +111,43 @@ impl Store {
     }
 }
 
+/// Creates a folder and those above it, writable by the group: jobs that share a claim may run as different users, but all with the
+/// volume's group.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn create_folder(folder: &Path) -> Result<(), ScoringError> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|f| !f.as_os_str().is_empty() && !f.exists())
+        .collect();
+    for folder in missing.into_iter().rev() {
+        match fs::create_dir(folder) {
+            Ok(()) => share_with_group(folder)?,
+            // Another shard was faster.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(ScoringError::io("create", folder, e)),
+        }
+    }
+    Ok(())
+}
+
+fn share_with_group(folder: &Path) -> Result<(), ScoringError> {
+    let mode = fs::metadata(folder)
+        .map_err(|e| ScoringError::io("open", folder, e))?
+        .permissions()
+        .mode();
+    fs::set_permissions(folder, Permissions::from_mode(mode | 0o020))
+        .map_err(|e| ScoringError::io("set the permissions of", folder, e))
+}
+
 /// A file beside `path` to write into before it is renamed by [`commit`]; it goes when dropped. Creates the folder.
 ///
 /// # Errors
 /// Errors of the file system.
 pub fn scratch(path: &Path) -> Result<NamedTempFile, ScoringError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|e| ScoringError::io("create", folder, e))?;
+    create_folder(folder)?;
     tempfile::Builder::new()
         .prefix(".scratch-")
         .permissions(Permissions::from_mode(0o644))
