@@ -1,5 +1,10 @@
 //! The commands of the binary, one file each. They parse arguments, wire the library and set the exit code; nothing else.
 
+#[cfg(feature = "operator")]
+mod crds;
+#[cfg(feature = "operator")]
+mod generated;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,11 +18,17 @@ pub struct Cli {
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {}
+enum Command {
+    #[cfg(feature = "operator")]
+    Crds(crds::Args),
+}
 
 impl Cli {
     /// Runs the command and returns the exit code of the process.
     pub fn run(self) -> ExitCode {
-        match self.command {}
+        match self.command {
+            #[cfg(feature = "operator")]
+            Command::Crds(args) => crds::run(args),
+        }
     }
 }
