@@ -57,6 +57,10 @@ fn job_rules() -> Vec<Value> {
         "rule": "self.metadata.name.size() <= 40",
         "message": "`metadata.name` must be at most 40 characters, because child objects' names are made from it",
     })];
+    rules.push(json!({
+        "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "message": "`metadata.name` must consist of lower case letters, digits and '-', without '.', because pods' host names are made from it",
+    }));
     rules.extend(FROZEN.map(|field| {
         json!({
             "rule": format!("{NOT_STARTED} || self.spec.{field} == oldSelf.spec.{field}"),

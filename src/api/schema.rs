@@ -1,8 +1,11 @@
 //! Schema helpers: embedded `core/v1` types without their descriptions, and bounds for types that are not ours.
 
-use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// Greatest count in the API: the largest integer that a double, and with it any JSON reader, holds exactly.
+pub const MAX_COUNT: i64 = 9_007_199_254_740_991;
 
 /// Schema of a `core/v1` type without descriptions, so that the CRD stays small enough for client-side apply.
 pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
@@ -23,6 +26,71 @@ pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
 /// A list of a `core/v1` type, at most 64 long.
 pub fn core_list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 64, "items": core::<T>(generator)})
+}
+
+/// The pod template of the trainer, with the bounds and rules that the sampler beside it needs.
+///
+/// Of `metadata` only labels and annotations mean anything in a template. `creationTimestamp` stays, because clients
+/// that print templates write it as `null`.
+pub fn pod_template(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = core::<PodTemplateSpec>(generator);
+    if let Some(properties) = schema
+        .pointer_mut("/properties/metadata/properties")
+        .and_then(Value::as_object_mut)
+    {
+        properties.retain(|name, _| matches!(name.as_str(), "annotations" | "labels" | "creationTimestamp"));
+    }
+    for list in ["containers", "initContainers"] {
+        bound_containers(&mut schema, list);
+    }
+    schema.insert("x-kubernetes-validations".into(), template_rules());
+    schema
+}
+
+/// Bounds without which the rules over all containers would have no bounded cost.
+fn bound_containers(template: &mut Schema, list: &str) {
+    let bounds: [(&str, &[(&str, u64)]); 6] = [
+        ("", &[("maxItems", 32)]),
+        ("/items/properties/name", &[("maxLength", 63)]),
+        ("/items/properties/env", &[("maxItems", 512)]),
+        ("/items/properties/env/items/properties/name", &[("maxLength", 256)]),
+        ("/items/properties/volumeMounts", &[("maxItems", 64)]),
+        (
+            "/items/properties/volumeMounts/items/properties/mountPath",
+            &[("maxLength", 512)],
+        ),
+    ];
+    for (path, limits) in bounds {
+        let pointer = format!("/properties/spec/properties/{list}{path}");
+        if let Some(field) = template.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+            field.extend(
+                limits
+                    .iter()
+                    .map(|(keyword, limit)| ((*keyword).to_owned(), Value::from(*limit))),
+            );
+        }
+    }
+}
+
+fn template_rules() -> Value {
+    let of_all = |predicate: &str| {
+        format!(
+            "!has(self.spec) || self.spec.containers.all(c, {predicate}) && \
+             (!has(self.spec.initContainers) || self.spec.initContainers.all(c, {predicate}))"
+        )
+    };
+    json!([
+        {"rule": "has(self.spec) && self.spec.containers.size() > 0",
+         "message": "`spec.containers` must hold the trainer: the container named 'trainer', else the first"},
+        {"rule": of_all("c.name != 'sampler'"),
+         "message": "no container may be named 'sampler': the operator adds the sampler under that name"},
+        {"rule": of_all("!has(c.env) || !c.env.exists(e, e.name.startsWith('CURRICULUM_'))"),
+         "message": "environment variables whose names begin with 'CURRICULUM_' are set by the operator and must not be set here"},
+        {"rule": of_all("!has(c.volumeMounts) || !c.volumeMounts.exists(m, m.mountPath == '/curriculum' || m.mountPath.startsWith('/curriculum/'))"),
+         "message": "`mountPath` must not be '/curriculum' or below it: the operator mounts the data set and the checkpoint there"},
+        {"rule": "!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Never'",
+         "message": "`spec.restartPolicy` must be absent or 'Never': retries are counted by `training.backoffLimit`"},
+    ])
 }
 
 /// Environment of a container scorer.
@@ -52,7 +120,7 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
             "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
             "reason": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"},
             "message": {"type": "string", "maxLength": 4096},
-            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "maximum": 9_007_199_254_740_991_i64},
+            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_COUNT},
             "lastTransitionTime": {"type": "string", "format": "date-time"}}}})
 }
 
