@@ -29,6 +29,8 @@ pub fn curriculum_jobs() -> Value {
     );
     // kstatus compares this with metadata.generation: before the first reconcile the job is in progress, not current.
     root["properties"]["status"]["default"] = json!({"observedGeneration": -1});
+    // Named here, so that the rules about the name can point at it.
+    root["properties"]["metadata"] = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     root["x-kubernetes-validations"] = Value::Array(job_rules());
     crd
 }
@@ -56,10 +58,12 @@ fn job_rules() -> Vec<Value> {
     let mut rules = vec![json!({
         "rule": "self.metadata.name.size() <= 40",
         "message": "`metadata.name` must be at most 40 characters, because child objects' names are made from it",
+        "fieldPath": ".metadata.name",
     })];
     rules.push(json!({
         "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "message": "`metadata.name` must consist of lower case letters, digits and '-', without '.', because pods' host names are made from it",
+        "fieldPath": ".metadata.name",
     }));
     rules.extend(FROZEN.map(|field| {
         json!({

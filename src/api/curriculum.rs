@@ -24,9 +24,12 @@ impl From<&str> for Fraction {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.phases.all(p, !has(p.replay) || double(p.replay) + (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
+    // Malformed numbers are named by the rule of their own field; here they must only not fail the conversion.
+    {"rule": "has(self.uniformFloor) && !self.uniformFloor.matches('^[01]([.][0-9]+)?$') || self.phases.all(p, \
+              has(p.replay) && !p.replay.matches('^[01]([.][0-9]+)?$') || \
+              (has(p.replay) ? double(p.replay) : 0.0) + (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
      "message": "`uniformFloor` plus a phase's `replay` must be less than 1, so that the phase's own pool keeps a share of every batch"},
-    {"rule": "!has(self.phases[0].replay) || double(self.phases[0].replay) == 0.0",
+    {"rule": "!has(self.phases[0].replay) || self.phases[0].replay.matches('^0([.]0*)?$')",
      "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"}
 ]))]
 pub struct CurriculumSpec {
@@ -96,7 +99,7 @@ pub struct PhaseSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "has(self.fraction) != has(self.pacing)", "message": "exactly one of `fraction` and `pacing` must be set"},
-    {"rule": "!has(self.fraction) || double(self.fraction) > 0.0", "message": "`fraction` must be greater than '0': an empty pool has no rows to train on"}
+    {"rule": "!has(self.fraction) || !self.fraction.matches('^0([.]0*)?$')", "message": "`fraction` must be greater than '0': an empty pool has no rows to train on"}
 ]))]
 pub struct PoolSpec {
     /// The same fraction of the rows for the whole phase.
@@ -111,8 +114,8 @@ pub struct PoolSpec {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "double(self.from) > 0.0", "message": "`from` must be greater than '0': an empty pool has no rows to train on"},
-    {"rule": "double(self.to) > 0.0", "message": "`to` must be greater than '0': an empty pool has no rows to train on"}
+    {"rule": "!self.from.matches('^0([.]0*)?$')", "message": "`from` must be greater than '0': an empty pool has no rows to train on"},
+    {"rule": "!self.to.matches('^0([.]0*)?$')", "message": "`to` must be greater than '0': an empty pool has no rows to train on"}
 ]))]
 pub struct PacingSpec {
     /// Shape of the growth.

@@ -175,9 +175,9 @@ pub struct VolumeSpec {
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "!has(self.parallelism) || self.parallelism <= (has(self.shards) ? self.shards : 1)",
      "message": "`parallelism` must not be greater than `shards`"},
-    {"rule": "self.scorers.exists(s, !has(s.weight) || s.weight.find('[1-9]') != '')",
+    {"rule": "self.scorers.exists(s, !has(s.weight) || !s.weight.matches('^0*([.]0*)?$'))",
      "message": "`scorers` must have at least one with a `weight` greater than '0'", "fieldPath": ".scorers"},
-    {"rule": "!has(self.minCoverage) || double(self.minCoverage) > 0.0", "message": "`minCoverage` must be greater than '0'", "fieldPath": ".minCoverage"},
+    {"rule": "!has(self.minCoverage) || !self.minCoverage.matches('^0([.]0*)?$')", "message": "`minCoverage` must be greater than '0'", "fieldPath": ".minCoverage"},
 ]))]
 pub struct ScoringSpec {
     /// The scorers, at most 8.

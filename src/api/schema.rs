@@ -40,6 +40,13 @@ pub fn pod_template(generator: &mut SchemaGenerator) -> Schema {
     {
         properties.retain(|name, _| matches!(name.as_str(), "annotations" | "labels" | "creationTimestamp"));
     }
+    if let Some(properties) = schema
+        .pointer_mut("/properties/spec/properties")
+        .and_then(Value::as_object_mut)
+    {
+        // Kubernetes takes these only into running pods.
+        properties.remove("ephemeralContainers");
+    }
     for list in ["containers", "initContainers"] {
         bound_containers(&mut schema, list);
     }
@@ -99,6 +106,9 @@ pub fn env_list(generator: &mut SchemaGenerator) -> Schema {
     if let Some(name) = item.pointer_mut("/properties/name").and_then(Value::as_object_mut) {
         name.insert("maxLength".into(), 256.into());
         name.insert("minLength".into(), 1.into());
+    }
+    if let Some(value) = item.pointer_mut("/properties/value").and_then(Value::as_object_mut) {
+        value.insert("maxLength".into(), 32_768.into());
     }
     json_schema!({"type": "array", "maxItems": 256, "items": item,
         "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
