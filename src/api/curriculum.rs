@@ -29,7 +29,7 @@ impl From<&str> for Fraction {
               has(p.replay) && !p.replay.matches('^[01]([.][0-9]+)?$') || \
               (has(p.replay) ? double(p.replay) : 0.0) + (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
      "message": "`uniformFloor` plus a phase's `replay` must be less than 1, so that the phase's own pool keeps a share of every batch"},
-    {"rule": "!has(self.phases[0].replay) || self.phases[0].replay.matches('^0([.]0*)?$')",
+    {"rule": "self.phases.size() == 0 || !has(self.phases[0].replay) || self.phases[0].replay.matches('^0([.]0*)?$')",
      "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"}
 ]))]
 pub struct CurriculumSpec {
