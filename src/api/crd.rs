@@ -139,10 +139,15 @@ fn tidy(schema: &mut Value) {
 
 /// Appends the meaning of each value of an enumeration to the field's description, for `kubectl explain`.
 fn describe_values(schema: &mut Value, raw: &Value) {
+    let field_description = raw.get("description");
     let raw = present(raw);
     if let Some(values) = documented_values(raw)
         && let Some(map) = schema.as_object_mut()
     {
+        // For an optional field, kube puts the type's description in place of the field's.
+        if let Some(description) = field_description {
+            map.insert("description".into(), description.clone());
+        }
         append_description(map, &values);
     }
     if let Some(raw_items) = raw.get("items")

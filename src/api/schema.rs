@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 /// Greatest count in the API: the largest integer that a double, and with it any JSON reader, holds exactly.
 pub const MAX_COUNT: i64 = 9_007_199_254_740_991;
 
-/// Schema of a `core/v1` type without descriptions, so that the CRD stays small enough for client-side apply.
+/// Schema of a `core/v1` type without descriptions, so that the CRD stays small enough for client-side apply. Its title
+/// is the type's full name, such as `io.k8s.api.core.v1.PodTemplateSpec`.
 pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
     // A generator of its own, with everything inlined: `$ref` is not allowed in a structural schema.
     let settings = schemars::generate::SchemaSettings::openapi3().with(|s| {
@@ -15,10 +16,10 @@ pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
         s.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    schema.remove("title");
     if let Some(object) = schema.as_object_mut() {
         object.values_mut().for_each(strip_descriptions);
         object.remove("description");
+        object.insert("title".into(), T::schema_name().into());
     }
     schema
 }
@@ -125,13 +126,16 @@ pub fn label_map(_: &mut SchemaGenerator) -> Schema {
 /// `metav1.Condition`s, at most 16, one per type.
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 16, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
-        "items": {"type": "object", "required": ["type", "status", "reason", "message", "lastTransitionTime"], "properties": {
-            "type": {"type": "string", "maxLength": 64},
-            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-            "reason": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"},
-            "message": {"type": "string", "maxLength": 4096},
-            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_COUNT},
-            "lastTransitionTime": {"type": "string", "format": "date-time"}}}})
+        "items": {"type": "object", "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "description": "What is true of the job now (`metav1.Condition`).", "properties": {
+            "type": {"type": "string", "maxLength": 64, "description": "One of the documented types."},
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Is it so?"},
+            "reason": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                "description": "Why, as one of the documented reasons."},
+            "message": {"type": "string", "maxLength": 4096, "description": "Why, in words; empty where the reason says it all."},
+            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_COUNT,
+                "description": "Generation of the spec that the condition speaks of."},
+            "lastTransitionTime": {"type": "string", "format": "date-time", "description": "When the status last changed."}}}})
 }
 
 /// An RFC 3339 time.

@@ -1,6 +1,8 @@
 //! The commands of the binary, one file each. They parse arguments, wire the library and set the exit code; nothing else.
 
 #[cfg(feature = "operator")]
+mod api_docs;
+#[cfg(feature = "operator")]
 mod crds;
 #[cfg(feature = "operator")]
 mod generated;
@@ -20,6 +22,8 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     #[cfg(feature = "operator")]
+    ApiDocs(api_docs::Args),
+    #[cfg(feature = "operator")]
     Crds(crds::Args),
 }
 
@@ -27,6 +31,8 @@ impl Cli {
     /// Runs the command and returns the exit code of the process.
     pub fn run(self) -> ExitCode {
         match self.command {
+            #[cfg(feature = "operator")]
+            Command::ApiDocs(args) => api_docs::run(args),
             #[cfg(feature = "operator")]
             Command::Crds(args) => crds::run(args),
         }

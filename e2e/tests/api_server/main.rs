@@ -1,5 +1,11 @@
 //! What a real API server makes of our custom resources: it takes the CRDs and the samples, refuses what is wrong with a
 //! message that helps, and keeps what must not change. No pod runs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod clients;
 mod immutable;
