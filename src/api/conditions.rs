@@ -1,8 +1,29 @@
 //! The condition types of a CurriculumJob and every reason they can carry. Documented in `docs/api.md`.
 
-/// Type of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConditionType {
+macro_rules! condition_types {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// Type of a condition.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ConditionType { $($(#[doc = $doc])+ $name),+ }
+
+        impl ConditionType {
+            /// All types, in the order in which they stand in the status.
+            pub const ALL: [Self; [$(stringify!($name)),+].len()] = [$(Self::$name),+];
+
+            /// The name in `status.conditions[].type`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            /// What it says, for the documentation.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii()),+ }
+            }
+        }
+    };
+}
+
+condition_types! {
     /// True while the run is on course or has succeeded.
     Ready,
     /// True while the operator still works towards the end of the run.
@@ -21,34 +42,6 @@ pub enum ConditionType {
     Failed,
 }
 
-impl ConditionType {
-    /// All types, in the order in which they stand in the status.
-    pub const ALL: [Self; 8] = [
-        Self::Ready,
-        Self::Reconciling,
-        Self::Stalled,
-        Self::Suspended,
-        Self::ScoresReady,
-        Self::Degraded,
-        Self::Succeeded,
-        Self::Failed,
-    ];
-
-    /// The name in `status.conditions[].type`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::Suspended => "Suspended",
-            Self::ScoresReady => "ScoresReady",
-            Self::Degraded => "Degraded",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-        }
-    }
-}
-
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
         /// Reason of a condition or event: a closed list, so that people and alerts can rely on it.
@@ -57,7 +50,7 @@ macro_rules! reasons {
 
         impl Reason {
             /// Every reason with its meaning, in the order of the documentation.
-            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$name, concat!($($doc),+))),+];
+            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$name, concat!($($doc),+).trim_ascii())),+];
 
             /// The text in `reason` fields.
             pub const fn as_str(self) -> &'static str {

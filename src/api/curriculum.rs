@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(transparent)]
 pub struct Fraction(
-    #[schemars(length(min = 1, max = 11), regex(pattern = r"^(0(\.[0-9]{1,9})?|1(\.0{1,9})?)$"))] pub String,
+    #[schemars(length(min = 1, max = 11), regex(pattern = r"^(0(\.[0-9]{1,9})?|1(\.0{1,9})?)$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^(0([.][0-9]{1,9})?|1([.]0{1,9})?)$')",
+         "message": "must be a decimal number from '0' to '1' with at most 9 digits after the point, such as '0.25'"}]))]
+    pub String,
 );
 
 impl From<&str> for Fraction {
@@ -21,9 +24,12 @@ impl From<&str> for Fraction {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.phases.all(p, !has(p.replay) || double(p.replay) + (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
+    // Malformed numbers are named by the rule of their own field; here they must only not fail the conversion.
+    {"rule": "has(self.uniformFloor) && !self.uniformFloor.matches('^[01]([.][0-9]+)?$') || self.phases.all(p, \
+              has(p.replay) && !p.replay.matches('^[01]([.][0-9]+)?$') || \
+              (has(p.replay) ? double(p.replay) : 0.0) + (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
      "message": "`uniformFloor` plus a phase's `replay` must be less than 1, so that the phase's own pool keeps a share of every batch"},
-    {"rule": "!has(self.phases[0].replay) || double(self.phases[0].replay) == 0.0",
+    {"rule": "self.phases.size() == 0 || !has(self.phases[0].replay) || self.phases[0].replay.matches('^0([.]0*)?$')",
      "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"}
 ]))]
 pub struct CurriculumSpec {
@@ -75,7 +81,9 @@ pub enum Balance {
 ]))]
 pub struct PhaseSpec {
     /// Name of the phase, unique within the curriculum: lower case letters, digits and '-'.
-    #[schemars(length(min = 1, max = 30), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 30), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+         "message": "must consist of lower case letters, digits and '-', and begin and end with a letter or a digit"}]))]
     pub name: String,
     /// Which rows are admitted.
     pub pool: PoolSpec,
@@ -91,7 +99,7 @@ pub struct PhaseSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "has(self.fraction) != has(self.pacing)", "message": "exactly one of `fraction` and `pacing` must be set"},
-    {"rule": "!has(self.fraction) || double(self.fraction) > 0.0", "message": "`fraction` must be greater than '0': an empty pool has no rows to train on"}
+    {"rule": "!has(self.fraction) || !self.fraction.matches('^0([.]0*)?$')", "message": "`fraction` must be greater than '0': an empty pool has no rows to train on"}
 ]))]
 pub struct PoolSpec {
     /// The same fraction of the rows for the whole phase.
@@ -106,8 +114,8 @@ pub struct PoolSpec {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "double(self.from) > 0.0", "message": "`from` must be greater than '0': an empty pool has no rows to train on"},
-    {"rule": "double(self.to) > 0.0", "message": "`to` must be greater than '0': an empty pool has no rows to train on"}
+    {"rule": "!self.from.matches('^0([.]0*)?$')", "message": "`from` must be greater than '0': an empty pool has no rows to train on"},
+    {"rule": "!self.to.matches('^0([.]0*)?$')", "message": "`to` must be greater than '0': an empty pool has no rows to train on"}
 ]))]
 pub struct PacingSpec {
     /// Shape of the growth.

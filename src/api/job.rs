@@ -1,4 +1,5 @@
 //! `CurriculumJob`: one training run that sees its data in a chosen order.
+#![allow(clippy::duplicated_attributes, reason = "every printer column has a type of its own")]
 
 use k8s_openapi::api::core::v1::{
     CSIVolumeSource, ConfigMapVolumeSource, EnvVar, HostPathVolumeSource, ImageVolumeSource, LocalObjectReference,
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::{
     curriculum::{CurriculumSpec, Fraction},
-    schema,
+    schema::{self, MAX_COUNT},
     status::CurriculumJobStatus,
 };
 
@@ -73,7 +74,7 @@ pub struct CurriculumJobSpec {
     pub suspend: bool,
     /// Seed of every random choice: the same seed, scores and curriculum give the same batches. Default 0.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub seed: i64,
     /// The training data.
     pub dataset: DatasetSpec,
@@ -174,7 +175,9 @@ pub struct VolumeSpec {
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "!has(self.parallelism) || self.parallelism <= (has(self.shards) ? self.shards : 1)",
      "message": "`parallelism` must not be greater than `shards`"},
-    {"rule": "!has(self.minCoverage) || double(self.minCoverage) > 0.0", "message": "`minCoverage` must be greater than '0'", "fieldPath": ".minCoverage"},
+    {"rule": "self.scorers.exists(s, !has(s.weight) || !s.weight.matches('^0*([.]0*)?$'))",
+     "message": "`scorers` must have at least one with a `weight` greater than '0'", "fieldPath": ".scorers"},
+    {"rule": "!has(self.minCoverage) || !self.minCoverage.matches('^0([.]0*)?$')", "message": "`minCoverage` must be greater than '0'", "fieldPath": ".minCoverage"},
 ]))]
 pub struct ScoringSpec {
     /// The scorers, at most 8.
@@ -229,7 +232,9 @@ fn hour() -> i32 {
 ]))]
 pub struct ScorerSpec {
     /// Name of the scorer, unique within the job: lower case letters, digits and '-'.
-    #[schemars(length(min = 1, max = 30), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 30), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+         "message": "must consist of lower case letters, digits and '-', and begin and end with a letter or a digit"}]))]
     pub name: String,
     /// The score stands in a numeric column of the data set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,7 +250,9 @@ pub struct ScorerSpec {
     pub container: Option<ContainerScorer>,
     /// Weight in the combination, as a decimal string from 0 to 1000000. Default `"1"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 17), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
+    #[schemars(length(min = 1, max = 17), regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,9})?|1000000(\.0{1,9})?)$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([0-9]{1,6}([.][0-9]{1,9})?|1000000([.]0{1,9})?)$')",
+         "message": "must be a decimal number from '0' to '1000000' with at most 9 digits after the point, such as '0.5'"}]))]
     pub weight: Option<String>,
 }
 
@@ -296,7 +303,8 @@ pub struct RarityScorer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerScorer {
     /// Image of the program.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
+        {"rule": "!self.matches('\\\\s')", "message": "must be an image reference, without white space"}]))]
     pub image: String,
     /// Pull policy of the image. Default: as the cluster decides for the image's tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -357,11 +365,13 @@ pub enum OnFailure {
 pub struct ScoringPodSpec {
     /// Service account of the pods. Its token is not mounted. Default: the namespace's default account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
     pub service_account_name: Option<String>,
     /// Labels that the node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), schema_with = "schema::label_map")]
+    #[schemars(schema_with = "schema::label_map")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that the pods tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -386,7 +396,9 @@ pub struct ScoringPodSpec {
 pub struct StoreSpec {
     /// An existing claim, which several jobs may share; scores with the same key are computed once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
     pub claim_name: Option<String>,
     /// Spec of the claim `<job>-store`. Default: 1Gi, ReadWriteOnce, the default storage class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -397,16 +409,9 @@ pub struct StoreSpec {
 /// The training pods of every phase.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.template.spec) && self.template.spec.containers.size() > 0", "message": "`template.spec.containers` must have the trainer: the container named 'trainer', else the first", "fieldPath": ".template"},
-    {"rule": "!has(self.template.spec) || !self.template.spec.containers.exists(c, c.name == 'sampler') && (!has(self.template.spec.initContainers) || !self.template.spec.initContainers.exists(c, c.name == 'sampler'))",
-     "message": "no container may be named 'sampler': the operator adds the sampler under that name", "fieldPath": ".template"},
-    {"rule": "!has(self.template.spec) || !has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Never'",
-     "message": "`template.spec.restartPolicy` must be absent or 'Never': retries are counted by `backoffLimit`", "fieldPath": ".template"},
-]))]
 pub struct TrainingSpec {
     /// The pod. The trainer is the container named `trainer`, else the first one.
-    #[schemars(schema_with = "schema::core::<PodTemplateSpec>")]
+    #[schemars(schema_with = "schema::pod_template")]
     pub template: PodTemplateSpec,
     /// Retries of one phase before the job fails. Default 3.
     #[serde(default = "three")]
@@ -440,6 +445,12 @@ pub enum Sampling {
 /// Where the trainer keeps its checkpoint.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(self.volume.configMap) && !has(self.volume.image)",
+     "message": "must be a volume that can be written to: `persistentVolumeClaim`, `nfs`, `csi` or `hostPath`", "fieldPath": ".volume"},
+    {"rule": "!has(self.volume.persistentVolumeClaim) || !has(self.volume.persistentVolumeClaim.readOnly) || !self.volume.persistentVolumeClaim.readOnly",
+     "message": "`persistentVolumeClaim.readOnly` must be absent or false: the trainer writes its checkpoint there", "fieldPath": ".volume"}
+]))]
 pub struct CheckpointSpec {
     /// The volume, mounted read-write at `/curriculum/checkpoint`.
     pub volume: VolumeSpec,

@@ -8,6 +8,8 @@ pub mod curriculum;
 #[cfg(feature = "operator")]
 pub mod conditions;
 #[cfg(feature = "operator")]
+pub mod crd;
+#[cfg(feature = "operator")]
 pub mod job;
 #[cfg(feature = "operator")]
 pub mod names;

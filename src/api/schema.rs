@@ -1,10 +1,14 @@
 //! Schema helpers: embedded `core/v1` types without their descriptions, and bounds for types that are not ours.
 
-use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Schema of a `core/v1` type without descriptions, so that the CRD stays small enough for client-side apply.
+/// Greatest count in the API: the largest integer that a double, and with it any JSON reader, holds exactly.
+pub const MAX_COUNT: i64 = 9_007_199_254_740_991;
+
+/// Schema of a `core/v1` type without descriptions, so that the CRD stays small enough for client-side apply. Its title
+/// is the type's full name, such as `io.k8s.api.core.v1.PodTemplateSpec`.
 pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
     // A generator of its own, with everything inlined: `$ref` is not allowed in a structural schema.
     let settings = schemars::generate::SchemaSettings::openapi3().with(|s| {
@@ -12,10 +16,10 @@ pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
         s.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    schema.remove("title");
     if let Some(object) = schema.as_object_mut() {
         object.values_mut().for_each(strip_descriptions);
         object.remove("description");
+        object.insert("title".into(), T::schema_name().into());
     }
     schema
 }
@@ -25,12 +29,87 @@ pub fn core_list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 64, "items": core::<T>(generator)})
 }
 
+/// The pod template of the trainer, with the bounds and rules that the sampler beside it needs.
+///
+/// Of `metadata` only labels and annotations mean anything in a template. `creationTimestamp` stays, because clients
+/// that print templates write it as `null`.
+pub fn pod_template(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = core::<PodTemplateSpec>(generator);
+    if let Some(properties) = schema
+        .pointer_mut("/properties/metadata/properties")
+        .and_then(Value::as_object_mut)
+    {
+        properties.retain(|name, _| matches!(name.as_str(), "annotations" | "labels" | "creationTimestamp"));
+    }
+    if let Some(properties) = schema
+        .pointer_mut("/properties/spec/properties")
+        .and_then(Value::as_object_mut)
+    {
+        // Kubernetes takes these only into running pods.
+        properties.remove("ephemeralContainers");
+    }
+    for list in ["containers", "initContainers"] {
+        bound_containers(&mut schema, list);
+    }
+    schema.insert("x-kubernetes-validations".into(), template_rules());
+    schema
+}
+
+/// Bounds without which the rules over all containers would have no bounded cost.
+fn bound_containers(template: &mut Schema, list: &str) {
+    let bounds: [(&str, &[(&str, u64)]); 6] = [
+        ("", &[("maxItems", 32)]),
+        ("/items/properties/name", &[("maxLength", 63)]),
+        ("/items/properties/env", &[("maxItems", 512)]),
+        ("/items/properties/env/items/properties/name", &[("maxLength", 256)]),
+        ("/items/properties/volumeMounts", &[("maxItems", 64)]),
+        (
+            "/items/properties/volumeMounts/items/properties/mountPath",
+            &[("maxLength", 512)],
+        ),
+    ];
+    for (path, limits) in bounds {
+        let pointer = format!("/properties/spec/properties/{list}{path}");
+        if let Some(field) = template.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+            field.extend(
+                limits
+                    .iter()
+                    .map(|(keyword, limit)| ((*keyword).to_owned(), Value::from(*limit))),
+            );
+        }
+    }
+}
+
+fn template_rules() -> Value {
+    let of_all = |predicate: &str| {
+        format!(
+            "!has(self.spec) || self.spec.containers.all(c, {predicate}) && \
+             (!has(self.spec.initContainers) || self.spec.initContainers.all(c, {predicate}))"
+        )
+    };
+    json!([
+        {"rule": "has(self.spec) && self.spec.containers.size() > 0",
+         "message": "`spec.containers` must hold the trainer: the container named 'trainer', else the first"},
+        {"rule": of_all("c.name != 'sampler'"),
+         "message": "no container may be named 'sampler': the operator adds the sampler under that name"},
+        {"rule": of_all("!has(c.env) || !c.env.exists(e, e.name.startsWith('CURRICULUM_'))"),
+         "message": "environment variables whose names begin with 'CURRICULUM_' are set by the operator and must not be set here"},
+        {"rule": of_all("!has(c.volumeMounts) || !c.volumeMounts.exists(m, m.mountPath == '/curriculum' || m.mountPath.startsWith('/curriculum/'))"),
+         "message": "`mountPath` must not be '/curriculum' or below it: the operator mounts the data set and the checkpoint there"},
+        {"rule": "!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Never'",
+         "message": "`spec.restartPolicy` must be absent or 'Never': retries are counted by `training.backoffLimit`"},
+    ])
+}
+
 /// Environment of a container scorer.
 pub fn env_list(generator: &mut SchemaGenerator) -> Schema {
     let mut item = core::<EnvVar>(generator);
     if let Some(name) = item.pointer_mut("/properties/name").and_then(Value::as_object_mut) {
         name.insert("maxLength".into(), 256.into());
         name.insert("minLength".into(), 1.into());
+    }
+    if let Some(value) = item.pointer_mut("/properties/value").and_then(Value::as_object_mut) {
+        value.insert("maxLength".into(), 32_768.into());
     }
     json_schema!({"type": "array", "maxItems": 256, "items": item,
         "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
@@ -47,13 +126,16 @@ pub fn label_map(_: &mut SchemaGenerator) -> Schema {
 /// `metav1.Condition`s, at most 16, one per type.
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 16, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
-        "items": {"type": "object", "required": ["type", "status", "reason", "message", "lastTransitionTime"], "properties": {
-            "type": {"type": "string", "maxLength": 64},
-            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-            "reason": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"},
-            "message": {"type": "string", "maxLength": 4096},
-            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "maximum": 9_007_199_254_740_991_i64},
-            "lastTransitionTime": {"type": "string", "format": "date-time"}}}})
+        "items": {"type": "object", "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "description": "What is true of the job now (`metav1.Condition`).", "properties": {
+            "type": {"type": "string", "maxLength": 64, "description": "One of the documented types."},
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Is it so?"},
+            "reason": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                "description": "Why, as one of the documented reasons."},
+            "message": {"type": "string", "maxLength": 4096, "description": "Why, in words; empty where the reason says it all."},
+            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_COUNT,
+                "description": "Generation of the spec that the condition speaks of."},
+            "lastTransitionTime": {"type": "string", "format": "date-time", "description": "When the status last changed."}}}})
 }
 
 /// An RFC 3339 time.

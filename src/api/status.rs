@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::schema::{self, MAX_COUNT};
 
 /// Observed state of a CurriculumJob.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -12,7 +12,7 @@ use super::schema;
 pub struct CurriculumJobStatus {
     /// Generation of the spec that this status describes; -1 before the first reconcile.
     #[serde(default = "unobserved")]
-    #[schemars(range(min = -1))]
+    #[schemars(range(min = -1, max = MAX_COUNT))]
     pub observed_generation: i64,
     /// Conditions, one per type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,14 +57,14 @@ fn unobserved() -> i64 {
 #[serde(rename_all = "camelCase")]
 pub struct DatasetStatus {
     /// Number of rows.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub rows: i64,
     /// Number of distinct values of `groupColumn`; 1 without one.
     #[schemars(range(min = 0, max = 256))]
     pub groups: i32,
     /// Rows of each group, in the order of the groups' values; empty without `groupColumn`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(range(min = 0)))]
+    #[schemars(length(max = 256), inner(range(min = 0, max = MAX_COUNT)))]
     pub group_rows: Vec<i64>,
 }
 
@@ -131,13 +131,13 @@ pub struct CurrentPhase {
     #[schemars(range(min = 0, max = 10_000))]
     pub failures: i32,
     /// First step of the phase, counted over the whole run.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub start_step: i64,
     /// First step after the phase.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub end_step: i64,
     /// UID of the attempt's Job once it was seen; a Job that is missing although this is set was lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub job_uid: Option<String>,
     /// When the phase began.
@@ -159,10 +159,10 @@ pub struct CurrentPhase {
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Steps whose batches were handed to the trainer.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub step: i64,
     /// Steps of the whole run.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub total_steps: i64,
     /// `100 · step / totalSteps`, rounded down.
     #[schemars(range(min = 0, max = 100))]
@@ -187,7 +187,7 @@ pub struct MetricStatus {
     #[schemars(length(max = 32))]
     pub value: String,
     /// Step at which it was measured.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub step: i64,
 }
 
@@ -201,10 +201,10 @@ pub struct PhaseStatus {
     /// How it ended.
     pub outcome: PhaseOutcome,
     /// First step.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub start_step: i64,
     /// First step after the phase.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
     pub end_step: i64,
     /// Attempts it took.
     #[schemars(range(min = 0, max = 10_001))]

@@ -7,6 +7,12 @@ mod inspect;
 mod install_self;
 mod score;
 mod scoring;
+#[cfg(feature = "operator")]
+mod api_docs;
+#[cfg(feature = "operator")]
+mod crds;
+#[cfg(feature = "operator")]
+mod generated;
 
 use std::process::ExitCode;
 
@@ -28,6 +34,10 @@ enum Command {
     Exec(exec::ExecArgs),
     Index(index::IndexArgs),
     InstallSelf(install_self::InstallSelfArgs),
+    #[cfg(feature = "operator")]
+    ApiDocs(api_docs::Args),
+    #[cfg(feature = "operator")]
+    Crds(crds::Args),
 }
 
 impl Cli {
@@ -40,6 +50,10 @@ impl Cli {
             Command::Exec(args) => exec::run(&args),
             Command::Index(args) => index::run(&args),
             Command::InstallSelf(args) => install_self::run(&args),
+            #[cfg(feature = "operator")]
+            Command::ApiDocs(args) => api_docs::run(args),
+            #[cfg(feature = "operator")]
+            Command::Crds(args) => crds::run(args),
         }
     }
 }
