@@ -1,6 +1,7 @@
 //! What a real API server makes of our custom resources: it takes the CRDs and the samples, refuses what is wrong with a
 //! message that helps, and keeps what must not change. No pod runs.
 
+mod children;
 mod clients;
 mod immutable;
 mod invalid;
