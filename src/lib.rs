@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod cli;
+#[cfg(feature = "operator")]
+pub mod controller;
 pub mod curriculum;
 pub mod sampler;
 pub mod scoring;

@@ -234,7 +234,7 @@ impl Drop for Process {
 }
 
 /// Folder of the local cluster's binaries, under names without versions.
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("CURRICULUM_CACHE").unwrap_or_else(|| {
         let caches = set("XDG_CACHE_HOME").unwrap_or_else(|| set("HOME").unwrap_or_default().join(".cache"));

@@ -1,0 +1,179 @@
+//! The objects that the operator makes for each sample pass the API server's validation, and its own pods are admitted
+//! where the namespace enforces the `restricted` pod security standard.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use curriculum_operator::api::job::CurriculumJob;
+use curriculum_operator::controller::build::{self, Settings, SnapshotInput};
+use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, Scope, Segment, Term};
+use curriculum_operator::scoring::report::IndexSummary;
+use e2e::api_server::ApiServer;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+
+use crate::repository;
+
+fn samples() -> Vec<CurriculumJob> {
+    let folder = repository().join("config/samples");
+    let mut jobs = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let documents = serde_saphyr::from_multiple::<Value>(&text).unwrap();
+        jobs.extend(
+            documents
+                .into_iter()
+                .filter(|document| document["kind"] == "CurriculumJob")
+                .map(|document| serde_json::from_value::<CurriculumJob>(document).unwrap()),
+        );
+    }
+    for job in &mut jobs {
+        job.metadata.uid = Some("11111111-2222-3333-4444-555555555555".into());
+    }
+    jobs
+}
+
+fn plan(job: &CurriculumJob) -> Plan {
+    let terms = vec![Term {
+        share: 1_000_000,
+        scope: Scope::All,
+        fraction: 1_000_000_000_000,
+    }];
+    let segments = vec![Segment { start_step: 0, terms }];
+    let name = job.spec.curriculum.phases[0].name.clone();
+    Plan {
+        version: PLAN_VERSION,
+        seed: 0,
+        batch_size: 64,
+        order: job.spec.curriculum.order,
+        rows: 1000,
+        group_rows: vec![1000],
+        scores: None,
+        phases: vec![PhasePlan {
+            index: 0,
+            name,
+            start_step: 0,
+            end_step: 10,
+            segments,
+        }],
+    }
+}
+
+fn scoring_jobs(settings: &Settings, job: &CurriculumJob) -> Vec<Job> {
+    let task = build::task(job);
+    build::count_job(settings, job, &task)
+        .into_iter()
+        .chain([
+            build::inspect_job(settings, job, &task),
+            build::score_job(settings, job, &task),
+            build::index_job(settings, job, &task),
+        ])
+        .collect()
+}
+
+/// Every object that the operator makes for a job, but for the Jobs of scoring.
+fn other_children(settings: &Settings, job: &CurriculumJob) -> Vec<Value> {
+    let plan = plan(job);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let summary = IndexSummary {
+        key: "0".repeat(64),
+        digest: digest.clone(),
+        rows: 1000,
+        scored_rows: 999,
+        quantiles: vec![0.0; 21],
+        histogram: vec![1; 64],
+        group_rows: vec![1000],
+        group_names: vec!["a".into()],
+        group_mean_ranks: vec![0.5],
+    };
+    let snapshot = SnapshotInput {
+        phase_index: 0,
+        phase_name: plan.phases[0].name.clone(),
+        attempt: 0,
+        step: 10,
+        time: Time("2026-11-20T10:00:00Z".parse().unwrap()),
+        previous: None,
+        state_json: "{}".into(),
+        digest,
+    };
+    let claim = build::claim(job).map(|claim| json!(claim));
+    claim
+        .into_iter()
+        .chain([
+            json!(build::scores_config_map(job, &summary)),
+            json!(build::plan_config_map(job, 0, &plan)),
+            json!(build::train_job(settings, job, &plan.phases[0], 0)),
+            json!(build::snapshot(job, &snapshot)),
+        ])
+        .collect()
+}
+
+/// Has the API server check the objects without storing them; gives what kubectl says of each on failure.
+fn check(server: &ApiServer, namespace: &str, objects: &[Value]) {
+    for object in objects {
+        let mut object = object.clone();
+        object["metadata"]["namespace"] = json!(namespace);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), object.to_string()).unwrap();
+        let output = server
+            .kubectl()
+            .args(["create", "--dry-run=server", "--validate=strict", "--filename"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        // A warning counts as well: deprecated or ineffective fields, and pods that the standard would refuse.
+        assert!(output.status.success() && said.is_empty(), "{said}\n{object:#}");
+    }
+}
+
+#[tokio::test]
+async fn every_child_of_every_sample_is_valid() {
+    let server = ApiServer::shared().await.unwrap();
+    server.namespace("children").await.unwrap();
+    let settings = Settings {
+        image: "curriculum-operator:0.1.0".into(),
+        image_pull_policy: None,
+    };
+    let jobs = samples();
+    assert!(jobs.len() >= 4, "{}", jobs.len());
+    for job in &jobs {
+        let scoring = scoring_jobs(&settings, job).into_iter().map(|job| json!(job));
+        check(
+            &server,
+            "children",
+            &scoring.chain(other_children(&settings, job)).collect::<Vec<_>>(),
+        );
+    }
+}
+
+#[tokio::test]
+async fn scoring_pods_are_admitted_where_pods_are_restricted() {
+    let server = ApiServer::shared().await.unwrap();
+    server.namespace("restricted-scoring").await.unwrap();
+    let label = [
+        "label",
+        "namespace",
+        "restricted-scoring",
+        "pod-security.kubernetes.io/enforce=restricted",
+    ];
+    assert!(server.kubectl().args(label).output().unwrap().status.success());
+    let settings = Settings {
+        image: "curriculum-operator:0.1.0".into(),
+        image_pull_policy: Some("Never".into()),
+    };
+    // NFS and host paths are not allowed there, and a security context of the user's own is the user's.
+    let of_ours_only = |job: &CurriculumJob| {
+        let volume = &job.spec.dataset.volume;
+        volume.nfs.is_none() && volume.host_path.is_none() && job.spec.scoring.pod.security_context.is_none()
+    };
+    let jobs: Vec<_> = samples().into_iter().filter(of_ours_only).collect();
+    assert!(jobs.len() >= 2, "{}", jobs.len());
+    for job in &jobs {
+        let pods = scoring_jobs(&settings, job).into_iter().map(|job| {
+            let spec = job.spec.unwrap().template.spec.unwrap();
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec})
+        });
+        check(&server, "restricted-scoring", &pods.collect::<Vec<_>>());
+    }
+}

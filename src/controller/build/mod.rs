@@ -1,0 +1,87 @@
+//! Child objects of a CurriculumJob as pure functions of its spec: no client, no clock, and nothing can fail.
+//!
+//! ```text
+//! key ─► Task ─► scoring_jobs   Job inspect, count, score, index
+//!                store          PVC, ConfigMap of the scores' metadata
+//!        Plan ─► plan           ConfigMap of one attempt
+//!   PhasePlan ─► train_job      Job of one attempt
+//!                snapshot       CurriculumSnapshot
+//! ```
+//! `names`, `pod` and `volumes` hold what those have in common. Whoever creates the objects decides when and in which order.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{Resource, ResourceExt};
+
+use crate::api::{MANAGER, job::CurriculumJob, names as api_names};
+
+mod key;
+pub mod names;
+mod plan;
+mod pod;
+mod scoring_jobs;
+mod snapshot;
+mod store;
+mod train_job;
+mod volumes;
+
+pub use key::task;
+pub use plan::{ANNOTATION_PLAN_DIGEST, PLAN_FILE, plan_config_map};
+pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
+pub use snapshot::{SnapshotInput, snapshot};
+pub use store::{claim, coverage, scores_config_map};
+pub use train_job::train_job;
+
+#[cfg(test)]
+mod tests;
+
+/// What the operator's own installation decides about the pods it makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The operator's image: it also runs the built-in scorers and the sampler.
+    pub image: String,
+    /// Pull policy of that image; `None`: as the cluster decides for its tag.
+    pub image_pull_policy: Option<String>,
+}
+
+/// Phase and attempt of the objects that belong to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Attempt {
+    phase: u32,
+    attempt: u32,
+}
+
+/// Labels of a child object and of its pods.
+fn labels(job: &CurriculumJob, component: &str, attempt: Option<Attempt>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        (api_names::LABEL_NAME.to_owned(), "curriculum".to_owned()),
+        (api_names::LABEL_COMPONENT.to_owned(), component.to_owned()),
+        (api_names::LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned()),
+        (api_names::LABEL_JOB.to_owned(), job.name_any()),
+    ]);
+    if let Some(Attempt { phase, attempt }) = attempt {
+        labels.insert(api_names::LABEL_PHASE.to_owned(), phase.to_string());
+        labels.insert(api_names::LABEL_ATTEMPT.to_owned(), attempt.to_string());
+    }
+    labels
+}
+
+/// Metadata of a child object: in the job's namespace and controlled by it, so that it goes when the job goes.
+fn metadata(job: &CurriculumJob, name: String, component: &str, attempt: Option<Attempt>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: job.namespace(),
+        labels: Some(labels(job, component, attempt)),
+        owner_references: Some(vec![OwnerReference {
+            api_version: CurriculumJob::api_version(&()).into_owned(),
+            kind: CurriculumJob::kind(&()).into_owned(),
+            name: job.name_any(),
+            // Every object read from an API server has a UID.
+            uid: job.uid().unwrap_or_default(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }]),
+        ..ObjectMeta::default()
+    }
+}

@@ -1,0 +1,169 @@
+//! Names of child objects: functions of the job, so that creating one twice meets the same object.
+
+use sha2::{Digest, Sha256};
+
+/// Longest name of a child. Below the 63 characters of a DNS label, because an Indexed Job's pods are named
+/// `<job>-<index>` and have to be one too.
+const MAX_LENGTH: usize = 58;
+/// Characters of a key or hash in a name.
+const SHORT: usize = 8;
+
+/// Claim of the store, unless the user names one: `<job>-store`.
+pub fn store_claim(job_name: &str) -> String {
+    child(job_name, "store")
+}
+
+/// ConfigMap of the scores' metadata: `<job>-scores`.
+pub fn scores(job_name: &str) -> String {
+    child(job_name, "scores")
+}
+
+/// Job that inspects the data set: `<job>-inspect-<key8>`.
+pub fn inspect(job_name: &str, key: &str) -> String {
+    keyed(job_name, "inspect", key)
+}
+
+/// Job that counts tokens: `<job>-count-<key8>`.
+pub fn count(job_name: &str, key: &str) -> String {
+    keyed(job_name, "count", key)
+}
+
+/// Job that scores the rows: `<job>-score-<key8>`.
+pub fn score(job_name: &str, key: &str) -> String {
+    keyed(job_name, "score", key)
+}
+
+/// Job that makes the score index: `<job>-index-<key8>`.
+pub fn index(job_name: &str, key: &str) -> String {
+    keyed(job_name, "index", key)
+}
+
+/// Job of one attempt at a phase: `<job>-train-<phase>-<attempt>`.
+pub fn train(job_name: &str, phase: u32, attempt: u32) -> String {
+    child(job_name, &format!("train-{phase}-{attempt}"))
+}
+
+/// ConfigMap of the plan of one attempt: `<job>-plan-<phase>-<attempt>`.
+pub fn plan(job_name: &str, phase: u32, attempt: u32) -> String {
+    child(job_name, &format!("plan-{phase}-{attempt}"))
+}
+
+/// Snapshot at the end of a phase: `<job>-<phase>-<attempt>`.
+pub fn snapshot(job_name: &str, phase: u32, attempt: u32) -> String {
+    child(job_name, &format!("{phase}-{attempt}"))
+}
+
+fn keyed(job_name: &str, component: &str, key: &str) -> String {
+    let short: String = key.chars().take(SHORT).collect();
+    child(job_name, &format!("{component}-{short}"))
+}
+
+/// `<job>-<suffix>`, or where that is no DNS label or too long `<start of the job's name>-<hash of it>-<suffix>`.
+fn child(job_name: &str, suffix: &str) -> String {
+    let plain = job_name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if plain && job_name.len() + 1 + suffix.len() <= MAX_LENGTH {
+        return format!("{job_name}-{suffix}");
+    }
+    let hash = &hex(job_name.as_bytes())[..SHORT];
+    let room = MAX_LENGTH.saturating_sub(SHORT + suffix.len() + 2);
+    let start: String = job_name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(room)
+        .collect();
+    format!("{}-{hash}-{suffix}", start.trim_end_matches('-'))
+}
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn all(job: &str, phase: u32, attempt: u32) -> Vec<String> {
+        vec![
+            store_claim(job),
+            scores(job),
+            inspect(job, KEY),
+            count(job, KEY),
+            score(job, KEY),
+            index(job, KEY),
+            train(job, phase, attempt),
+            plan(job, phase, attempt),
+            snapshot(job, phase, attempt),
+        ]
+    }
+
+    fn is_label(name: &str) -> bool {
+        let inner = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        inner && name.len() <= 63 && !name.starts_with('-') && !name.ends_with('-') && !name.is_empty()
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_a_label_with_room_for_an_index(
+            job in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", phase in 0_u32..32, attempt in 0_u32..=10_000
+        ) {
+            for name in all(&job, phase, attempt) {
+                prop_assert!(is_label(&format!("{name}-999")), "{name}");
+            }
+        }
+
+        #[test]
+        fn a_name_of_an_allowed_length_stays_readable(
+            job in "[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", phase in 0_u32..32, attempt in 0_u32..=10_000
+        ) {
+            for name in all(&job, phase, attempt) {
+                prop_assert!(name.starts_with(&format!("{job}-")), "{name}");
+            }
+        }
+
+        #[test]
+        fn different_jobs_phases_and_attempts_have_different_names(
+            left in "[ab]([-ab.]{0,60}[ab])?", right in "[ab]([-ab.]{0,60}[ab])?",
+            phase in 0_u32..32, attempt in 0_u32..=10_000
+        ) {
+            prop_assume!(left != right);
+            let names: Vec<String> = [all(&left, phase, attempt), all(&right, phase, attempt)].concat();
+            prop_assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+            for name in [train, plan, snapshot] {
+                prop_assert_ne!(name(&left, phase, attempt), name(&left, phase, attempt + 1));
+                prop_assert_ne!(name(&left, phase, attempt), name(&left, phase + 1, attempt));
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_what_the_documentation_says() {
+        let expected = [
+            "digits-store",
+            "digits-scores",
+            "digits-inspect-01234567",
+            "digits-count-01234567",
+            "digits-score-01234567",
+            "digits-index-01234567",
+            "digits-train-2-1",
+            "digits-plan-2-1",
+            "digits-2-1",
+        ];
+        assert_eq!(all("digits", 2, 1), expected);
+        assert_eq!(train("a.b", 0, 0), "a-b-2e7336dc-train-0-0");
+        assert_eq!(
+            train(&"long-name-".repeat(6), 0, 0),
+            "long-name-long-name-long-name-long-name-a3d735d3-train-0-0"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The ConfigMap that hands a plan to the sampler.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+
+use super::{Attempt, metadata, names};
+use crate::{api::job::CurriculumJob, curriculum::plan::Plan};
+
+/// Key of the plan in its ConfigMap, and so the file's name in the sampler.
+pub const PLAN_FILE: &str = "plan.json";
+/// Annotation of the ConfigMap: digest of the plan as `sha256:…`.
+pub const ANNOTATION_PLAN_DIGEST: &str = "curriculum.dev/plan-digest";
+
+/// The plan of the `attempt`-th attempt, counted from 0, at the plan's first phase. Immutable: a sampler that restarts reads what it read before.
+pub fn plan_config_map(job: &CurriculumJob, attempt: u32, plan: &Plan) -> ConfigMap {
+    // A plan has at least one phase, as a curriculum has.
+    let phase = plan.phases.first().map_or(0, |phase| phase.index);
+    let name = names::plan(&job.name_any(), phase, attempt);
+    let mut metadata = metadata(job, name, "plan", Some(Attempt { phase, attempt }));
+    metadata.annotations = Some(BTreeMap::from([(ANNOTATION_PLAN_DIGEST.to_owned(), plan.digest())]));
+    ConfigMap {
+        metadata,
+        immutable: Some(true),
+        data: Some(BTreeMap::from([(PLAN_FILE.to_owned(), plan.to_canonical_json())])),
+        binary_data: None,
+    }
+}
+
+/// Stands in until `Plan` has these itself.
+trait Canonical {
+    fn to_canonical_json(&self) -> String;
+    fn digest(&self) -> String;
+}
+
+impl Canonical for Plan {
+    fn to_canonical_json(&self) -> String {
+        super::key::value(self).to_string()
+    }
+
+    fn digest(&self) -> String {
+        format!("sha256:{}", names::hex(self.to_canonical_json().as_bytes()))
+    }
+}

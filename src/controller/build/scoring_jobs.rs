@@ -1,0 +1,239 @@
+//! The Jobs of scoring: inspect, count, score, index.
+
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobSpec},
+        core::v1::{Container, PodSecurityContext, PodSpec, PodTemplateSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::ResourceExt;
+
+use super::{
+    Settings, key, labels, metadata, names,
+    pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, no_privileges, own_container, requests, runtime_default},
+    volumes::{self, Volumes, mount, mount_read_only},
+};
+use crate::{
+    api::{
+        job::{ContainerScorer, CurriculumJob, PullPolicy},
+        names::{MOUNT_DATASET, MOUNT_STORE, MOUNT_TOOLS},
+    },
+    scoring::task::{ScorerKind, TASK_ENV, Task},
+};
+
+/// Seconds from SIGTERM to SIGKILL: a shard that is cut off has nothing to save, as its file appears by a rename.
+const GRACE_SECONDS: i64 = 5;
+
+/// The Job that finds out what the data set holds and whether the store has an index for it.
+pub fn inspect_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
+    single(
+        settings,
+        job,
+        task,
+        "inspect",
+        names::inspect(&job.name_any(), &task.key),
+    )
+}
+
+/// The Job that counts tokens, one completion per shard; `None` when no scorer needs the counts.
+pub fn count_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Option<Job> {
+    let needed = task
+        .scorers
+        .iter()
+        .any(|scorer| matches!(scorer.kind, ScorerKind::Rarity { .. }));
+    needed.then(|| {
+        let name = names::count(&job.name_any(), &task.key);
+        let pod = pod(job, vec![own(settings, "count", task)], vec![]);
+        indexed(job, "count", name, pod, task)
+    })
+}
+
+/// The Job that scores the rows, one completion per shard: the built-in scorers in one container, and a container for
+/// each of the others.
+pub fn score_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
+    let programs: Vec<Container> = job
+        .spec
+        .scoring
+        .scorers
+        .iter()
+        .filter_map(|scorer| Some(program(&scorer.name, scorer.container.as_ref()?, task)))
+        .collect();
+    let built_in = task.scorers.iter().any(|scorer| scorer.kind != ScorerKind::Container);
+    let tools = if programs.is_empty() {
+        vec![]
+    } else {
+        vec![tools(settings)]
+    };
+    let containers = built_in
+        .then(|| own(settings, "score", task))
+        .into_iter()
+        .chain(programs)
+        .collect();
+    let name = names::score(&job.name_any(), &task.key);
+    indexed(job, "score", name, pod(job, containers, tools), task)
+}
+
+/// The Job that makes the score index of the shards' scores.
+pub fn index_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
+    single(settings, job, task, "index", names::index(&job.name_any(), &task.key))
+}
+
+fn single(settings: &Settings, job: &CurriculumJob, task: &Task, component: &str, name: String) -> Job {
+    let mut made = job_of(
+        job,
+        component,
+        name,
+        pod(job, vec![own(settings, component, task)], vec![]),
+    );
+    if let Some(spec) = &mut made.spec {
+        spec.backoff_limit = Some(job.spec.scoring.backoff_limit);
+    }
+    made
+}
+
+/// Each shard has its own retries, and the first one that has used them up ends the Job: without its rows the others are in vain.
+fn indexed(job: &CurriculumJob, component: &str, name: String, pod: PodSpec, task: &Task) -> Job {
+    let mut made = job_of(job, component, name, pod);
+    if let Some(spec) = &mut made.spec {
+        // The schema keeps the shards within 1..=1000.
+        let shards = i32::try_from(task.shards).unwrap_or(i32::MAX);
+        spec.completion_mode = Some("Indexed".to_owned());
+        spec.completions = Some(shards);
+        spec.parallelism = Some(job.spec.scoring.parallelism.clamp(1, shards));
+        spec.backoff_limit_per_index = Some(job.spec.scoring.backoff_limit);
+        spec.max_failed_indexes = Some(0);
+    }
+    made
+}
+
+fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> Job {
+    // Of a program's exit code only its author knows what it means: the policy is for the operator's own containers.
+    let own = pod
+        .containers
+        .iter()
+        .map(|c| c.name.as_str())
+        .filter(|name| *name == component);
+    Job {
+        metadata: metadata(job, name, component, None),
+        spec: Some(JobSpec {
+            active_deadline_seconds: Some(i64::from(job.spec.scoring.timeout_seconds)),
+            pod_failure_policy: Some(failure_policy(&own.collect::<Vec<_>>())),
+            pod_replacement_policy: Some("Failed".to_owned()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels(job, component, None)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn pod(job: &CurriculumJob, mut containers: Vec<Container>, init_containers: Vec<Container>) -> PodSpec {
+    let settings = &job.spec.scoring.pod;
+    let mut volumes = Volumes::new(vec![]);
+    let mounts = [
+        mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET),
+        mount(volumes.add(volumes::store(job, false)), MOUNT_STORE),
+    ];
+    for container in &mut containers {
+        container
+            .volume_mounts
+            .get_or_insert_default()
+            .splice(0..0, mounts.iter().cloned());
+    }
+    if !init_containers.is_empty() {
+        volumes.add(volumes::empty_dir(volumes::TOOLS));
+    }
+    PodSpec {
+        restart_policy: Some("Never".to_owned()),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        service_account_name: settings.service_account_name.clone(),
+        node_selector: Some(settings.node_selector.clone()).filter(|map| !map.is_empty()),
+        tolerations: Some(settings.tolerations.clone()).filter(|list| !list.is_empty()),
+        image_pull_secrets: Some(settings.image_pull_secrets.clone()).filter(|list| !list.is_empty()),
+        security_context: Some(
+            settings
+                .security_context
+                .clone()
+                .unwrap_or_else(default_security_context),
+        ),
+        init_containers: Some(init_containers).filter(|list| !list.is_empty()),
+        containers,
+        volumes: Some(volumes.into_vec()),
+        ..PodSpec::default()
+    }
+}
+
+fn default_security_context() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(runtime_default()),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// A container of the operator's image; it runs as the pod's user, so that all containers can read each other's files.
+fn own(settings: &Settings, command: &str, task: &Task) -> Container {
+    Container {
+        env: Some(vec![env(TASK_ENV, &task_json(task))]),
+        resources: Some(requests("100m", "128Mi")),
+        termination_message_policy: Some(FALLBACK_TO_LOGS.to_owned()),
+        ..own_container(settings, command, vec![command.to_owned()])
+    }
+}
+
+/// Copies the operator's binary to where the programs' wrapper is started from.
+fn tools(settings: &Settings) -> Container {
+    Container {
+        resources: Some(requests("10m", "32Mi")),
+        volume_mounts: Some(vec![mount(volumes::TOOLS.to_owned(), MOUNT_TOOLS)]),
+        ..own_container(
+            settings,
+            "tools",
+            vec!["install-self".to_owned(), MOUNT_TOOLS.to_owned()],
+        )
+    }
+}
+
+/// A container scorer: the user's program, started through `curriculum exec`.
+fn program(name: &str, scorer: &ContainerScorer, task: &Task) -> Container {
+    let binary = format!("{MOUNT_TOOLS}/curriculum");
+    let wrapper = [binary.as_str(), "exec", "--scorer", name, "--"].map(str::to_owned);
+    let pull_policy = scorer.image_pull_policy.map(|policy| match policy {
+        PullPolicy::Always => "Always",
+        PullPolicy::IfNotPresent => "IfNotPresent",
+        PullPolicy::Never => "Never",
+    });
+    Container {
+        name: format!("scorer-{name}"),
+        image: Some(scorer.image.clone()),
+        image_pull_policy: pull_policy.map(str::to_owned),
+        command: Some(wrapper.into_iter().chain(scorer.command.iter().cloned()).collect()),
+        args: Some(scorer.args.clone()).filter(|args| !args.is_empty()),
+        env: Some(
+            std::iter::once(env(TASK_ENV, &task_json(task)))
+                .chain(scorer.env.iter().cloned())
+                .collect(),
+        ),
+        resources: scorer.resources.clone(),
+        security_context: Some(no_privileges()),
+        termination_message_policy: Some(FALLBACK_TO_LOGS.to_owned()),
+        volume_mounts: Some(vec![mount_read_only(volumes::TOOLS.to_owned(), MOUNT_TOOLS)]),
+        ..Container::default()
+    }
+}
+
+fn task_json(task: &Task) -> String {
+    key::value(task).to_string()
+}

@@ -1,0 +1,52 @@
+//! The snapshot taken at the end of a phase.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::{Attempt, metadata, names};
+use crate::api::{
+    job::CurriculumJob,
+    snapshot::{CurriculumSnapshot, CurriculumSnapshotSpec},
+};
+
+/// What a snapshot records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotInput {
+    /// Index of the phase that ended, below 32.
+    pub phase_index: u32,
+    /// Its name.
+    pub phase_name: String,
+    /// The attempt that completed it, from 0.
+    pub attempt: u32,
+    /// First step that was not served yet.
+    pub step: u64,
+    /// When the end of the phase was seen.
+    pub time: Time,
+    /// Digest of the snapshot before; `None` for the first.
+    pub previous: Option<String>,
+    /// The state as canonical JSON.
+    pub state_json: String,
+    /// SHA-256 of `state_json` as `sha256:…`.
+    pub digest: String,
+}
+
+/// The snapshot `<job>-<phase>-<attempt>`. It goes with its job: a later job of the same name starts a chain of its own.
+pub fn snapshot(job: &CurriculumJob, input: &SnapshotInput) -> CurriculumSnapshot {
+    let (phase, attempt) = (input.phase_index, input.attempt);
+    let name = names::snapshot(&job.name_any(), phase, attempt);
+    CurriculumSnapshot {
+        metadata: metadata(job, name, "snapshot", Some(Attempt { phase, attempt })),
+        spec: CurriculumSnapshotSpec {
+            job_name: job.name_any(),
+            job_uid: job.uid().unwrap_or_default(),
+            phase_index: i32::try_from(phase).unwrap_or(i32::MAX),
+            phase_name: input.phase_name.clone(),
+            attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+            step: i64::try_from(input.step).unwrap_or(i64::MAX),
+            time: input.time.clone(),
+            digest: input.digest.clone(),
+            previous: input.previous.clone(),
+            state: input.state_json.clone(),
+        },
+    }
+}

@@ -1,0 +1,453 @@
+//! One YAML snapshot per child and variant, and the keys' sensitivity.
+
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Container},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+
+use super::*;
+use crate::{
+    api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus},
+    curriculum::plan::{PhasePlan, Plan, PlanScores, Scope, Segment, Term},
+    scoring::report::IndexSummary,
+};
+
+const SMALL: &str = r#"
+apiVersion: curriculum.dev/v1alpha1
+kind: CurriculumJob
+metadata: {name: digits, namespace: team-a, uid: 5e6f2b1c}
+spec:
+  dataset: {volume: {persistentVolumeClaim: {claimName: digits}}, path: train.csv}
+  scoring: {scorers: [{name: length, length: {column: text}}]}
+  curriculum: {batchSize: 64, phases: [{name: all, pool: {fraction: "1"}, duration: {steps: 10}}]}
+  training: {template: {spec: {containers: [{name: main, image: trainer:1}]}}}
+"#;
+
+const FULL: &str = r#"
+apiVersion: curriculum.dev/v1alpha1
+kind: CurriculumJob
+metadata: {name: digits, namespace: team-a, uid: 5e6f2b1c}
+spec:
+  seed: 42
+  dataset:
+    volume: {persistentVolumeClaim: {claimName: digits}}
+    path: data/train.parquet
+    revision: "2026-11-20"
+    groupColumn: label
+  scoring:
+    scorers:
+    - name: teacher
+      container:
+        image: teacher:1
+        imagePullPolicy: IfNotPresent
+        command: [python3, /teacher.py]
+        args: [--folds, "5"]
+        env: [{name: OMP_NUM_THREADS, value: "1"}]
+        resources: {limits: {nvidia.com/gpu: "1"}}
+    - {name: rare, rarity: {column: text}, weight: "0.5"}
+    shards: 4
+    parallelism: 2
+    backoffLimit: 1
+    timeoutSeconds: 600
+    minCoverage: "0.99"
+    pod:
+      serviceAccountName: scorer
+      nodeSelector: {pool: cpu}
+      tolerations: [{key: gpu, operator: Exists}]
+      imagePullSecrets: [{name: registry}]
+      securityContext: {runAsUser: 1000, runAsNonRoot: true}
+  store: {claimName: shared}
+  curriculum: {batchSize: 64, phases: [{name: easy, pool: {fraction: "0.2"}, duration: {steps: 300}}]}
+  training:
+    template:
+      metadata: {labels: {team: vision}, annotations: {note: kept}}
+      spec:
+        serviceAccountName: trainer
+        initContainers: [{name: prepare, image: prepare:1}]
+        containers:
+        - {name: logger, image: logger:1}
+        - name: trainer
+          image: trainer:1
+          env: [{name: EPOCH_DIR, value: "$(CURRICULUM_CHECKPOINT_DIR)/e"}, {name: CURRICULUM_SEED, value: "7"}]
+          resources: {limits: {nvidia.com/gpu: "1"}}
+          volumeMounts: [{name: cache, mountPath: /cache}, {name: cache, mountPath: /curriculum/dataset}]
+        volumes: [{name: cache, emptyDir: {}}, {name: curriculum-plan, emptyDir: {}}]
+    sampling: File
+    checkpoint: {volume: {persistentVolumeClaim: {claimName: ckpt}}, path: digits}
+    sampler: {resources: {requests: {cpu: 100m}}}
+"#;
+
+fn job(yaml: &str) -> CurriculumJob {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        image: "curriculum:1".to_owned(),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+    }
+}
+
+fn phase() -> PhasePlan {
+    let terms = vec![Term {
+        share: 1_000_000,
+        scope: Scope::All,
+        fraction: 200_000_000_000,
+    }];
+    let segments = vec![Segment { start_step: 300, terms }];
+    PhasePlan {
+        index: 1,
+        name: "easy".to_owned(),
+        start_step: 300,
+        end_step: 600,
+        segments,
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        version: 1,
+        seed: 42,
+        batch_size: 64,
+        order: crate::api::curriculum::Order::EasyFirst,
+        rows: 1797,
+        group_rows: vec![897, 900],
+        scores: Some(PlanScores {
+            key: "ab".repeat(32),
+            digest: format!("sha256:{}", "cd".repeat(32)),
+        }),
+        phases: vec![phase()],
+    }
+}
+
+fn summary() -> IndexSummary {
+    IndexSummary {
+        key: "ab".repeat(32),
+        digest: format!("sha256:{}", "cd".repeat(32)),
+        rows: 1797,
+        scored_rows: 1790,
+        quantiles: vec![0.5, 1.0, 2.5],
+        histogram: vec![1700, 97],
+        group_rows: vec![897, 900],
+        group_names: vec!["0".to_owned(), "1".to_owned()],
+        group_mean_ranks: vec![0.25, 0.75],
+    }
+}
+
+fn containers(job: &Job) -> impl Iterator<Item = &Container> {
+    let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    pod.init_containers.iter().flatten().chain(&pod.containers)
+}
+
+#[test]
+fn inspect() {
+    let job = job(SMALL);
+    insta::assert_yaml_snapshot!(inspect_job(&settings(), &job, &task(&job)));
+}
+
+#[test]
+fn count() {
+    let (small, full) = (job(SMALL), job(FULL));
+    assert_eq!(count_job(&settings(), &small, &task(&small)), None);
+    insta::assert_yaml_snapshot!(count_job(&settings(), &full, &task(&full)));
+}
+
+#[test]
+fn score_with_built_in_scorers_only() {
+    let job = job(SMALL);
+    insta::assert_yaml_snapshot!(score_job(&settings(), &job, &task(&job)));
+}
+
+#[test]
+fn score_with_a_program_and_a_built_in_scorer() {
+    let job = job(FULL);
+    insta::assert_yaml_snapshot!(score_job(&settings(), &job, &task(&job)));
+}
+
+#[test]
+fn score_with_programs_only_has_no_container_of_ours_beside_them() {
+    let mut job = job(FULL);
+    job.spec.scoring.scorers.truncate(1);
+    let made = score_job(&settings(), &job, &task(&job));
+    assert_eq!(
+        containers(&made).map(|c| c.name.as_str()).collect::<Vec<_>>(),
+        ["tools", "scorer-teacher"]
+    );
+    let policy = made.spec.unwrap().pod_failure_policy.unwrap();
+    assert!(
+        policy.rules.iter().all(|rule| rule.on_exit_codes.is_none()),
+        "no rule may name a container that is not there"
+    );
+}
+
+#[test]
+fn index() {
+    let job = job(FULL);
+    insta::assert_yaml_snapshot!(index_job(&settings(), &job, &task(&job)));
+}
+
+#[test]
+fn train_with_the_least() {
+    insta::assert_yaml_snapshot!(train_job(&settings(), &job(SMALL), &phase(), 0));
+}
+
+#[test]
+fn train_with_everything() {
+    insta::assert_yaml_snapshot!(train_job(&settings(), &job(FULL), &phase(), 2));
+}
+
+#[test]
+fn training_without_scores_does_not_wait_for_the_store() {
+    let mut job = job(FULL);
+    let scores = |source| ScoresStatus {
+        source,
+        digest: None,
+        key: None,
+        coverage: None,
+        time: None,
+        fallback_reason: None,
+        fallback_message: None,
+    };
+    for (source, mounted) in [
+        (ScoreSource::Uniform, false),
+        (ScoreSource::LastGood, true),
+        (ScoreSource::Cached, true),
+    ] {
+        job.status = Some(CurriculumJobStatus {
+            scores: Some(scores(source)),
+            ..CurriculumJobStatus::default()
+        });
+        let made = train_job(&settings(), &job, &phase(), 0);
+        let pod = made.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+        let claims: Vec<_> = pod
+            .volumes
+            .iter()
+            .flatten()
+            .filter_map(|v| Some(&v.persistent_volume_claim.as_ref()?.claim_name))
+            .collect();
+        assert_eq!(claims.iter().any(|name| *name == "shared"), mounted, "{source:?}");
+        let store_mounts = containers(&made)
+            .flat_map(|c| c.volume_mounts.iter().flatten())
+            .filter(|m| m.name == volumes::STORE);
+        assert_eq!(store_mounts.count(), usize::from(mounted), "{source:?}");
+    }
+}
+
+#[test]
+fn a_claim_that_serves_as_dataset_store_and_checkpoint_is_one_writable_volume() {
+    let yaml = FULL
+        .replace("claimName: shared", "claimName: digits")
+        .replace("claimName: ckpt", "claimName: digits");
+    let job = job(&yaml);
+    for made in [
+        train_job(&settings(), &job, &phase(), 0),
+        score_job(&settings(), &job, &task(&job)),
+    ] {
+        let pod = made.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+        let claims: Vec<_> = pod
+            .volumes
+            .iter()
+            .flatten()
+            .filter_map(|v| v.persistent_volume_claim.as_ref())
+            .collect();
+        assert_eq!(claims.len(), 1);
+        assert_eq!(claims[0].read_only, None);
+        let names: Vec<_> = pod
+            .volumes
+            .iter()
+            .flatten()
+            .map(|volume| volume.name.as_str())
+            .collect();
+        for mount in containers(&made).flat_map(|c| c.volume_mounts.iter().flatten()) {
+            assert!(
+                names.contains(&mount.name.as_str()),
+                "{} is mounted but not a volume",
+                mount.name
+            );
+            if mount.mount_path == api_names::MOUNT_DATASET {
+                assert_eq!(mount.read_only, Some(true));
+            }
+        }
+    }
+}
+
+#[test]
+fn claim_by_default_from_a_template_and_of_the_user() {
+    insta::assert_yaml_snapshot!(claim(&job(SMALL)));
+    let mut job = job(FULL);
+    assert_eq!(claim(&job), None);
+    job.spec.store =
+        serde_saphyr::from_str("claimTemplate: {storageClassName: fast, accessModes: [ReadWriteMany]}").unwrap();
+    let spec = claim(&job).unwrap().spec.unwrap();
+    assert_eq!(spec.storage_class_name.as_deref(), Some("fast"));
+    assert_eq!(spec.access_modes.as_deref(), Some(&["ReadWriteMany".to_owned()][..]));
+    assert_eq!(spec.resources.unwrap().requests.unwrap()["storage"].0, "1Gi");
+}
+
+#[test]
+fn scores() {
+    insta::assert_yaml_snapshot!(scores_config_map(&job(SMALL), &summary()));
+}
+
+#[test]
+fn scores_of_many_groups_with_long_values_stay_small() {
+    let summary = IndexSummary {
+        histogram: vec![u64::MAX; 64],
+        quantiles: vec![-1.234_567_890_123_456_7e-300; 21],
+        group_rows: vec![u64::MAX; 256],
+        group_names: vec!["\u{1}".repeat(10_000); 256],
+        group_mean_ranks: vec![0.123_456_789_012_345_68; 256],
+        ..summary()
+    };
+    let data = scores_config_map(&job(SMALL), &summary).data.unwrap();
+    assert!(data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 64 * 1024);
+    let groups: Vec<serde_json::Value> = serde_json::from_str(&data["groups.json"]).unwrap();
+    assert_eq!(groups.len(), 256);
+}
+
+#[test]
+fn coverage_never_claims_more_than_there_is() {
+    let cases = [
+        (0, 3, "0"),
+        (1, 3, "0.333333333"),
+        (1, 2, "0.5"),
+        (3, 3, "1"),
+        (0, 0, "1"),
+        (1, 4_000_000_000, "0"),
+    ];
+    for (scored, rows, expected) in cases {
+        assert_eq!(coverage(scored, rows), expected, "{scored} of {rows}");
+    }
+    assert_eq!(coverage(u64::MAX - 1, u64::MAX), "0.999999999");
+}
+
+#[test]
+fn plan_of_an_attempt() {
+    insta::assert_yaml_snapshot!(plan_config_map(&job(FULL), 2, &plan()));
+}
+
+#[test]
+fn snapshot_of_a_phase() {
+    let input = SnapshotInput {
+        phase_index: 1,
+        phase_name: "easy".to_owned(),
+        attempt: 2,
+        step: 600,
+        time: Time("2026-11-20T10:00:00Z".parse().unwrap()),
+        previous: Some(format!("sha256:{}", "01".repeat(32))),
+        state_json: "{}".to_owned(),
+        digest: format!("sha256:{}", "23".repeat(32)),
+    };
+    insta::assert_yaml_snapshot!(snapshot(&job(FULL), &input));
+}
+
+#[test]
+fn task_of_a_full_spec() {
+    insta::assert_yaml_snapshot!(task(&job(FULL)));
+}
+
+#[test]
+fn the_kubelet_does_not_rewrite_what_the_user_named() {
+    let job = job(&SMALL.replace("column: text", "column: \"$(HOME)$$\""));
+    let made = score_job(&settings(), &job, &task(&job));
+    let value = containers(&made).next().unwrap().env.as_ref().unwrap()[0]
+        .value
+        .clone()
+        .unwrap();
+    assert!(value.contains("$$(HOME)$$$$"), "{value}");
+}
+
+#[test]
+fn format_comes_from_the_extension_unless_it_is_given() {
+    use crate::scoring::task::Format;
+    let cases = [
+        ("a.parquet", Format::Parquet),
+        ("a.csv", Format::Csv),
+        ("a.jsonl", Format::JsonLines),
+        ("a.b.ndjson", Format::JsonLines),
+    ];
+    for (path, expected) in cases {
+        let mut job = job(SMALL);
+        job.spec.dataset.path = path.to_owned();
+        assert_eq!(task(&job).format, expected, "{path}");
+        job.spec.dataset.format = Some(crate::api::job::Format::Csv);
+        assert_eq!(task(&job).format, Format::Csv, "{path}");
+    }
+}
+
+/// Replaces `from` in the full spec, which must have it, and returns the task.
+fn edited(from: &str, to: &str) -> crate::scoring::task::Task {
+    assert!(FULL.contains(from), "{from}");
+    task(&job(&FULL.replace(from, to)))
+}
+
+#[test]
+fn the_key_follows_everything_that_decides_the_scores() {
+    let before = task(&job(FULL));
+    for (from, to) in [
+        ("  seed: 42", "  seed: 43"),
+        ("claimName: digits", "claimName: other"),
+        ("data/train.parquet", "data/test.parquet"),
+        ("data/train.parquet", "data/train.parquet\n    format: Csv"),
+        ("2026-11-20", "2026-11-21"),
+        ("groupColumn: label", "groupColumn: domain"),
+        ("name: teacher", "name: tutor"),
+        ("image: teacher:1", "image: teacher:2"),
+        ("/teacher.py", "/other.py"),
+        ("\"5\"", "\"6\""),
+        ("OMP_NUM_THREADS, value: \"1\"", "OMP_NUM_THREADS, value: \"2\""),
+        ("column: text", "column: body"),
+        ("weight: \"0.5\"", "weight: \"0.25\""),
+        ("rarity: {column: text}", "length: {column: text}"),
+        ("    shards: 4", "    combine: Max\n    shards: 4"),
+        ("minCoverage: \"0.99\"", "minCoverage: \"0.5\""),
+    ] {
+        assert_ne!(edited(from, to).key, before.key, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn the_key_ignores_what_leaves_the_scores_as_they_are() {
+    let before = task(&job(FULL));
+    for (from, to) in [
+        ("  seed: 42", "  seed: 42\n  suspend: true"),
+        ("resources: {limits: {nvidia.com/gpu: \"1\"}}", "resources: {}"),
+        ("imagePullPolicy: IfNotPresent", "imagePullPolicy: Always"),
+        ("shards: 4", "shards: 2"),
+        ("parallelism: 2", "parallelism: 1"),
+        ("backoffLimit: 1", "backoffLimit: 0"),
+        ("timeoutSeconds: 600", "timeoutSeconds: 601"),
+        ("serviceAccountName: scorer", "serviceAccountName: other"),
+        ("claimName: shared", "claimName: elsewhere"),
+        ("batchSize: 64", "batchSize: 32"),
+        ("image: trainer:1", "image: trainer:2"),
+        ("name: digits, namespace: team-a", "name: letters, namespace: team-a"),
+        (
+            "    path: data/train.parquet",
+            "    path: data/train.parquet\n    format: Parquet",
+        ),
+        ("    shards: 4", "    combine: MeanRank\n    shards: 4"),
+    ] {
+        assert_eq!(edited(from, to).key, before.key, "{from} -> {to}");
+    }
+    let with_default = SMALL.replace("{column: text}", "{column: text, unit: Words}, weight: \"1\"");
+    assert_eq!(task(&job(&with_default)).key, task(&job(SMALL)).key);
+}
+
+#[test]
+fn the_dataset_key_follows_source_and_path_only() {
+    let before = task(&job(FULL));
+    for (from, to) in [
+        ("claimName: digits", "claimName: other"),
+        ("data/train.parquet", "data/test.parquet"),
+    ] {
+        assert_ne!(edited(from, to).dataset_key, before.dataset_key, "{from} -> {to}");
+    }
+    for (from, to) in [
+        ("2026-11-20", "2026-11-21"),
+        ("image: teacher:1", "image: teacher:2"),
+        ("  seed: 42", "  seed: 43"),
+    ] {
+        assert_eq!(edited(from, to).dataset_key, before.dataset_key, "{from} -> {to}");
+    }
+}

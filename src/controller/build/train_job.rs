@@ -1,0 +1,206 @@
+//! The Job of one attempt at a phase: the user's pod template and the sampler.
+
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobSpec},
+        core::v1::{Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, SecurityContext, VolumeMount},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::ResourceExt;
+
+use super::{
+    Attempt, Settings, key, labels, metadata, names,
+    plan::PLAN_FILE,
+    pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, own_container, requests},
+    volumes::{self, Volumes, mount, mount_read_only},
+};
+use crate::{
+    api::{
+        job::{CurriculumJob, Sampling},
+        names::{
+            MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT, TRAINER,
+        },
+        status::ScoreSource,
+    },
+    curriculum::plan::PhasePlan,
+};
+
+const COMPONENT: &str = "train";
+/// Seconds that the sampler may take to verify the index and, for `sampling: File`, to write the phase's rows.
+const SAMPLER_START_SECONDS: i32 = 1800;
+
+/// The Job that trains `phase` for the `attempt`-th time, counted from 0. Its failure costs the run's own budget, so it never retries itself.
+///
+/// The template stays as it is but for: the sidecar `sampler` as first init container, the operator's volumes, mounts and
+/// `CURRICULUM_*` environment of the trainer (they replace the user's of the same name or path), `restartPolicy: Never`,
+/// and labels. The store is not mounted while `status.scores` says that no scores are used: training does not wait for
+/// a volume that it does not need.
+pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, attempt: u32) -> Job {
+    let of = Some(Attempt {
+        phase: phase.index,
+        attempt,
+    });
+    let mut template = job.spec.training.template.clone();
+    let pod_labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
+    pod_labels.extend(labels(job, COMPONENT, of));
+    add_sampler(template.spec.get_or_insert_default(), settings, job, phase, attempt);
+    Job {
+        metadata: metadata(job, names::train(&job.name_any(), phase.index, attempt), COMPONENT, of),
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            pod_failure_policy: Some(failure_policy(&[])),
+            pod_replacement_policy: Some("Failed".to_owned()),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn add_sampler(pod: &mut PodSpec, settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, attempt: u32) {
+    let mut volumes = Volumes::new(pod.volumes.take().unwrap_or_default());
+    let plan = volumes::config_map(volumes::PLAN, names::plan(&job.name_any(), phase.index, attempt));
+    let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
+    if !is_uniform(job) {
+        of_sampler.push(mount_read_only(volumes.add(volumes::store(job, true)), MOUNT_STORE));
+    }
+    let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
+    of_sampler.push(mount(shared.clone(), MOUNT_SHARED));
+
+    let mut of_trainer = vec![mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET)];
+    of_trainer.extend(checkpoint_mount(job, &mut volumes));
+    of_trainer.push(mount_read_only(shared, MOUNT_SHARED));
+
+    pod.volumes = Some(volumes.into_vec());
+    pod.restart_policy = Some("Never".to_owned());
+    pod.init_containers
+        .get_or_insert_default()
+        .insert(0, sampler(settings, job, of_sampler));
+    let index = pod
+        .containers
+        .iter()
+        .position(|c| c.name == TRAINER)
+        .unwrap_or_default();
+    if let Some(trainer) = pod.containers.get_mut(index) {
+        extend_trainer(trainer, trainer_env(job, phase), of_trainer);
+    }
+}
+
+fn is_uniform(job: &CurriculumJob) -> bool {
+    let scores = job.status.as_ref().and_then(|status| status.scores.as_ref());
+    scores.is_some_and(|scores| scores.source == ScoreSource::Uniform)
+}
+
+/// Mounts only the checkpoint's folder, which makes the kubelet create it with the permissions of the volume's root.
+fn checkpoint_mount(job: &CurriculumJob, volumes: &mut Volumes) -> Option<VolumeMount> {
+    let checkpoint = job.spec.training.checkpoint.as_ref()?;
+    let name = volumes.add(volumes::from_spec(volumes::CHECKPOINT, &checkpoint.volume));
+    Some(VolumeMount {
+        sub_path: checkpoint.path.clone(),
+        ..mount(name, &checkpoint_dir(checkpoint.path.as_deref()))
+    })
+}
+
+fn checkpoint_dir(path: Option<&str>) -> String {
+    path.map_or_else(
+        || MOUNT_CHECKPOINT.to_owned(),
+        |path| format!("{MOUNT_CHECKPOINT}/{path}"),
+    )
+}
+
+fn rows_file() -> String {
+    format!("{MOUNT_SHARED}/rows.u64")
+}
+
+fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -> Container {
+    let training = &job.spec.training;
+    let mut args = vec![
+        "sampler".to_owned(),
+        format!("--plan={MOUNT_PLAN}/{PLAN_FILE}"),
+        format!("--store={MOUNT_STORE}"),
+        format!("--state={MOUNT_SHARED}/.sampler"),
+        format!("--listen=0.0.0.0:{SAMPLER_PORT}"),
+    ];
+    if training.sampling == Sampling::File {
+        args.push(format!("--rows-file={}", rows_file()));
+    }
+    let own = own_container(settings, SAMPLER, args);
+    Container {
+        // A native sidecar: started before the trainer, stopped after it, and never in the way of the Job's completion.
+        restart_policy: Some("Always".to_owned()),
+        ports: Some(vec![ContainerPort {
+            name: Some(SAMPLER.to_owned()),
+            container_port: i32::from(SAMPLER_PORT),
+            ..ContainerPort::default()
+        }]),
+        startup_probe: Some(Probe {
+            http_get: Some(HTTPGetAction {
+                path: Some("/healthz".to_owned()),
+                port: IntOrString::Int(i32::from(SAMPLER_PORT)),
+                ..HTTPGetAction::default()
+            }),
+            period_seconds: Some(1),
+            failure_threshold: Some(SAMPLER_START_SECONDS),
+            ..Probe::default()
+        }),
+        resources: Some(
+            training
+                .sampler
+                .resources
+                .clone()
+                .unwrap_or_else(|| requests("50m", "64Mi")),
+        ),
+        // Its own user whatever the template's is: the trainer may need root, the sampler does not.
+        security_context: own.security_context.clone().map(|context| SecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            ..context
+        }),
+        volume_mounts: Some(mounts),
+        ..own
+    }
+}
+
+/// The contract's environment of the trainer.
+fn trainer_env(job: &CurriculumJob, phase: &PhasePlan) -> Vec<EnvVar> {
+    let spec = &job.spec;
+    let task = key::task(job);
+    let mut env = vec![
+        env("CURRICULUM_SAMPLER", &format!("http://127.0.0.1:{SAMPLER_PORT}")),
+        env("CURRICULUM_PHASE", &phase.name),
+        env("CURRICULUM_PHASE_INDEX", &phase.index.to_string()),
+        env("CURRICULUM_START_STEP", &phase.start_step.to_string()),
+        env("CURRICULUM_END_STEP", &phase.end_step.to_string()),
+        env("CURRICULUM_SEED", &spec.seed.to_string()),
+        env("CURRICULUM_BATCH_SIZE", &spec.curriculum.batch_size.to_string()),
+        env("CURRICULUM_DATASET", &format!("{MOUNT_DATASET}/{}", spec.dataset.path)),
+        env("CURRICULUM_FORMAT", key::format_name(task.format)),
+    ];
+    if let Some(checkpoint) = &spec.training.checkpoint {
+        env.push(self::env(
+            "CURRICULUM_CHECKPOINT_DIR",
+            &checkpoint_dir(checkpoint.path.as_deref()),
+        ));
+    }
+    if spec.training.sampling == Sampling::File {
+        env.push(self::env("CURRICULUM_ROWS_FILE", &rows_file()));
+    }
+    env
+}
+
+fn extend_trainer(trainer: &mut Container, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) {
+    let mut users_env = trainer.env.take().unwrap_or_default();
+    users_env.retain(|theirs| env.iter().all(|ours| ours.name != theirs.name));
+    // Ours first: the user's variables may refer to them as $(NAME).
+    trainer.env = Some([env, users_env].concat());
+
+    let mut users_mounts = trainer.volume_mounts.take().unwrap_or_default();
+    users_mounts.retain(|theirs| mounts.iter().all(|ours| ours.mount_path != theirs.mount_path));
+    trainer.volume_mounts = Some([users_mounts, mounts].concat());
+
+    trainer
+        .termination_message_policy
+        .get_or_insert_with(|| FALLBACK_TO_LOGS.to_owned());
+}

@@ -1,0 +1,137 @@
+//! The operator's volumes in a pod and their mounts.
+
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Volume, VolumeMount,
+};
+
+use super::names;
+use crate::api::job::{CurriculumJob, VolumeSpec};
+use kube::ResourceExt;
+
+/// Names of the volumes that the operator adds to pods.
+pub(super) const DATASET: &str = "curriculum-dataset";
+pub(super) const STORE: &str = "curriculum-store";
+pub(super) const CHECKPOINT: &str = "curriculum-checkpoint";
+pub(super) const PLAN: &str = "curriculum-plan";
+pub(super) const SHARED: &str = "curriculum-shared";
+pub(super) const TOOLS: &str = "curriculum-tools";
+
+/// The volumes of a pod. A claim that is needed twice becomes one volume with two mounts.
+pub(super) struct Volumes(Vec<Volume>);
+
+impl Volumes {
+    /// Starts with the volumes of a template; those with one of the operator's names go.
+    pub(super) fn new(template: Vec<Volume>) -> Self {
+        let ours = [DATASET, STORE, CHECKPOINT, PLAN, SHARED, TOOLS];
+        Self(
+            template
+                .into_iter()
+                .filter(|volume| !ours.contains(&volume.name.as_str()))
+                .collect(),
+        )
+    }
+
+    /// Adds `volume` unless there is one of the same claim, and returns the name to mount. Where one of the two is to
+    /// be written to, so is the volume: what must not be written to is mounted read-only.
+    pub(super) fn add(&mut self, volume: Volume) -> String {
+        if let Some(claim) = &volume.persistent_volume_claim {
+            for other in &mut self.0 {
+                if let Some(existing) = &mut other.persistent_volume_claim
+                    && existing.claim_name == claim.claim_name
+                {
+                    if claim.read_only != Some(true) {
+                        existing.read_only = None;
+                    }
+                    return other.name.clone();
+                }
+            }
+        }
+        let name = volume.name.clone();
+        self.0.push(volume);
+        name
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Volume> {
+        self.0
+    }
+}
+
+/// The data set. Read-only in the source where the source can say so: then no `fsGroup` changes the owner of the user's files.
+pub(super) fn dataset(job: &CurriculumJob) -> Volume {
+    let mut volume = from_spec(DATASET, &job.spec.dataset.volume);
+    if let Some(claim) = &mut volume.persistent_volume_claim {
+        claim.read_only = Some(true);
+    }
+    if let Some(nfs) = &mut volume.nfs {
+        nfs.read_only = Some(true);
+    }
+    if let Some(csi) = &mut volume.csi {
+        csi.read_only = Some(true);
+    }
+    volume
+}
+
+/// The claim of the store: the user's, or the one made for this job.
+pub(super) fn store(job: &CurriculumJob, read_only: bool) -> Volume {
+    let claim_name = job
+        .spec
+        .store
+        .claim_name
+        .clone()
+        .unwrap_or_else(|| names::store_claim(&job.name_any()));
+    Volume {
+        name: STORE.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name,
+            read_only: read_only.then_some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
+pub(super) fn from_spec(name: &str, spec: &VolumeSpec) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        persistent_volume_claim: spec.persistent_volume_claim.clone(),
+        nfs: spec.nfs.clone(),
+        csi: spec.csi.clone(),
+        host_path: spec.host_path.clone(),
+        config_map: spec.config_map.clone(),
+        image: spec.image.clone(),
+        ..Volume::default()
+    }
+}
+
+pub(super) fn config_map(name: &str, of: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: of,
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+pub(super) fn empty_dir(name: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    }
+}
+
+pub(super) fn mount(name: String, path: &str) -> VolumeMount {
+    VolumeMount {
+        name,
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    }
+}
+
+pub(super) fn mount_read_only(name: String, path: &str) -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(name, path)
+    }
+}
