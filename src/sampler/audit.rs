@@ -15,9 +15,6 @@ use super::source::{RowGroups, Rows};
 /// Rows of the longest phase that is audited, 2²⁸; of a longer one, digest and exposure stay empty.
 pub const MAX_ROWS: u64 = 1 << 28;
 
-/// Rows that are computed at once.
-const CHUNK: u64 = 8192;
-
 /// What is known so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
@@ -84,7 +81,6 @@ impl Audit {
             rows,
             groups,
             end: steps.end,
-            batch,
             shared: Arc::clone(&shared),
         };
         if small
@@ -132,7 +128,6 @@ struct Walker {
     rows: Arc<dyn Rows>,
     groups: Option<RowGroups>,
     end: u64,
-    batch: u64,
     shared: Arc<Shared>,
 }
 
@@ -142,17 +137,16 @@ impl Walker {
         let mut hash = Sha256::new();
         let mut buffer = Vec::new();
         while let Some(step) = self.next() {
-            for slots in chunks(self.batch) {
-                buffer.clear();
-                self.rows.rows(step, slots, &mut buffer);
-                for &row in &buffer {
-                    hash.update(row.to_le_bytes());
-                    if let Some(n) = self.groups.as_ref().and_then(|g| exposure.get_mut(g.of(row)?)) {
-                        *n += 1;
-                    }
-                }
-                if self.shared.lock().stop {
-                    return;
+            if let Err(error) = self.rows.batch(step, 0, 1, &mut buffer) {
+                tracing::warn!(%error, "the audit ends early: digest and exposure stay empty");
+                self.shared.lock().stop = true;
+                self.shared.changed.notify_all();
+                return;
+            }
+            for &row in &buffer {
+                hash.update(row.to_le_bytes());
+                if let Some(n) = self.groups.as_ref().and_then(|g| exposure.get_mut(g.of(row)?)) {
+                    *n += 1;
                 }
             }
             let digest = (step + 1 == self.end).then(|| sha256_text(hash.clone()));
@@ -180,11 +174,6 @@ impl Walker {
             .unwrap_or_else(PoisonError::into_inner);
         (!state.stop && state.audited.step < self.end).then_some(state.audited.step)
     }
-}
-
-/// The slots `0..n` in pieces.
-pub(super) fn chunks(n: u64) -> impl Iterator<Item = Range<u64>> {
-    (0..n.div_ceil(CHUNK)).map(move |i| i * CHUNK..((i + 1) * CHUNK).min(n))
 }
 
 fn sha256_text(hash: Sha256) -> String {

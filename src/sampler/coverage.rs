@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Greatest accepted world.
-pub const MAX_WORLD: u64 = 4096;
+pub const MAX_WORLD: u32 = 4096;
 /// Worlds that are remembered; a trainer has one, and another after it was restarted on fewer or more devices.
 const WORLDS: usize = 4;
 /// Separate stretches that are remembered of each rank, for requests that come out of order.
@@ -33,9 +33,9 @@ pub struct Coverage {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RankRecord {
     /// Ranks in its world.
-    pub world: u64,
+    pub world: u32,
     /// The rank.
-    pub rank: u64,
+    pub rank: u32,
     /// Where it first asked.
     pub first: u64,
     /// First step after the stretch without a hole from there.
@@ -44,8 +44,8 @@ pub struct RankRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct World {
-    size: u64,
-    ranks: BTreeMap<u64, Rank>,
+    size: u32,
+    ranks: BTreeMap<u32, Rank>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Coverage {
 
     /// What the journal keeps.
     pub fn records(&self) -> Vec<RankRecord> {
-        let record = |size, (&rank, r): (&u64, &Rank)| RankRecord {
+        let record = |size, (&rank, r): (&u32, &Rank)| RankRecord {
             world: size,
             rank,
             first: r.first,
@@ -130,7 +130,7 @@ impl Coverage {
     ///
     /// # Assumptions
     /// `rank < world ≤ MAX_WORLD` and `from ≥ start`, which the server checks.
-    pub fn mark(&mut self, world: u64, rank: u64, from: u64, to: u64) -> Mark {
+    pub fn mark(&mut self, world: u32, rank: u32, from: u64, to: u64) -> Mark {
         let (from, to) = (from.clamp(self.start, self.end), to.clamp(self.start, self.end));
         let world = self.world(world);
         let mark = world
@@ -143,7 +143,7 @@ impl Coverage {
         mark
     }
 
-    fn world(&mut self, size: u64) -> &mut World {
+    fn world(&mut self, size: u32) -> &mut World {
         let known = self
             .worlds
             .iter()
@@ -163,7 +163,7 @@ impl Coverage {
 
 impl World {
     fn served(&self) -> Option<u64> {
-        let all = self.ranks.len() as u64 == self.size;
+        let all = self.ranks.len() == self.size as usize;
         self.ranks.values().map(Rank::served).min().filter(|_| all)
     }
 }

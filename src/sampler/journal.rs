@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::MetricPoint;
+use super::contract::{MetricPoint, Source};
 use super::coverage::RankRecord;
 
 const FILE: &str = "journal.json";
@@ -26,6 +26,9 @@ pub struct Journal {
     pub ranks: Vec<RankRecord>,
     /// Latest value of every metric.
     pub metrics: BTreeMap<String, MetricPoint>,
+    /// Where the rows of the rows file came from, once it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_file: Option<Source>,
 }
 
 impl Journal {
@@ -42,6 +45,7 @@ impl Journal {
             served,
             ranks,
             metrics,
+            rows_file: None,
         }
     }
 }

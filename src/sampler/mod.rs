@@ -9,9 +9,18 @@
 //! ```
 
 pub mod audit;
+pub mod body;
 pub mod contract;
 pub mod coverage;
+pub mod index;
+pub mod info;
 pub mod journal;
+pub mod meters;
 pub mod report;
+pub mod request;
 pub mod result;
+pub mod rows_file;
+pub mod run;
+pub mod server;
+pub mod session;
 pub mod source;

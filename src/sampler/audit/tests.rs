@@ -1,15 +1,18 @@
 use std::sync::mpsc;
 
 use super::*;
+use crate::curriculum::sampler::SampleError;
 
-/// Row of slot `i` of step `s` in batches of `batch`: `s · batch + i`, so that the sequence is 0, 1, 2, …
+/// Row `s · batch + i` in slot `i` of step `s`, so that the sequence is 0, 1, 2, …
 struct Counting {
     batch: u64,
 }
 
 impl Rows for Counting {
-    fn rows(&self, step: u64, slots: Range<u64>, out: &mut Vec<u64>) {
-        out.extend(slots.map(|slot| step * self.batch + slot));
+    fn batch(&self, step: u64, _: u32, _: u32, out: &mut Vec<u64>) -> Result<(), SampleError> {
+        out.clear();
+        out.extend(step * self.batch..(step + 1) * self.batch);
+        Ok(())
     }
 }
 
@@ -26,7 +29,7 @@ fn the_digest_covers_all_rows_of_the_phase_and_exposure_what_was_served() {
     let groups = RowGroups::new(3, (0..100_000).map(|row| (row % 3) as u8).collect());
     let (done, ended) = mpsc::channel();
     let audit = Audit::start(Arc::new(Counting { batch }), Some(groups), 1..5, batch, move || {
-        done.send(()).unwrap()
+        done.send(()).unwrap();
     });
     assert_eq!(
         audit.now(),
@@ -63,8 +66,9 @@ fn a_phase_that_is_too_long_is_not_audited_and_nobody_waits_for_it() {
 fn nobody_waits_longer_than_the_limit() {
     struct Stuck(std::sync::Mutex<mpsc::Receiver<()>>);
     impl Rows for Stuck {
-        fn rows(&self, _: u64, _: Range<u64>, _: &mut Vec<u64>) {
+        fn batch(&self, _: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), SampleError> {
             let _ = self.0.lock().unwrap().recv();
+            Ok(())
         }
     }
     let (release, stuck) = mpsc::channel();
@@ -75,8 +79,14 @@ fn nobody_waits_longer_than_the_limit() {
 }
 
 #[test]
-fn chunks_cover_the_slots_once() {
-    for n in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
-        assert!(chunks(n).flatten().eq(0..n));
+fn a_batch_that_cannot_be_drawn_ends_the_audit_and_nobody_waits_for_it() {
+    struct Nothing;
+    impl Rows for Nothing {
+        fn batch(&self, step: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), SampleError> {
+            Err(SampleError::Step { step, start: 0, end: 0 })
+        }
     }
+    let audit = Audit::start(Arc::new(Nothing), None, 0..2, 1, || ());
+    audit.advance(2);
+    assert_eq!(audit.settle(LIMIT), Audited::default());
 }
