@@ -7,3 +7,4 @@ pub mod controller;
 pub mod curriculum;
 pub mod sampler;
 pub mod scoring;
+pub mod telemetry;

@@ -5,6 +5,7 @@ mod exec;
 mod index;
 mod inspect;
 mod install_self;
+mod sampler;
 mod score;
 mod scoring;
 #[cfg(feature = "operator")]
@@ -38,6 +39,7 @@ enum Command {
     ApiDocs(api_docs::Args),
     #[cfg(feature = "operator")]
     Crds(crds::Args),
+    Sampler(sampler::SamplerArgs),
 }
 
 impl Cli {
@@ -54,6 +56,7 @@ impl Cli {
             Command::ApiDocs(args) => api_docs::run(args),
             #[cfg(feature = "operator")]
             Command::Crds(args) => crds::run(args),
+            Command::Sampler(args) => sampler::run(args),
         }
     }
 }

@@ -1,3 +1,26 @@
 //! The sampler sidecar: hands the rows of every batch to the trainer. HTTP and files, but no Kubernetes.
+//!
+//! ```text
+//! plan + score index ─► source ─► session ◄── server ◄── trainer, kubelet, controller, Prometheus
+//!                                  │  coverage, report: what was handed out, what was reported
+//!                                  ├─► audit    digest of the sequence, rows of each group   (a thread of its own)
+//!                                  ├─► journal  survives a restart of the container
+//!                                  └─► result   the termination message
+//! ```
 
+pub mod audit;
+pub mod body;
 pub mod contract;
+pub mod coverage;
+pub mod index;
+pub mod info;
+pub mod journal;
+pub mod meters;
+pub mod report;
+pub mod request;
+pub mod result;
+pub mod rows_file;
+pub mod run;
+pub mod server;
+pub mod session;
+pub mod source;

@@ -1,0 +1,185 @@
+//! What was handed out, in sum: the digest of the sequence of rows, and how many rows of each group.
+//!
+//! A thread of its own walks the phase up to the step that was served last. It computes the rows again instead of watching the replies:
+//! the result is then the same for every world size and for an attempt that began at a checkpoint.
+
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::source::{RowGroups, Rows};
+
+/// Rows of the longest phase that is audited, 2²⁸; of a longer one, digest and exposure stay empty.
+pub const MAX_ROWS: u64 = 1 << 28;
+
+/// What is known so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// Rows of each group in the steps up to `step`; empty when the groups of rows are not known.
+    pub exposure: Vec<u64>,
+    /// SHA-256 of all row numbers of the phase as `sha256:…`, once `step` is the phase's end.
+    pub digest: Option<String>,
+    /// First step that was not looked at.
+    pub step: u64,
+}
+
+/// Handle of the thread. Dropping it stops the thread.
+#[derive(Debug)]
+pub struct Audit {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    target: u64,
+    /// Nothing is looked at (any more).
+    stop: bool,
+    audited: Audited,
+}
+
+impl Shared {
+    /// The state is a few numbers that are always consistent, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Audit {
+    /// Starts the thread for the steps `steps` of `batch` rows each; `done` is called when the end was reached.
+    pub fn start(
+        rows: Arc<dyn Rows>,
+        groups: Option<RowGroups>,
+        steps: Range<u64>,
+        batch: u64,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        let total = (steps.end - steps.start).checked_mul(batch);
+        let small = total.is_some_and(|rows| rows <= MAX_ROWS);
+        let audited = Audited {
+            step: steps.start,
+            ..Audited::default()
+        };
+        let state = Mutex::new(State {
+            target: steps.start,
+            stop: !small,
+            audited,
+        });
+        let shared = Arc::new(Shared {
+            state,
+            changed: Condvar::new(),
+        });
+        let walker = Walker {
+            rows,
+            groups,
+            end: steps.end,
+            shared: Arc::clone(&shared),
+        };
+        if small
+            && let Err(error) = thread::Builder::new()
+                .name("audit".into())
+                .spawn(move || walker.walk(done))
+        {
+            tracing::warn!(%error, "no thread for the audit: digest and exposure stay empty");
+            shared.lock().stop = true;
+        }
+        Self { shared }
+    }
+
+    /// Lets the thread go on up to `step`.
+    pub fn advance(&self, step: u64) {
+        let mut state = self.shared.lock();
+        if step > state.target {
+            state.target = step;
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// What is known now, which may be a moment behind what was handed out.
+    pub fn now(&self) -> Audited {
+        self.shared.lock().audited.clone()
+    }
+
+    /// Waits until everything that was handed out was looked at, for `limit` at most.
+    pub fn settle(&self, limit: Duration) -> Audited {
+        let state = self.shared.lock();
+        let behind = |s: &mut State| !s.stop && s.audited.step < s.target;
+        let settled = self.shared.changed.wait_timeout_while(state, limit, behind);
+        settled.unwrap_or_else(PoisonError::into_inner).0.audited.clone()
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+struct Walker {
+    rows: Arc<dyn Rows>,
+    groups: Option<RowGroups>,
+    end: u64,
+    shared: Arc<Shared>,
+}
+
+impl Walker {
+    fn walk(self, done: impl FnOnce()) {
+        let mut exposure = vec![0; self.groups.as_ref().map_or(0, RowGroups::count)];
+        let mut hash = Sha256::new();
+        let mut buffer = Vec::new();
+        while let Some(step) = self.next() {
+            if let Err(error) = self.rows.batch(step, 0, 1, &mut buffer) {
+                tracing::warn!(%error, "the audit ends early: digest and exposure stay empty");
+                self.shared.lock().stop = true;
+                self.shared.changed.notify_all();
+                return;
+            }
+            for &row in &buffer {
+                hash.update(row.to_le_bytes());
+                if let Some(n) = self.groups.as_ref().and_then(|g| exposure.get_mut(g.of(row)?)) {
+                    *n += 1;
+                }
+            }
+            let digest = (step + 1 == self.end).then(|| sha256_text(hash.clone()));
+            let mut state = self.shared.lock();
+            state.audited = Audited {
+                exposure: exposure.clone(),
+                digest,
+                step: step + 1,
+            };
+            self.shared.changed.notify_all();
+        }
+        if self.shared.lock().audited.step == self.end {
+            done();
+        }
+    }
+
+    /// The next step once it was handed out; `None` at the end.
+    fn next(&self) -> Option<u64> {
+        let state = self.shared.lock();
+        let idle = |s: &mut State| !s.stop && s.audited.step == s.target && s.audited.step < self.end;
+        let state = self
+            .shared
+            .changed
+            .wait_while(state, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        (!state.stop && state.audited.step < self.end).then_some(state.audited.step)
+    }
+}
+
+fn sha256_text(hash: Sha256) -> String {
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! `GET /v1/plan`: what the trainer may want to know before it starts.
+
+use serde::Serialize;
+
+use super::contract::Source;
+use super::source::Opened;
+use crate::api::curriculum::Order;
+use crate::curriculum::plan::{PlanScores, Segment};
+
+/// The plan in effect.
+#[derive(Serialize, Clone, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanInfo {
+    /// SHA-256 of the plan as `sha256:…`: what a checkpoint should be compared with.
+    pub plan_digest: String,
+    /// Name of the phase.
+    pub phase: String,
+    /// Its index in the curriculum.
+    pub phase_index: u32,
+    /// First step of the phase, counted over the whole run.
+    pub start_step: u64,
+    /// First step after the phase.
+    pub end_step: u64,
+    /// Rows in one global batch.
+    pub batch_size: u64,
+    /// Rows of the data set.
+    pub rows: u64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Which rows come first.
+    pub order: Order,
+    /// Where the rows come from.
+    pub source: Source,
+    /// Why all rows are equally likely although the plan says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_message: Option<String>,
+    /// The score index that the plan names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scores: Option<PlanScores>,
+    /// From which step on which shares of a batch are drawn from which pool.
+    pub segments: Vec<Segment>,
+}
+
+impl PlanInfo {
+    /// About what was opened.
+    pub fn new(opened: &Opened) -> Self {
+        let (plan, phase) = (&opened.plan, opened.phase());
+        Self {
+            plan_digest: opened.plan_digest.clone(),
+            phase: phase.name.clone(),
+            phase_index: phase.index,
+            start_step: phase.start_step,
+            end_step: phase.end_step,
+            batch_size: plan.batch_size,
+            rows: plan.rows,
+            seed: plan.seed,
+            order: plan.order,
+            source: opened.source,
+            source_message: opened.source_message.clone(),
+            scores: plan.scores.clone(),
+            segments: phase.segments.clone(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What must survive a restart of the sampler's container within its pod: one small JSON file, replaced by rename.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::contract::{MetricPoint, Source};
+use super::coverage::RankRecord;
+
+const FILE: &str = "journal.json";
+const VERSION: u32 = 1;
+
+/// State of one attempt.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Journal {
+    version: u32,
+    /// The plan that it is about; a journal of another plan is not used.
+    pub plan_digest: String,
+    /// First step that was not handed out.
+    pub served: u64,
+    /// What each rank got.
+    pub ranks: Vec<RankRecord>,
+    /// Latest value of every metric.
+    pub metrics: BTreeMap<String, MetricPoint>,
+    /// Where the rows of the rows file came from, once it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_file: Option<Source>,
+}
+
+impl Journal {
+    /// A journal of the current version.
+    pub fn new(
+        plan_digest: String,
+        served: u64,
+        ranks: Vec<RankRecord>,
+        metrics: BTreeMap<String, MetricPoint>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            plan_digest,
+            served,
+            ranks,
+            metrics,
+            rows_file: None,
+        }
+    }
+}
+
+/// The journal could not be read or written. Never a reason to stop: the sampler goes on without one.
+#[derive(thiserror::Error, Debug)]
+pub enum JournalError {
+    /// A file operation failed.
+    #[error("journal {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a journal.
+    #[error("journal {path} does not parse: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The file was written by another version.
+    #[error("journal {path} has version {version}, expected {VERSION}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// Reads the journal in `dir`; `None` when there is none.
+///
+/// # Errors
+/// When there is one that cannot be used.
+pub fn read(dir: &Path) -> Result<Option<Journal>, JournalError> {
+    let path = dir.join(FILE);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(JournalError::Io { path, source }),
+    };
+    let journal: Journal = serde_json::from_slice(&bytes).map_err(|source| JournalError::Parse {
+        path: path.clone(),
+        source,
+    })?;
+    if journal.version == VERSION {
+        Ok(Some(journal))
+    } else {
+        Err(JournalError::Version {
+            path,
+            version: journal.version,
+        })
+    }
+}
+
+/// Replaces the journal in `dir`, which is made when it is missing.
+///
+/// # Guarantees
+/// A process that dies meanwhile leaves the old journal or the new one. A node that dies takes the pod and its journal with it, so nothing is synced.
+///
+/// # Errors
+/// When the folder or the file cannot be written.
+pub fn write(dir: &Path, journal: &Journal) -> Result<(), JournalError> {
+    let path = dir.join(FILE);
+    let scratch = dir.join(format!("{FILE}.tmp"));
+    let bytes = serde_json::to_vec(journal).map_err(|source| JournalError::Parse {
+        path: path.clone(),
+        source,
+    })?;
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::write(&scratch, bytes))
+        .and_then(|()| fs::rename(&scratch, &path))
+        .map_err(|source| JournalError::Io { path, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> Journal {
+        let rank = RankRecord {
+            world: 1,
+            rank: 0,
+            first: 3,
+            served: 7,
+        };
+        let metrics = BTreeMap::from([("loss".to_owned(), MetricPoint { value: 0.1, step: 5 })]);
+        Journal::new("sha256:ab".into(), 7, vec![rank], metrics)
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_and_replaces_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("not/there/yet");
+        assert_eq!(read(&state).unwrap(), None);
+        write(&state, &Journal { served: 4, ..journal() }).unwrap();
+        write(&state, &journal()).unwrap();
+        assert_eq!(read(&state).unwrap(), Some(journal()));
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "no scratch file stays");
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_used_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "{\"version\":").unwrap();
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("does not parse: EOF")
+        );
+        write(
+            dir.path(),
+            &Journal {
+                version: 2,
+                ..journal()
+            },
+        )
+        .unwrap();
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("has version 2, expected 1")
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! Which batches a request asks for: its parameters, checked, and how they are cut into replies.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::coverage::MAX_WORLD;
+use super::report::BadRequest;
+use crate::curriculum::sampler::rank_slots;
+
+/// Bytes of one reply in binary; one batch is returned even when it is longer.
+pub const REPLY_BYTES: u64 = 64 << 20;
+/// Rows of one reply in JSON.
+pub const JSON_ROWS: u64 = 1 << 17;
+
+/// Steps `from..to` of one rank. Empty at or past the phase's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRequest {
+    /// First step.
+    pub from: u64,
+    /// First step after them.
+    pub to: u64,
+    /// The rank that asks.
+    pub rank: u32,
+    /// Ranks that share each global batch.
+    pub world: u32,
+    /// Rows of the rank in each batch.
+    pub width: u64,
+    /// Somebody only looks: nothing counts as handed out.
+    pub peek: bool,
+}
+
+impl BatchRequest {
+    /// Reads the parameters `from`, `count` (default 1), `rank` (0), `world` (1) and `peek` (false) of a request about the steps
+    /// `start..end` with `batch` rows each. At most `max_rows` rows, but at least one batch, are returned.
+    ///
+    /// # Errors
+    /// Names the parameter, its value and what would be right.
+    pub fn parse(
+        query: &BTreeMap<String, String>,
+        steps: &Range<u64>,
+        batch: u64,
+        max_rows: u64,
+    ) -> Result<Self, BadRequest> {
+        let known = ["from", "count", "rank", "world", "peek"];
+        if let Some(name) = query.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(BadRequest(format!(
+                "`{}` is no parameter; expected {}",
+                cut(name),
+                known.join(", ")
+            )));
+        }
+        let range = format!(
+            "a step from {} on; {} is the first after the phase",
+            steps.start, steps.end
+        );
+        let from: u64 = number(query, "from", None, &range)?;
+        let count: u64 = number(query, "count", Some(1), "a number of batches from 1 on")?;
+        let world: u32 = number(query, "world", Some(1), "the number of ranks that share a batch")?;
+        let rank: u32 = number(query, "rank", Some(0), "a rank, counted from 0")?;
+        let peek = match query.get("peek").map(String::as_str) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => return Err(wrong("peek", other, "`true` or `false`")),
+        };
+        if from < steps.start {
+            return Err(wrong("from", &from.to_string(), &range));
+        }
+        if count == 0 {
+            return Err(wrong("count", "0", "a number of batches from 1 on"));
+        }
+        let most = u32::try_from(batch).map_or(MAX_WORLD, |batch| batch.min(MAX_WORLD));
+        if world == 0 || world > most {
+            let right = format!("1 to {most}: a batch has {batch} rows, and every rank needs one");
+            return Err(wrong("world", &world.to_string(), &right));
+        }
+        if rank >= world {
+            return Err(wrong(
+                "rank",
+                &rank.to_string(),
+                &format!("less than `world`, which is {world}"),
+            ));
+        }
+        let slots = rank_slots(batch, rank, world);
+        let width = slots.end - slots.start;
+        let from = from.min(steps.end);
+        let fits = (max_rows / width).max(1);
+        Ok(Self {
+            from,
+            to: from + count.min(fits).min(steps.end - from),
+            rank,
+            world,
+            width,
+            peek,
+        })
+    }
+
+    /// Rows of all of the batches.
+    pub fn rows(&self) -> u64 {
+        (self.to - self.from) * self.width
+    }
+}
+
+fn number<T: FromStr>(
+    query: &BTreeMap<String, String>,
+    name: &str,
+    default: Option<T>,
+    expected: &str,
+) -> Result<T, BadRequest> {
+    match (query.get(name), default) {
+        (Some(text), _) => text.parse().map_err(|_| wrong(name, text, expected)),
+        (None, Some(default)) => Ok(default),
+        (None, None) => Err(BadRequest(format!("`{name}` is missing; expected {expected}"))),
+    }
+}
+
+fn wrong(name: &str, value: &str, expected: &str) -> BadRequest {
+    BadRequest(format!("`{name}` is `{}`; expected {expected}", cut(value)))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<BatchRequest, String> {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        BatchRequest::parse(&query, &(100..200), 10, 1000).map_err(|e| e.0)
+    }
+
+    #[test]
+    fn parameters_have_defaults() {
+        let expected = BatchRequest {
+            from: 120,
+            to: 121,
+            rank: 0,
+            world: 1,
+            width: 10,
+            peek: false,
+        };
+        assert_eq!(parse("from=120").unwrap(), expected);
+        let expected = BatchRequest {
+            from: 120,
+            to: 125,
+            rank: 2,
+            world: 4,
+            width: 2,
+            peek: true,
+        };
+        assert_eq!(parse("from=120&count=5&rank=2&world=4&peek=true").unwrap(), expected);
+    }
+
+    #[test]
+    fn fewer_batches_at_the_end_and_where_a_reply_is_full() {
+        let steps = |query: &str| parse(query).map(|r| r.from..r.to).unwrap();
+        assert_eq!(steps("from=195&count=10"), 195..200);
+        assert_eq!(steps("from=200&count=10"), 200..200);
+        assert_eq!(steps("from=18446744073709551615&count=18446744073709551615"), 200..200);
+        assert_eq!(steps("from=100&count=18446744073709551615&world=10"), 100..200);
+        let full = BatchRequest::parse(
+            &[("from".into(), "0".into()), ("count".into(), "99".into())].into(),
+            &(0..99),
+            300,
+            1000,
+        );
+        assert_eq!(full.map(|r| r.from..r.to), Ok(0..3));
+        let huge = BatchRequest::parse(
+            &[("from".into(), "0".into()), ("count".into(), "99".into())].into(),
+            &(0..99),
+            3000,
+            1000,
+        );
+        assert_eq!(huge.map(|r| r.from..r.to), Ok(0..1), "one batch is always returned");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        let cases = [
+            (
+                "",
+                "`from` is missing; expected a step from 100 on; 200 is the first after the phase",
+            ),
+            (
+                "from=99",
+                "`from` is `99`; expected a step from 100 on; 200 is the first after the phase",
+            ),
+            (
+                "from=-1",
+                "`from` is `-1`; expected a step from 100 on; 200 is the first after the phase",
+            ),
+            (
+                "from=100&count=0",
+                "`count` is `0`; expected a number of batches from 1 on",
+            ),
+            (
+                "from=100&count=x",
+                "`count` is `x`; expected a number of batches from 1 on",
+            ),
+            (
+                "from=100&world=0",
+                "`world` is `0`; expected 1 to 10: a batch has 10 rows, and every rank needs one",
+            ),
+            (
+                "from=100&world=11",
+                "`world` is `11`; expected 1 to 10: a batch has 10 rows, and every rank needs one",
+            ),
+            (
+                "from=100&rank=1",
+                "`rank` is `1`; expected less than `world`, which is 1",
+            ),
+            ("from=100&peek=1", "`peek` is `1`; expected `true` or `false`"),
+            (
+                "from=100&form=100",
+                "`form` is no parameter; expected from, count, rank, world, peek",
+            ),
+        ];
+        for (query, message) in cases {
+            assert_eq!(parse(query).unwrap_err(), message);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `sampling: File`: all rows of the phase in one file, for trainers that want no HTTP.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::source::{Opened, Rows};
+use crate::curriculum::sampler::SampleError;
+
+/// The rows file could not be written.
+#[derive(thiserror::Error, Debug)]
+pub enum RowsFileError {
+    /// A file operation failed.
+    #[error("rows file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A batch cannot be drawn.
+    #[error("rows file {path}: {source}")]
+    Sample {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: SampleError,
+    },
+}
+
+/// Bytes of the rows file of a phase.
+pub fn bytes(opened: &Opened) -> u128 {
+    let steps = opened.steps();
+    u128::from(steps.end - steps.start) * u128::from(opened.plan.batch_size) * 8
+}
+
+/// Whether the file is there in its whole length.
+pub fn is_whole(path: &Path, opened: &Opened) -> bool {
+    fs::metadata(path).is_ok_and(|m| u128::from(m.len()) == bytes(opened))
+}
+
+/// Writes the rows of all batches as little-endian u64 row numbers: byte for byte what `GET /v1/batches` returns for a world of one rank.
+///
+/// # Guarantees
+/// Under its name the file is whole: it is written under another one, `<name>.tmp`, and renamed.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(path: &Path, opened: &Opened) -> Result<(), RowsFileError> {
+    let io = |source| RowsFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut scratch = path.as_os_str().to_owned();
+    scratch.push(".tmp");
+    let scratch = PathBuf::from(scratch);
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(&scratch).map_err(io)?);
+    write_steps(&mut out, &*opened.rows, opened.steps(), path)?;
+    out.into_inner().map_err(|e| io(e.into_error()))?;
+    fs::rename(&scratch, path).map_err(io)
+}
+
+fn write_steps(out: &mut impl Write, rows: &dyn Rows, steps: Range<u64>, path: &Path) -> Result<(), RowsFileError> {
+    let mut batch = Vec::new();
+    for step in steps {
+        rows.batch(step, 0, 1, &mut batch)
+            .map_err(|source| RowsFileError::Sample {
+                path: path.to_owned(),
+                source,
+            })?;
+        for row in &batch {
+            out.write_all(&row.to_le_bytes()).map_err(|source| RowsFileError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::source::tests::{attempt_plan, index};
+
+    #[test]
+    fn the_file_holds_all_batches_in_order_and_appears_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.u64");
+        let opened = Opened::new(attempt_plan(), index).unwrap();
+        assert!(!is_whole(&path, &opened));
+        write(&path, &opened).unwrap();
+        assert!(is_whole(&path, &opened));
+        let mut expected = Vec::new();
+        let mut batch = Vec::new();
+        for step in 10..30 {
+            opened.rows.batch(step, 0, 1, &mut batch).unwrap();
+            expected.extend(batch.iter().flat_map(|row| row.to_le_bytes()));
+        }
+        assert_eq!(fs::read(&path).unwrap(), expected);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("missing/rows.u64");
+        let message = write(&path, &Opened::new(attempt_plan(), index).unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.ends_with("missing/rows.u64: No such file or directory (os error 2)"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! The life of the sampler's process: prepare, serve, keep the journal, leave a result.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinError;
+use tracing::{debug, info, warn};
+
+use super::contract::{SamplerStatus, Source};
+use super::journal::{self, Journal};
+use super::meters::Meters;
+use super::rows_file::{self, RowsFileError};
+use super::session::Session;
+use super::source::{Opened, PlanFileError, read_plan};
+use super::{index, result, server};
+use crate::curriculum::plan::PlanError;
+use crate::telemetry::Shutdown;
+use crate::telemetry::http::{Limits, serve};
+
+/// Time between two writes of the journal.
+const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
+/// Time for the sums over all rows at the end.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The plan of the attempt, with one phase.
+    pub plan: PathBuf,
+    /// The store with the score index.
+    pub store: PathBuf,
+    /// Folder of the journal.
+    pub state: PathBuf,
+    /// Address to listen on, as `host:port`; port 0 takes a free one, which the event `listening` tells.
+    pub listen: String,
+    /// Where the rows of the phase are written, when the trainer wants a file.
+    pub rows_file: Option<PathBuf>,
+    /// The container's termination log.
+    pub termination_log: PathBuf,
+}
+
+/// The sampler cannot serve.
+#[derive(thiserror::Error, Debug)]
+pub enum RunError {
+    /// There is no plan.
+    #[error(transparent)]
+    PlanFile(#[from] PlanFileError),
+    /// The plan contradicts itself.
+    #[error("plan: {0}")]
+    Plan(#[from] PlanError),
+    /// The trainer's file cannot be written.
+    #[error(transparent)]
+    RowsFile(#[from] RowsFileError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A metric has a name that is taken.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The thread that prepared ended.
+    #[error("preparation ended early: {0}")]
+    Prepare(#[from] JoinError),
+}
+
+/// Serves until SIGTERM or SIGINT, and leaves the result in the termination log.
+///
+/// # Errors
+/// When there is nothing to serve or no address to serve on. Everything else is survived.
+pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError> {
+    let registry = Registry::new();
+    let meters = Meters::register(&registry)?;
+    let prepared = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || prepare(&config, meters))
+    };
+    let session = tokio::select! {
+        prepared = prepared => Arc::new(prepared??),
+        signal = shutdown.recv() => {
+            info!(signal, "ended before anything was served");
+            return Ok(());
+        }
+    };
+    let listener = listen(&config).await?;
+    let keeper = tokio::spawn(keep(Arc::clone(&session), config.clone()));
+    let app = server::router(Arc::clone(&session), registry);
+    serve(listener, app, Limits::default(), async {
+        let signal = shutdown.recv().await;
+        info!(signal, "ending");
+        // At once, in case that there is no time for more.
+        leave(&config.termination_log, &session.result(Duration::ZERO));
+    })
+    .await;
+    keeper.abort();
+    let ended = tokio::task::spawn_blocking(move || {
+        save(&session, &config.state);
+        leave(&config.termination_log, &session.result(SETTLE));
+    });
+    ended.await?;
+    Ok(())
+}
+
+/// Reads the plan, checks the index, takes up the journal and writes the rows file.
+fn prepare(config: &Config, meters: Meters) -> Result<Session, RunError> {
+    let opened = Opened::new(read_plan(&config.plan)?, |scores| index::open(&config.store, scores))?;
+    match (opened.source, &opened.source_message) {
+        (Source::UniformIndexUnusable, message) => {
+            warn!(
+                reason = message.as_deref().unwrap_or_default(),
+                "the score index cannot be used: every row is equally likely"
+            );
+        }
+        (source, _) => info!(?source, plan = %opened.plan_digest, "rows are ready"),
+    }
+    let journal = journal::read(&config.state).unwrap_or_else(|error| {
+        warn!(%error, "the journal cannot be used");
+        None
+    });
+    let session = Session::new(opened, journal, meters);
+    if let Some(path) = &config.rows_file {
+        let opened = session.opened();
+        // A trainer may be reading it: what is there already stays.
+        if session.rows_file() != Some(opened.source) || !rows_file::is_whole(path, opened) {
+            rows_file::write(path, opened)?;
+            info!(bytes = %rows_file::bytes(opened), "the rows file is written");
+        }
+        session.hand_out_all();
+        save(&session, &config.state);
+    }
+    Ok(session)
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, RunError> {
+    let failed = |source| RunError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    info!(%address, "listening");
+    Ok(listener)
+}
+
+/// Writes the journal after changes, once a second at most, and the result once the phase is at its end: a sampler that is killed
+/// later has left it.
+async fn keep(session: Arc<Session>, config: Config) {
+    loop {
+        session.changed().notified().await;
+        let (session, config) = (Arc::clone(&session), config.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            save(&session, &config.state);
+            if let Some(status) = session.ended() {
+                leave(&config.termination_log, &status);
+            }
+        });
+        if let Err(error) = written.await {
+            warn!(%error, "the journal was not written");
+        }
+        tokio::time::sleep(JOURNAL_PERIOD).await;
+    }
+}
+
+fn save(session: &Session, state: &Path) {
+    let journal: Journal = session.journal();
+    if let Err(error) = journal::write(state, &journal) {
+        session.meters().write_failures.with_label_values(&["journal"]).inc();
+        warn!(%error, "a restart of this container would forget what was served");
+    }
+}
+
+fn leave(path: &Path, status: &SamplerStatus) {
+    match result::write(path, &result::encode(status)) {
+        Ok(()) => debug!(served = status.served_step, "the result is written"),
+        Err(error) => warn!(%error, path = %path.display(), "the result cannot be written"),
+    }
+}

@@ -1,0 +1,287 @@
+use axum::http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::*;
+use crate::curriculum::plan::Plan;
+use crate::sampler::meters::Meters;
+use crate::sampler::source::Opened;
+use crate::sampler::source::tests::{attempt_plan, index};
+
+struct Served {
+    session: Arc<Session>,
+    app: Router,
+}
+
+fn serve(plan: Plan) -> Served {
+    let registry = Registry::new();
+    let meters = Meters::register(&registry).unwrap();
+    let session = Arc::new(Session::new(Opened::new(plan, index).unwrap(), None, meters));
+    Served {
+        app: router(Arc::clone(&session), registry),
+        session,
+    }
+}
+
+struct Reply {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    body: Bytes,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn error(&self) -> String {
+        assert_eq!(self.status, StatusCode::BAD_REQUEST);
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+
+    fn rows(&self) -> Vec<u64> {
+        assert_eq!(self.status, StatusCode::OK);
+        self.body
+            .chunks(8)
+            .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+            .collect()
+    }
+
+    fn header(&self, name: HeaderName) -> u64 {
+        self.headers[name].to_str().unwrap().parse().unwrap()
+    }
+}
+
+impl Served {
+    async fn call(&self, request: Request<Body>) -> Reply {
+        let reply = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = reply.into_parts();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.call(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, body: impl Into<Body>) -> Reply {
+        self.call(Request::post("/v1/report").body(body.into()).unwrap()).await
+    }
+
+    fn expected(&self, steps: std::ops::Range<u64>, rank: u32, world: u32) -> Vec<u64> {
+        let sampler = crate::curriculum::sampler::Sampler::new(self.session.opened().plan.clone()).unwrap();
+        let order = index(&crate::curriculum::plan::PlanScores {
+            key: String::new(),
+            digest: String::new(),
+        })
+        .unwrap()
+        .order;
+        let (mut all, mut batch) = (Vec::new(), Vec::new());
+        for step in steps {
+            sampler.batch_for_rank(step, rank, world, &*order, &mut batch).unwrap();
+            all.extend_from_slice(&batch);
+        }
+        all
+    }
+
+    fn served(&self) -> u64 {
+        self.session.status().served_step
+    }
+}
+
+#[tokio::test]
+async fn batches_are_the_cores_for_every_rank_and_count_as_served() {
+    let s = serve(attempt_plan());
+    for rank in 0..5 {
+        let reply = s.get(&format!("/v1/batches?from=12&count=3&rank={rank}&world=5")).await;
+        assert_eq!(reply.rows(), s.expected(12..15, rank, 5));
+        assert_eq!(
+            (reply.header(FIRST_STEP), reply.header(BATCHES), reply.header(END_STEP)),
+            (12, 3, 30)
+        );
+        assert_eq!(reply.headers[header::CONTENT_TYPE], "application/octet-stream");
+        assert_eq!(s.served(), if rank == 4 { 15 } else { 10 });
+    }
+}
+
+#[tokio::test]
+async fn fewer_batches_at_the_end_and_no_content_past_it() {
+    let s = serve(attempt_plan());
+    let reply = s.get("/v1/batches?from=28&count=100").await;
+    assert_eq!((reply.rows().len(), reply.header(BATCHES)), (24, 2));
+    assert_eq!(s.served(), 30);
+    for path in ["/v1/batches?from=30", "/v1/batches.json?from=99"] {
+        let past = s.get(path).await;
+        assert_eq!(
+            (past.status, past.body.len(), past.header(END_STEP)),
+            (StatusCode::NO_CONTENT, 0, 30)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_trainer_whose_checkpoint_is_complete_asks_past_the_end_and_is_done() {
+    let s = serve(attempt_plan());
+    s.get("/v1/batches?from=30&peek=true").await;
+    assert_eq!(s.served(), 10, "somebody only looked");
+    s.get("/v1/batches?from=30").await;
+    assert_eq!(s.served(), 30);
+}
+
+#[tokio::test]
+async fn who_only_looks_changes_nothing() {
+    let s = serve(attempt_plan());
+    let looked = s.get("/v1/batches.json?from=20&count=2&peek=true").await.json();
+    assert_eq!(looked["firstStep"], 20);
+    assert_eq!(looked["endStep"], 30);
+    let rows: Vec<u64> = serde_json::from_value::<Vec<Vec<u64>>>(looked["batches"].clone())
+        .unwrap()
+        .concat();
+    assert_eq!(rows, s.expected(20..22, 0, 1));
+    assert_eq!(rows, s.get("/v1/batches?from=20&count=2&peek=true").await.rows());
+    assert_eq!(s.served(), 10);
+    s.get("/v1/batches.json?from=10&count=2").await;
+    assert_eq!(s.served(), 12);
+}
+
+/// A reply of more than one piece, which is drawn on another thread.
+#[tokio::test]
+async fn long_replies_are_whole_and_count_piece_by_piece() {
+    let mut long = attempt_plan();
+    long.batch_size = 5000;
+    let s = serve(long);
+    let reply = s.get("/v1/batches?from=10&count=7").await;
+    assert_eq!(reply.rows(), s.expected(10..17, 0, 1));
+    assert_eq!(reply.header(header::CONTENT_LENGTH), 7 * 5000 * 8);
+    assert_eq!(s.served(), 17);
+    let reply = s
+        .app
+        .clone()
+        .oneshot(Request::get("/v1/batches?from=17&count=7").body(Body::empty()).unwrap())
+        .await;
+    let mut body = reply.unwrap().into_body();
+    assert_eq!(axum::body::HttpBody::size_hint(&body).exact(), Some(7 * 5000 * 8));
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(
+        (first.len(), s.served()),
+        (5000 * 8, 18),
+        "the client went away after a piece"
+    );
+    drop(body);
+    assert_eq!(s.served(), 18);
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_named() {
+    let s = serve(attempt_plan());
+    for (query, expected) in [
+        ("", "`from` is missing"),
+        ("?from=9", "`from` is `9`; expected a step from 10 on"),
+        ("?from=10&count=0", "`count` is `0`"),
+        ("?from=10&world=13", "`world` is `13`; expected 1 to 12"),
+        (
+            "?from=10&world=2&rank=2",
+            "`rank` is `2`; expected less than `world`, which is 2",
+        ),
+        (
+            "?from=10&count=99999999999999999999",
+            "`count` is `99999999999999999999`",
+        ),
+        ("?from=%ff", "`from` is"),
+    ] {
+        for path in ["/v1/batches", "/v1/batches.json"] {
+            let message = s.get(&format!("{path}{query}")).await.error();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+    assert_eq!(s.served(), 10);
+    let metrics = String::from_utf8(s.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(metrics.contains("\ncurriculum_sampler_refused_total 14\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_report_changes_the_status_once_and_the_reply_carries_the_decision() {
+    let s = serve(attempt_plan());
+    s.get("/v1/batches?from=10&count=6").await;
+    let body = r#"{"step":15,"metrics":{"val_accuracy":0.883},"groups":{"3":{"val_accuracy":0.71}}}"#;
+    let reply = s.post(body).await;
+    let expected = json!({"decision": "continue", "nextStep": 16, "endStep": 30, "accepted": 2, "ignored": 0});
+    assert_eq!((reply.status, reply.json()), (StatusCode::OK, expected));
+    assert_eq!(s.post(body).await.json()["ignored"], 2);
+    let status = s.get("/v1/status").await.json();
+    assert_eq!(status["metrics"], json!({"val_accuracy": {"value": 0.883, "step": 15}}));
+    assert_eq!(status["servedStep"], 16);
+    let metrics = String::from_utf8(s.get("/metrics").await.body.to_vec()).unwrap();
+    for line in [
+        "curriculum_sampler_reported{metric=\"val_accuracy\"} 0.883",
+        "curriculum_sampler_reported_group{group=\"3\",metric=\"val_accuracy\"} 0.71",
+        "curriculum_sampler_values_total{outcome=\"accepted\"} 2",
+        "curriculum_sampler_values_total{outcome=\"ignored\"} 2",
+        "curriculum_sampler_served_step 16",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn reports_that_cannot_be_read_are_refused() {
+    let s = serve(attempt_plan());
+    assert!(
+        s.post(r#"{"step":15,"metrics":{"loss":NaN}}"#)
+            .await
+            .error()
+            .contains("must be finite")
+    );
+    assert!(
+        s.post(r#"{"step":15,"metrics":{"loss":"0.1"}}"#)
+            .await
+            .error()
+            .starts_with("`metrics.loss` is the string")
+    );
+    assert!(s.post("[".repeat(60_000)).await.error().contains("not JSON"));
+    assert!(s.post(vec![0xff; 1000]).await.error().contains("not JSON"));
+    assert_eq!(
+        s.post(vec![b' '; REPORT_BYTES + 1]).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    assert_eq!(s.get("/v1/report").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(s.get("/nothing").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(s.get("/v1/status").await.json().get("metrics"), None);
+}
+
+#[tokio::test]
+async fn the_plan_tells_what_a_trainer_needs() {
+    let s = serve(attempt_plan());
+    let info = s.get("/v1/plan").await.json();
+    assert_eq!(info["planDigest"], attempt_plan().digest());
+    assert_eq!(info["phase"], "grow");
+    assert_eq!(
+        (&info["startStep"], &info["endStep"], &info["batchSize"]),
+        (&json!(10), &json!(30), &json!(12))
+    );
+    assert_eq!(info["source"], "Index");
+    assert_eq!(info["segments"][0]["terms"][0]["scope"], "EachGroup");
+}
+
+#[tokio::test]
+async fn sums_over_the_rows_are_those_of_what_was_served() {
+    let s = serve(attempt_plan());
+    s.get("/v1/batches?from=10&count=10").await;
+    let limit = std::time::Duration::from_secs(60);
+    let half = s.session.result(limit);
+    assert_eq!(half.exposure.iter().sum::<u64>(), 120);
+    assert_eq!((half.sequence_digest, s.session.ended()), (None, None));
+    s.get("/v1/batches?from=20&count=10").await;
+    let bytes: Vec<u8> = s
+        .expected(10..30, 0, 1)
+        .into_iter()
+        .flat_map(u64::to_le_bytes)
+        .collect();
+    let whole = s.session.result(limit);
+    assert_eq!(whole.sequence_digest, Some(crate::curriculum::canonical::sha256(bytes)));
+    assert_eq!(whole.exposure, [60; 4]);
+    assert_eq!(s.session.ended(), Some(whole));
+}

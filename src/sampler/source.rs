@@ -1,0 +1,261 @@
+//! Where rows come from: the plan and its score index, or all rows equally likely when the index cannot be used.
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::contract::Source;
+use crate::curriculum::order::{Identity, OrderScope, RowOrder};
+use crate::curriculum::plan::{PhasePlan, Plan, PlanError, PlanScores};
+use crate::curriculum::sampler::{SampleError, Sampler};
+
+/// Bytes of the longest plan: that of a ConfigMap.
+const PLAN_BYTES: u64 = 1 << 20;
+/// Rows of the largest data set whose rows' groups are kept in memory, one byte each.
+const GROUPED_ROWS: u64 = 16 << 20;
+
+/// The rows of every batch: a pure function of step, rank and world.
+pub trait Rows: Send + Sync {
+    /// Replaces the content of `out` by the part of `rank` of `world` in the global batch of `step`.
+    ///
+    /// # Errors
+    /// When the step is not one of the plan's or the rank not less than the world. `out` is empty then.
+    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), SampleError>;
+}
+
+impl std::fmt::Debug for dyn Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rows")
+    }
+}
+
+/// An order of rows that threads share.
+pub type SharedOrder = Arc<dyn RowOrder + Send + Sync>;
+
+/// A score index as the sampler needs it.
+pub struct Index {
+    /// The order of the rows.
+    pub order: SharedOrder,
+    /// Rows of the index.
+    pub rows: u64,
+    /// Rows of each group; one entry without groups.
+    pub group_rows: Vec<u64>,
+}
+
+struct Drawn {
+    sampler: Sampler,
+    order: SharedOrder,
+}
+
+impl Rows for Drawn {
+    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), SampleError> {
+        self.sampler.batch_for_rank(step, rank, world, &*self.order, out)
+    }
+}
+
+/// The group of every row; one byte each, because a data set has at most 256 groups.
+#[derive(Clone, Debug)]
+pub struct RowGroups {
+    count: usize,
+    of: Vec<u8>,
+}
+
+impl RowGroups {
+    /// `of[row]` is the row's group, less than `count`.
+    pub fn new(count: usize, of: Vec<u8>) -> Self {
+        Self { count, of }
+    }
+
+    /// Groups.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The group of a row; `None` when there is no such row.
+    pub fn of(&self, row: u64) -> Option<usize> {
+        self.of.get(usize::try_from(row).ok()?).map(|&g| usize::from(g))
+    }
+
+    /// `None` without groups, and for more than 2²⁴ rows.
+    fn read(plan: &Plan, order: &dyn RowOrder) -> Option<Self> {
+        let count = plan.group_rows.len();
+        if count < 2 || plan.rows > GROUPED_ROWS {
+            return None;
+        }
+        let mut of = vec![0; usize::try_from(plan.rows).ok()?];
+        for (group, &rows) in (0_u8..=255).zip(&plan.group_rows) {
+            for position in 0..rows {
+                let row = order.row(OrderScope::Group(u32::from(group)), position);
+                *of.get_mut(usize::try_from(row).ok()?)? = group;
+            }
+        }
+        Some(Self { count, of })
+    }
+}
+
+/// What the sampler serves from.
+#[derive(Debug)]
+pub struct Opened {
+    /// The plan in effect, with exactly one phase: the one on file, or its uniform stand-in.
+    pub plan: Plan,
+    /// Digest of the plan on file.
+    pub plan_digest: String,
+    /// Where the rows come from.
+    pub source: Source,
+    /// Why that is `UniformIndexUnusable`.
+    pub source_message: Option<String>,
+    /// For the trainer.
+    pub rows: Arc<dyn Rows>,
+    /// The same for the audit, which is at another step: a sampler keeps the tables of one segment only.
+    pub audited: Arc<dyn Rows>,
+    /// The groups of the rows, where they are known.
+    pub groups: Option<RowGroups>,
+}
+
+impl Opened {
+    /// Prepares to serve `plan`, which has exactly one phase, from the index that `open` gives.
+    ///
+    /// When `open` fails, or gives an index of other rows or groups, all rows are equally likely and `source_message` says why.
+    ///
+    /// # Errors
+    /// When the plan does not pass [`Plan::check`].
+    pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, String>) -> Result<Self, PlanError> {
+        let plan_digest = plan.digest();
+        let index = plan
+            .scores
+            .as_ref()
+            .map(|scores| open(scores).and_then(|index| fitting(index, &plan)));
+        let (plan, order, source, source_message): (_, SharedOrder, _, _) = match index {
+            Some(Ok(index)) => (plan, index.order, Source::Index, None),
+            Some(Err(why)) => (
+                plan.uniform(),
+                Arc::new(Identity),
+                Source::UniformIndexUnusable,
+                Some(cut(&why)),
+            ),
+            None => (plan, Arc::new(Identity), Source::Uniform, None),
+        };
+        let groups = match source {
+            Source::Index => RowGroups::read(&plan, &*order),
+            Source::Uniform | Source::UniformIndexUnusable => None,
+        };
+        let drawn = || -> Result<Arc<dyn Rows>, PlanError> {
+            Ok(Arc::new(Drawn {
+                sampler: Sampler::new(plan.clone())?,
+                order: Arc::clone(&order),
+            }))
+        };
+        let (rows, audited) = (drawn()?, drawn()?);
+        Ok(Self {
+            plan_digest,
+            source,
+            source_message,
+            rows,
+            audited,
+            groups,
+            plan,
+        })
+    }
+
+    /// The phase.
+    pub fn phase(&self) -> &PhasePlan {
+        &self.plan.phases[0]
+    }
+
+    /// Its steps.
+    pub fn steps(&self) -> Range<u64> {
+        self.phase().start_step..self.phase().end_step
+    }
+}
+
+fn fitting(index: Index, plan: &Plan) -> Result<Index, String> {
+    if index.rows != plan.rows {
+        return Err(format!(
+            "the score index has {} rows, the plan {}",
+            index.rows, plan.rows
+        ));
+    }
+    if index.group_rows != plan.group_rows {
+        let (found, planned) = (index.group_rows.len(), plan.group_rows.len());
+        return Err(format!(
+            "the {found} groups of the score index are not the {planned} groups of the plan"
+        ));
+    }
+    Ok(index)
+}
+
+/// Characters of the longest `source_message`: it must fit into the termination message.
+fn cut(message: &str) -> String {
+    message.chars().take(500).collect()
+}
+
+/// There is no plan to serve: the one thing that no fallback can help.
+#[derive(thiserror::Error, Debug)]
+pub enum PlanFileError {
+    /// The file cannot be read.
+    #[error("plan {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is longer than any plan.
+    #[error("plan {path} has {bytes} bytes, more than the {PLAN_BYTES} of a ConfigMap")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The file is no plan.
+    #[error("plan {path} does not parse: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The plan contradicts itself.
+    #[error("plan {path}: {source}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: PlanError,
+    },
+    /// The plan is not of one attempt.
+    #[error("plan {path} has {phases} phases; expected the one phase that this attempt trains")]
+    Phases {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        phases: usize,
+    },
+}
+
+/// Reads the plan of an attempt.
+///
+/// # Errors
+/// When there is none that can be sampled from.
+pub fn read_plan(path: &Path) -> Result<Plan, PlanFileError> {
+    let path = || path.to_owned();
+    let io = |source| PlanFileError::Io { path: path(), source };
+    let bytes = fs::metadata(path()).map_err(io)?.len();
+    if bytes > PLAN_BYTES {
+        return Err(PlanFileError::TooLong { path: path(), bytes });
+    }
+    let text = fs::read(path()).map_err(io)?;
+    let plan: Plan = serde_json::from_slice(&text).map_err(|source| PlanFileError::Parse { path: path(), source })?;
+    plan.check()
+        .map_err(|source| PlanFileError::Invalid { path: path(), source })?;
+    match plan.phases.len() {
+        1 => Ok(plan),
+        phases => Err(PlanFileError::Phases { path: path(), phases }),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,172 @@
+use super::*;
+use crate::api::curriculum::Order as PlanOrder;
+use crate::curriculum::plan::{PLAN_VERSION, Scope, Segment, Term};
+
+/// Rows backwards; the groups are the row numbers modulo the number of groups.
+struct Backwards {
+    rows: u64,
+    groups: u64,
+}
+
+impl RowOrder for Backwards {
+    fn row(&self, scope: OrderScope, position: u64) -> u64 {
+        match scope {
+            OrderScope::All => self.rows - 1 - position,
+            OrderScope::Group(group) => position * self.groups + u64::from(group),
+        }
+    }
+}
+
+/// 1,000 rows in four groups; 20 steps of 12 rows, the easiest 10 % of every group.
+pub(crate) fn attempt_plan() -> Plan {
+    let term = Term {
+        share: 1_000_000,
+        scope: Scope::EachGroup,
+        fraction: 100_000_000_000,
+    };
+    let segment = Segment {
+        start_step: 10,
+        terms: vec![term],
+    };
+    Plan {
+        version: PLAN_VERSION,
+        seed: 7,
+        batch_size: 12,
+        order: PlanOrder::EasyFirst,
+        rows: 1000,
+        group_rows: vec![250; 4],
+        scores: Some(PlanScores {
+            key: "k".into(),
+            digest: "sha256:d".into(),
+        }),
+        phases: vec![PhasePlan {
+            index: 1,
+            name: "grow".into(),
+            start_step: 10,
+            end_step: 30,
+            segments: vec![segment],
+        }],
+    }
+}
+
+pub(crate) fn index(_: &PlanScores) -> Result<Index, String> {
+    Ok(Index {
+        order: Arc::new(Backwards { rows: 1000, groups: 4 }),
+        rows: 1000,
+        group_rows: vec![250; 4],
+    })
+}
+
+fn rows(opened: &Opened) -> Vec<u64> {
+    let (mut all, mut batch) = (Vec::new(), Vec::new());
+    for step in opened.steps() {
+        opened.rows.batch(step, 0, 1, &mut batch).unwrap();
+        all.extend_from_slice(&batch);
+    }
+    all
+}
+
+#[test]
+fn a_fitting_index_is_used() {
+    let opened = Opened::new(attempt_plan(), index).unwrap();
+    assert_eq!((opened.source, opened.source_message.as_deref()), (Source::Index, None));
+    assert_eq!(opened.plan_digest, attempt_plan().digest());
+    assert!(
+        rows(&opened).iter().all(|row| *row < 100),
+        "the easiest 25 of each group"
+    );
+    let groups = opened.groups.unwrap();
+    assert!((0..1000).all(|row| groups.of(row) == Some((row % 4) as usize)));
+    assert_eq!((groups.count(), groups.of(1000)), (4, None));
+}
+
+#[test]
+fn an_index_that_cannot_be_used_gives_the_uniform_plan_and_the_digest_stays_the_plans() {
+    type Open = fn(&PlanScores) -> Result<Index, String>;
+    let cases: [(Open, &str); 3] = [
+        (|_| Err("no such file".into()), "no such file"),
+        (
+            |s| Ok(Index { rows: 999, ..index(s)? }),
+            "the score index has 999 rows, the plan 1000",
+        ),
+        (
+            |s| {
+                Ok(Index {
+                    group_rows: vec![500, 500],
+                    ..index(s)?
+                })
+            },
+            "the 2 groups of the score index are not the 4 groups of the plan",
+        ),
+    ];
+    let uniform = Opened::new(attempt_plan().uniform(), |_| panic!("a uniform plan names no index")).unwrap();
+    assert_eq!(uniform.source, Source::Uniform);
+    for (open, message) in cases {
+        let opened = Opened::new(attempt_plan(), open).unwrap();
+        assert_eq!(
+            (opened.source, opened.source_message.as_deref()),
+            (Source::UniformIndexUnusable, Some(message))
+        );
+        assert_eq!(
+            (&opened.plan, &opened.plan_digest),
+            (&attempt_plan().uniform(), &attempt_plan().digest())
+        );
+        assert_eq!(rows(&opened), rows(&uniform));
+        assert!(opened.groups.is_none());
+    }
+}
+
+#[test]
+fn a_plan_file_that_is_no_plan_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plan.json");
+    let message = || read_plan(&path).unwrap_err().to_string();
+    assert!(
+        message().ends_with("No such file or directory (os error 2)"),
+        "{}",
+        message()
+    );
+    fs::write(&path, "{").unwrap();
+    assert!(message().contains("does not parse: EOF"), "{}", message());
+    fs::write(
+        &path,
+        serde_json::to_vec(&Plan {
+            batch_size: 0,
+            ..attempt_plan()
+        })
+        .unwrap(),
+    )
+    .unwrap();
+    assert!(message().contains("batchSize"), "{}", message());
+    let phase = PhasePlan {
+        start_step: 30,
+        end_step: 40,
+        ..attempt_plan().phases[0].clone()
+    };
+    let phase = PhasePlan {
+        segments: vec![Segment {
+            start_step: 30,
+            ..phase.segments[0].clone()
+        }],
+        ..phase
+    };
+    let phases = vec![attempt_plan().phases[0].clone(), phase];
+    fs::write(
+        &path,
+        serde_json::to_vec(&Plan {
+            phases,
+            ..attempt_plan()
+        })
+        .unwrap(),
+    )
+    .unwrap();
+    assert!(
+        message().ends_with("has 2 phases; expected the one phase that this attempt trains"),
+        "{}",
+        message()
+    );
+    fs::write(&path, vec![b' '; PLAN_BYTES as usize + 1]).unwrap();
+    assert!(message().contains("has 1048577 bytes"), "{}", message());
+    fs::write(&path, attempt_plan().to_canonical_json()).unwrap();
+    assert_eq!(read_plan(&path).unwrap(), attempt_plan());
+}

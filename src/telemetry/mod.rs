@@ -1,0 +1,8 @@
+//! What a long-running process tells its surroundings: log lines, metrics, health. Shared by the operator and the sampler.
+
+pub mod http;
+mod logs;
+mod signals;
+
+pub use logs::{LogArgs, LogFormat, TelemetryError, init_tracing};
+pub use signals::Shutdown;

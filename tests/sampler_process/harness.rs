@@ -1,0 +1,231 @@
+//! Runs the real binary on a plan and an index in a scratch folder, and talks to it over a socket.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use curriculum_operator::api::curriculum::Order;
+use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PlanScores, Scope, Segment, Term};
+use curriculum_operator::curriculum::sampler::Sampler;
+use curriculum_operator::sampler::contract::SamplerStatus;
+use curriculum_operator::scoring::combine::Order as ScoredOrder;
+use curriculum_operator::scoring::index_file::{self, IndexContent};
+use curriculum_operator::scoring::index_map::ScoreIndex;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ROWS: u64 = 600;
+const GROUPS: u64 = 3;
+
+/// A scratch folder with a store, a plan and a termination log.
+pub(crate) struct Bench {
+    dir: TempDir,
+    pub(crate) plan: Plan,
+}
+
+impl Bench {
+    /// 600 rows in three groups, hardest first in the data set; 50 steps of 16 rows from step 100 on, two segments.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let order: Vec<u64> = (0..ROWS).rev().collect();
+        let grouped = (0..GROUPS)
+            .flat_map(|g| (0..ROWS).rev().filter(move |row| row % GROUPS == g))
+            .collect();
+        let content = IndexContent {
+            key: "abc".into(),
+            group_rows: vec![ROWS / GROUPS; GROUPS as usize],
+            group_names: (0..GROUPS).map(|g| g.to_string()).collect(),
+            order: ScoredOrder {
+                rows: order,
+                scores: (0..ROWS).map(|i| i as f64).collect(),
+                ranks: (0..ROWS).map(|i| (i + 1) as f64 / ROWS as f64).collect(),
+                scored: ROWS as usize,
+            },
+            grouped: Some(grouped),
+        };
+        fs::create_dir_all(dir.path().join("store/index/abc")).unwrap();
+        let digest = index_file::write(&dir.path().join("store/index/abc/index.arrow"), content)
+            .unwrap()
+            .digest;
+        let segment = |start_step, percent: u64| Segment {
+            start_step,
+            terms: vec![
+                Term {
+                    share: 250_000,
+                    scope: Scope::All,
+                    fraction: 1_000_000_000_000,
+                },
+                Term {
+                    share: 750_000,
+                    scope: Scope::EachGroup,
+                    fraction: percent * 10_000_000_000,
+                },
+            ],
+        };
+        let phase = PhasePlan {
+            index: 2,
+            name: "grow".into(),
+            start_step: 100,
+            end_step: 150,
+            segments: vec![segment(100, 10), segment(120, 30)],
+        };
+        let plan = Plan {
+            version: PLAN_VERSION,
+            seed: 42,
+            batch_size: 16,
+            order: Order::EasyFirst,
+            rows: ROWS,
+            group_rows: vec![ROWS / GROUPS; GROUPS as usize],
+            scores: Some(PlanScores {
+                key: "abc".into(),
+                digest,
+            }),
+            phases: vec![phase],
+        };
+        let bench = Self { dir, plan };
+        fs::write(bench.path("plan.json"), bench.plan.to_canonical_json()).unwrap();
+        fs::write(bench.path("termination-log"), "").unwrap();
+        bench
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.path("store/index/abc/index.arrow")
+    }
+
+    /// The rows of some steps as the core draws them from `plan`, in the bytes of the wire.
+    pub(crate) fn expected(&self, plan: &Plan, steps: std::ops::Range<u64>) -> Vec<u8> {
+        let sampler = Sampler::new(plan.clone()).unwrap();
+        let index = ScoreIndex::open(&self.index(), None).ok();
+        let (mut bytes, mut batch) = (Vec::new(), Vec::new());
+        for step in steps {
+            match (&plan.scores, &index) {
+                (Some(_), Some(index)) => sampler.batch(step, index, &mut batch).unwrap(),
+                _ => sampler
+                    .batch(step, &curriculum_operator::curriculum::order::Identity, &mut batch)
+                    .unwrap(),
+            }
+            bytes.extend(batch.iter().flat_map(|row| row.to_le_bytes()));
+        }
+        bytes
+    }
+
+    pub(crate) fn command(&self, extra: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curriculum"));
+        command.args(["sampler", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        for (flag, name) in [("--plan", "plan.json"), ("--store", "store"), ("--state", "state")] {
+            command.arg(flag).arg(self.path(name));
+        }
+        command
+            .arg("--termination-log")
+            .arg(self.path("termination-log"))
+            .args(extra);
+        command.env_remove("CURRICULUM_LOG").stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the sampler and waits until it listens.
+    pub(crate) fn start(&self, extra: &[&str]) -> Running {
+        let mut child = self.command(extra).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = Vec::new();
+        let address = loop {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("the sampler ended: {log:#?}"))
+                .unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["message"] == "listening" {
+                break event["address"].as_str().unwrap().to_owned();
+            }
+            log.push(line);
+        };
+        // The pipe must not fill up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Running {
+            child,
+            address,
+            log: log.join("\n"),
+        }
+    }
+
+    pub(crate) fn result(&self) -> SamplerStatus {
+        let text = fs::read_to_string(self.path("termination-log")).unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+}
+
+/// A sampler that listens.
+pub(crate) struct Running {
+    child: Child,
+    address: String,
+    /// Events before it listened.
+    pub(crate) log: String,
+}
+
+impl Running {
+    /// Sends bytes and reads to the end of the connection.
+    pub(crate) fn send(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        // A server that closes while input is unread resets the connection: what arrived before counts.
+        let _ = stream.write_all(bytes);
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply);
+        reply
+    }
+
+    fn request(&self, head: &str, body: &str) -> (u16, Vec<u8>) {
+        let length = body.len();
+        let request =
+            format!("{head} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        let reply = self.send(request.as_bytes());
+        let end = reply.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let status = std::str::from_utf8(&reply[9..12]).unwrap().parse().unwrap();
+        (status, reply[end + 4..].to_vec())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        self.request(&format!("GET {path}"), "")
+    }
+
+    pub(crate) fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    pub(crate) fn report(&self, body: &str) -> (u16, Vec<u8>) {
+        self.request("POST /v1/report", body)
+    }
+
+    fn signal(mut self, signal: &str) -> ExitStatus {
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap()
+    }
+
+    /// SIGTERM, as the kubelet ends a sidecar.
+    pub(crate) fn terminate(self) -> ExitStatus {
+        self.signal("-TERM")
+    }
+
+    /// SIGKILL, as the kernel does when memory is short.
+    pub(crate) fn kill(self) {
+        self.signal("-KILL");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,241 @@
+//! The sampler as a process: files, signals, sockets. What needs none of them is tested beside the code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test may stop at the first thing that is not as it should be"
+)]
+
+mod harness;
+
+use std::fs;
+
+use curriculum_operator::curriculum::canonical::sha256;
+use curriculum_operator::sampler::contract::Source;
+use harness::Bench;
+use serde_json::json;
+
+#[test]
+fn an_attempt_from_the_first_batch_to_the_result() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    assert_eq!(sampler.get("/healthz").0, 200);
+    let plan = sampler.json("/v1/plan");
+    assert_eq!(
+        (&plan["source"], &plan["planDigest"]),
+        (&json!("Index"), &json!(bench.plan.digest()))
+    );
+    let whole = bench.expected(&bench.plan, 100..150);
+    let (_, first) = sampler.get("/v1/batches?from=100&count=30");
+    let (_, rest) = sampler.get("/v1/batches?from=130&count=30");
+    assert_eq!([first, rest].concat(), whole);
+    assert_eq!(sampler.get("/v1/batches?from=150").0, 204);
+    assert_eq!(sampler.report(r#"{"step":150,"metrics":{"val_accuracy":0.75}}"#).0, 200);
+
+    assert!(sampler.terminate().success());
+    let result = bench.result();
+    assert_eq!(result.plan_digest, bench.plan.digest());
+    assert_eq!(
+        (
+            result.phase_index,
+            result.start_step,
+            result.end_step,
+            result.served_step
+        ),
+        (2, 100, 150, 150)
+    );
+    assert_eq!((result.source, result.source_message), (Source::Index, None));
+    assert_eq!(
+        (
+            result.metrics["val_accuracy"].value,
+            result.metrics["val_accuracy"].step
+        ),
+        (0.75, 150)
+    );
+    assert_eq!(result.sequence_digest, Some(sha256(&whole)));
+    let of_group = |g| {
+        whole
+            .chunks(8)
+            .filter(|row| u64::from_le_bytes((*row).try_into().unwrap()) % 3 == g)
+            .count() as u64
+    };
+    assert_eq!(result.exposure, [of_group(0), of_group(1), of_group(2)]);
+}
+
+#[test]
+fn a_trainer_that_stops_early_leaves_a_result_that_says_so() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    sampler.get("/v1/batches?from=100&count=20");
+    assert!(sampler.terminate().success());
+    let result = bench.result();
+    assert_eq!((result.served_step, result.sequence_digest), (120, None));
+    assert_eq!(result.exposure.iter().sum::<u64>(), 20 * 16);
+}
+
+#[test]
+fn a_restart_of_the_container_keeps_what_was_served_and_reported() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    sampler.get("/v1/batches?from=110&count=20");
+    sampler.report(r#"{"step":120,"metrics":{"loss":0.5}}"#);
+    assert!(sampler.terminate().success());
+    let sampler = bench.start(&[]);
+    assert_eq!(sampler.json("/v1/status")["servedStep"], 130);
+    let (_, rest) = sampler.get("/v1/batches?from=130&count=20");
+    assert_eq!(rest, bench.expected(&bench.plan, 130..150));
+    assert!(sampler.terminate().success());
+    let result = bench.result();
+    assert_eq!((result.served_step, result.metrics["loss"].step), (150, 120));
+    assert_eq!(
+        result.sequence_digest,
+        Some(sha256(bench.expected(&bench.plan, 100..150))),
+        "the whole phase's"
+    );
+}
+
+#[test]
+fn killed_after_the_end_the_result_is_there_already() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    sampler.get("/v1/batches?from=100&count=50");
+    while fs::read_to_string(bench.path("termination-log")).unwrap().is_empty() {
+        sampler.get("/v1/status");
+    }
+    sampler.kill();
+    assert_eq!(bench.result().served_step, 150);
+}
+
+#[test]
+fn a_file_holds_the_same_bytes_as_http() {
+    let bench = Bench::new();
+    let file = bench.path("rows.u64");
+    let flags = ["--rows-file", file.to_str().unwrap()];
+    let sampler = bench.start(&flags);
+    let written = fs::read(&file).unwrap();
+    assert_eq!(written, bench.expected(&bench.plan, 100..150));
+    assert_eq!(sampler.get("/v1/batches?from=100&count=50&peek=true").1, written);
+    assert!(sampler.terminate().success());
+    assert_eq!(
+        (bench.result().served_step, bench.result().sequence_digest),
+        (150, Some(sha256(&written)))
+    );
+
+    // A trainer may hold the file: a restart leaves it alone. The mark is not what the sampler would write.
+    let mark = vec![0xaa; written.len()];
+    fs::write(&file, &mark).unwrap();
+    bench.start(&flags).kill();
+    assert_eq!(fs::read(&file).unwrap(), mark);
+    fs::write(&file, "cut off").unwrap();
+    bench.start(&flags).kill();
+    assert_eq!(fs::read(&file).unwrap(), written);
+}
+
+#[test]
+fn an_index_that_is_garbage_cut_off_or_missing_means_every_row_equally_likely() {
+    type Damage = fn(&Bench);
+    let damage: [(&str, Damage); 4] = [
+        ("has digest sha256:", |b| fs::write(b.index(), "garbage").unwrap()),
+        ("has digest sha256:", |b| {
+            let bytes = fs::read(b.index()).unwrap();
+            fs::write(b.index(), &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("has digest sha256:", |b| fs::write(b.index(), "").unwrap()),
+        (
+            "index/abc/index.arrow: cannot open the score index: No such file",
+            |b| fs::remove_file(b.index()).unwrap(),
+        ),
+    ];
+    for (message, damage) in damage {
+        let bench = Bench::new();
+        damage(&bench);
+        let sampler = bench.start(&[]);
+        assert!(
+            sampler.log.contains("the score index cannot be used"),
+            "{}",
+            sampler.log
+        );
+        let (_, rows) = sampler.get("/v1/batches?from=100&count=50");
+        assert_eq!(rows, bench.expected(&bench.plan.uniform(), 100..150));
+        assert!(sampler.terminate().success());
+        let result = bench.result();
+        assert_eq!((result.source, result.served_step), (Source::UniformIndexUnusable, 150));
+        assert_eq!(
+            result.plan_digest,
+            bench.plan.digest(),
+            "it is still this plan's result"
+        );
+        let found = result.source_message.unwrap();
+        assert!(found.contains(message), "{found}");
+    }
+}
+
+#[test]
+fn garbage_changes_nothing() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    let mut noise: u64 = 1;
+    let mut random = || {
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (noise >> 56) as u8
+    };
+    for length in [1, 10, 1000, 100_000] {
+        let bytes: Vec<u8> = (0..length).map(|_| random()).collect();
+        sampler.send(&[&bytes, b"\r\n\r\n".as_slice()].concat());
+    }
+    for head in [
+        "GET /v1/batches?from=\u{0}",
+        "GET /v1/batches?from=1e3",
+        "DELETE /v1/plan",
+        "GET /../../etc/passwd",
+    ] {
+        let reply = sampler.send(format!("{head} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes());
+        assert!(
+            reply.starts_with(b"HTTP/1.1 4"),
+            "{head}: {}",
+            String::from_utf8_lossy(&reply)
+        );
+    }
+    sampler
+        .send(b"POST /v1/report HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n");
+    assert_eq!(sampler.report(&"[".repeat(60_000)).0, 400);
+    assert_eq!(sampler.report(&" ".repeat(70_000)).0, 413);
+    assert_eq!(
+        sampler.get("/v1/batches?from=100&count=5").1,
+        bench.expected(&bench.plan, 100..105)
+    );
+    assert!(sampler.terminate().success());
+    assert_eq!(bench.result().served_step, 105);
+}
+
+#[test]
+fn without_a_plan_the_termination_log_says_why() {
+    let bench = Bench::new();
+    fs::write(bench.path("plan.json"), "{}").unwrap();
+    let output = bench.command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = fs::read_to_string(bench.path("termination-log")).unwrap();
+    assert!(
+        message.contains("plan.json does not parse: missing field `version`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_journal_that_is_garbage_or_cannot_be_written_stops_nothing() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("state")).unwrap();
+    fs::write(bench.path("state/journal.json"), "garbage").unwrap();
+    let sampler = bench.start(&[]);
+    assert!(sampler.log.contains("the journal cannot be used"), "{}", sampler.log);
+    assert!(sampler.terminate().success());
+
+    fs::remove_dir_all(bench.path("state")).unwrap();
+    fs::write(bench.path("state"), "a file where the folder should be").unwrap();
+    let sampler = bench.start(&[]);
+    sampler.get("/v1/batches?from=100&count=50");
+    assert!(sampler.terminate().success());
+    assert_eq!(bench.result().served_step, 150);
+}
