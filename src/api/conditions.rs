@@ -68,9 +68,7 @@ macro_rules! reasons {
 reasons! {
     /// The job was accepted; nothing runs yet.
     Pending,
-    /// The data set is being inspected.
-    Inspecting,
-    /// The rows are being scored or indexed.
+    /// The data set is being inspected, and its rows are being scored and indexed.
     Scoring,
     /// A score index computed for this job is in use.
     Scored,
@@ -132,4 +130,6 @@ reasons! {
     BackoffLimitExceeded,
     /// An object of a name that this job needs belongs to somebody else.
     NameConflict,
+    /// The API server refuses an object that this job needs, as by a quota or a policy; its words are in the message.
+    ObjectRefused,
 }

@@ -136,6 +136,10 @@ pub struct CurrentPhase {
     /// First step after the phase.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub end_step: i64,
+    /// SHA-256 of the canonical JSON of the plan that this attempt trains, as `sha256:…`: its result must name the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub plan_digest: Option<String>,
     /// UID of the attempt's Job once it was seen; a Job that is missing although this is set was lost.
     #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

@@ -1,0 +1,63 @@
+//! Jobs that live on although the status has moved past them, and Jobs to hold or to let go on.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+
+use super::conditions::{is_suspended, is_terminal};
+use super::turn::Turn;
+use crate::api::status::CurriculumJobStatus;
+use crate::controller::actions::{Delete, Kind, SetSuspend};
+use crate::controller::evidence;
+use crate::controller::observed::{attempt, component, is_deleting};
+
+/// Deletes live Jobs that the *stored* status has left behind, and passes `spec.suspend` on to the others.
+///
+/// Only what is written counts, never what this turn is about to write: a Job is given up in the status first and deleted
+/// afterwards, so that a crash between the two cannot make a later turn start the same work again. Finished Jobs stay for
+/// whoever debugs the run; they go with their owner.
+pub(super) fn tidy(turn: &mut Turn<'_>) {
+    let Some(status) = turn.stored() else { return };
+    let live = turn
+        .observed
+        .jobs
+        .iter()
+        .filter(|job| evidence::is_live(job) && !is_deleting(job.as_ref()));
+    let (left, wanted): (Vec<_>, Vec<_>) = live.partition(|job| is_left_behind(job, status));
+    turn.actions.delete.extend(left.into_iter().map(|job| Delete {
+        kind: Kind::Job,
+        name: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
+    }));
+    let suspend = turn.is_suspended();
+    // A queueing controller holds Jobs too. So they are let go on only on the way out of our own suspension, which the
+    // condition still tells of until the status is written.
+    if suspend || is_suspended(status) {
+        let other = wanted.into_iter().filter(|job| is_held(job) != suspend);
+        turn.actions.suspend.extend(other.map(|job| SetSuspend {
+            name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            suspend,
+        }));
+    }
+}
+
+/// Never true for a Job of a later attempt than the status knows: then it is the status that is old.
+fn is_left_behind(job: &Job, status: &CurriculumJobStatus) -> bool {
+    if is_terminal(status) {
+        return true;
+    }
+    match component(&job.metadata) {
+        Some("train") => {
+            let current = status
+                .current_phase
+                .as_ref()
+                .map(|current| (current.index, current.attempt));
+            attempt(&job.metadata).is_some() && attempt(&job.metadata) < current
+        }
+        _ => status.scores.is_some(),
+    }
+}
+
+fn is_held(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
+}

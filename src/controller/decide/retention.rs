@@ -1,0 +1,48 @@
+//! What goes when its time is over: snapshots beyond `snapshots.keep`, and a finished job after `ttlSecondsAfterFinished`.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::turn::Turn;
+use crate::controller::actions::{Delete, Kind};
+use crate::controller::observed::attempt;
+
+/// Deletes the oldest snapshots, by phase and attempt, beyond the number to keep.
+///
+/// The chain stays verifiable from the status: `status.phases` keeps every digest.
+pub(super) fn snapshots(turn: &mut Turn<'_>) {
+    let keep = usize::try_from(turn.job.spec.snapshots.keep).unwrap_or(1).max(1);
+    let mut snapshots: Vec<_> = turn
+        .observed
+        .snapshots
+        .iter()
+        .filter(|meta| meta.deletion_timestamp.is_none())
+        .collect();
+    let excess = snapshots.len().saturating_sub(keep);
+    snapshots.sort_by_key(|meta| attempt(meta));
+    turn.actions
+        .delete
+        .extend(snapshots.into_iter().take(excess).map(|meta| Delete {
+            kind: Kind::Snapshot,
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+        }));
+}
+
+/// Deletes a job that has been over for `ttlSecondsAfterFinished`.
+pub(super) fn finished_job(turn: &mut Turn<'_>) {
+    let (Some(ttl), Some(ended)) = (
+        turn.job.spec.ttl_seconds_after_finished,
+        turn.status.completion_time.clone(),
+    ) else {
+        return;
+    };
+    if turn.has_passed(Duration::from_secs(u64::try_from(ttl).unwrap_or_default()), ended.0) {
+        turn.actions.delete.push(Delete {
+            kind: Kind::CurriculumJob,
+            name: turn.job.name_any(),
+            uid: turn.job.uid().unwrap_or_default(),
+        });
+    }
+}

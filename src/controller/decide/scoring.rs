@@ -1,0 +1,217 @@
+//! From an accepted job to a choice of scores.
+//!
+//! ```text
+//! inspect ──► an index of this key on the claim ─────────────────────────────────► Cached
+//!    │    └─► [count, with a rarity scorer] ──► score ──► index ──► valid summary ─► Scored
+//!    │                       └───────────┴─────────┴──► failure ──► onFailure ─────► LastGood, Uniform, or the run fails
+//!    └──────► the data set is at fault ──► the run fails: no fallback can help
+//! ```
+//! Scoring Jobs are idempotent: their work is on the store, under a key. So one that vanished is simply made again, and
+//! nothing of them is in the status before the choice is made. That choice ends it: this module is not asked again.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::conditions::State;
+use super::training;
+use super::turn::Turn;
+use crate::api::conditions::Reason;
+use crate::api::job::OnFailure;
+use crate::api::status::{DatasetStatus, ScoreSource, ScoresStatus};
+use crate::controller::actions::{Delete, Ensure, Kind, Milestone};
+use crate::controller::build;
+use crate::controller::evidence::{self, Failure, Fault, Outcome};
+use crate::controller::observed::{component, is_deleting};
+use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
+
+const ACTION: &str = "Score";
+
+/// Takes scoring one step further.
+pub(super) fn step(turn: &mut Turn<'_>) -> State {
+    let build = &turn.settings.build;
+    let task = build::task(turn.job);
+    let pods = match run(turn, build::inspect_job(build, turn.job, &task)) {
+        Run::Working => return State::Scoring,
+        // Without the number of rows there is nothing to fall back to, and the image is the operator's own: only waiting helps.
+        Run::Stuck(message) => return State::ImageUnavailable(message),
+        Run::Broke(Fault::Dataset(failure)) => return State::Failed(failure),
+        Run::Broke(Fault::Scoring(failure)) => {
+            return State::Failed(Failure::new(Reason::InspectionFailed, failure.message));
+        }
+        Run::Done(pods) => pods,
+    };
+    let Some(inspection) = evidence::inspection(&pods) else {
+        let message = "the inspection ended with exit code 0 but left no report";
+        return State::Failed(Failure::new(Reason::InspectionFailed, message));
+    };
+    if let Some(FoundIndex { exact: true, summary }) = &inspection.found
+        && summary.key == task.key
+    {
+        return choose(turn, &inspection, Choice::Index(ScoreSource::Cached, summary));
+    }
+    let stages = [
+        build::count_job(build, turn.job, &task),
+        Some(build::score_job(build, turn.job, &task)),
+        Some(build::index_job(build, turn.job, &task)),
+    ];
+    let mut pods = Vec::new();
+    for job in from_the_last_begun(turn, stages.into_iter().flatten().collect()) {
+        pods = match run(turn, job) {
+            Run::Working => return State::Scoring,
+            Run::Stuck(message) => {
+                return fall_back(turn, &inspection, Failure::new(Reason::ImageUnavailable, message));
+            }
+            Run::Broke(Fault::Dataset(failure)) => return State::Failed(failure),
+            Run::Broke(Fault::Scoring(failure)) => return fall_back(turn, &inspection, failure),
+            Run::Done(pods) => pods,
+        };
+    }
+    let fits = |summary: &IndexSummary| {
+        summary.key == task.key && summary.rows == inspection.rows && summary.group_rows == inspection.group_rows
+    };
+    match evidence::index_summary(&pods).filter(fits) {
+        Some(summary) => choose(turn, &inspection, Choice::Index(ScoreSource::Scored, &summary)),
+        None => {
+            let message = "indexing ended with exit code 0 but left no summary that fits the data set";
+            fall_back(turn, &inspection, Failure::new(Reason::SummaryMissing, message))
+        }
+    }
+}
+
+/// The stages that are still needed: a stage has begun only after those before it were complete, so their Jobs may be gone.
+fn from_the_last_begun(turn: &Turn<'_>, stages: Vec<Job>) -> Vec<Job> {
+    let begun = stages
+        .iter()
+        .rposition(|job| turn.observed.job_named(&job.name_any()).is_some());
+    stages.into_iter().skip(begun.unwrap_or_default()).collect()
+}
+
+/// Where a scoring Job stands.
+enum Run<'a> {
+    /// It is to be made, it runs, or it is being deleted.
+    Working,
+    /// It cannot start, and has not been able to for longer than the grace.
+    Stuck(String),
+    /// It succeeded; its pods.
+    Done(Vec<&'a Pod>),
+    /// It failed.
+    Broke(Fault),
+}
+
+fn run<'a>(turn: &mut Turn<'a>, wanted: Job) -> Run<'a> {
+    let observed = turn.observed;
+    let Some(job) = observed.job_named(&wanted.name_any()) else {
+        make(turn, wanted);
+        return Run::Working;
+    };
+    let pods: Vec<&Pod> = observed.pods_of(job).collect();
+    match evidence::outcome(job) {
+        Outcome::Live => match evidence::stuck(&pods) {
+            Some(stuck) if turn.has_passed(turn.settings.image_grace, stuck.since) => Run::Stuck(stuck.message),
+            _ => Run::Working,
+        },
+        Outcome::Failed { .. } => Run::Broke(evidence::scoring_fault(job, &pods)),
+        Outcome::Complete => {
+            let reports = matches!(component(&job.metadata), Some("inspect" | "index"));
+            if reports && !pods.iter().any(|pod| evidence::has_ended(pod)) {
+                forget(turn, job);
+                return Run::Working;
+            }
+            Run::Done(pods)
+        }
+    }
+}
+
+/// Makes a Job, and the claim that it mounts.
+///
+/// Dies before: the next turn makes it. Dies after, or twice: the name is taken by our own Job, which is what was wanted.
+/// Stale (the Job exists, but not in our store): the same. Stale (the choice is made, but not in our store): the work is
+/// done again on the store under the same key, to the same result, until the Job is seen to be left behind and deleted.
+fn make(turn: &mut Turn<'_>, job: Job) {
+    if turn.is_suspended() {
+        return;
+    }
+    let claim = build::claim(turn.job)
+        .filter(|claim| !turn.observed.claims.iter().any(|meta| meta.name == claim.metadata.name));
+    turn.actions
+        .ensure
+        .extend(claim.map(|claim| Ensure::Claim(Box::new(claim))));
+    turn.actions.ensure.push(Ensure::ScoringJob(Box::new(job)));
+}
+
+/// Deletes a Job that succeeded but whose pods went before anybody read their reports, so that it is made again.
+///
+/// Dies before, after or twice: the Job is gone, or the next turn deletes it. Stale: the UID keeps a newer Job safe.
+fn forget(turn: &mut Turn<'_>, job: &Job) {
+    if !is_deleting(job) {
+        let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
+        turn.actions.delete.push(Delete {
+            kind: Kind::Job,
+            name,
+            uid,
+        });
+    }
+}
+
+/// The scores that training will use.
+enum Choice<'a> {
+    /// An index of this job's own key.
+    Index(ScoreSource, &'a IndexSummary),
+    /// What `onFailure` allows, and why.
+    Fallback(Option<&'a IndexSummary>, Failure),
+}
+
+fn fall_back(turn: &mut Turn<'_>, inspection: &Inspection, failure: Failure) -> State {
+    let last_good = inspection.found.as_ref().map(|found| &found.summary);
+    match turn.job.spec.scoring.on_failure {
+        OnFailure::Fail => State::Failed(failure),
+        OnFailure::LastGood => choose(turn, inspection, Choice::Fallback(last_good, failure)),
+        OnFailure::Uniform => choose(turn, inspection, Choice::Fallback(None, failure)),
+    }
+}
+
+/// Writes down the data set, the scores, and the intent to train the first phase with them.
+fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> State {
+    let (source, summary, failure) = match choice {
+        Choice::Index(source, summary) => (source, Some(summary), None),
+        Choice::Fallback(Some(summary), failure) => (ScoreSource::LastGood, Some(summary), Some(failure)),
+        Choice::Fallback(None, failure) => (ScoreSource::Uniform, None, Some(failure)),
+    };
+    if let Some(summary) = summary {
+        // Made anew when this turn is repeated: our own object of that name is what was wanted.
+        turn.actions
+            .ensure
+            .push(Ensure::ConfigMap(Box::new(build::scores_config_map(turn.job, summary))));
+    }
+    if let Some(Failure { reason, message }) = &failure {
+        turn.warn(
+            ACTION,
+            *reason,
+            format!("Scoring failed, training goes on with source {source:?}: {message}"),
+        );
+        turn.count(Milestone::Fallback {
+            reason: *reason,
+            source,
+        });
+    }
+    turn.status.dataset = Some(DatasetStatus {
+        rows: i64::try_from(inspection.rows).unwrap_or(i64::MAX),
+        groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),
+        group_rows: inspection
+            .group_rows
+            .iter()
+            .map(|rows| i64::try_from(*rows).unwrap_or(i64::MAX))
+            .collect(),
+    });
+    turn.status.scores = Some(ScoresStatus {
+        source,
+        digest: summary.map(|summary| summary.digest.clone()),
+        key: summary.map(|summary| summary.key.clone()),
+        coverage: summary.map(|summary| build::coverage(summary.scored_rows, summary.rows)),
+        time: Some(turn.time()),
+        fallback_reason: failure.as_ref().map(|failure| failure.reason.as_str().to_owned()),
+        fallback_message: failure.map(|failure| failure.message),
+    });
+    training::begin_phase(turn, 0)
+}

@@ -1,0 +1,332 @@
+//! What finished and stuck Jobs say: outcomes, exit codes, termination messages.
+//!
+//! Pods run other people's programs, so all of it is untrusted: bounded, checked and cleaned before anything is decided
+//! on it. Nothing here reads the clock or the cluster.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::untrusted;
+use crate::api::conditions::Reason;
+use crate::api::names::SAMPLER;
+use crate::sampler::contract::SamplerStatus;
+use crate::scoring::report::{self, EXIT_DATASET, EXIT_SCORES, IndexSummary, Inspection, Report};
+
+/// Container names that start so run a user's scorer; all other containers of scoring pods run the operator's binary.
+const SCORER_PREFIX: &str = "scorer-";
+/// Waiting reasons that mean: without a change from outside, this container will not start.
+const STUCK: [&str; 7] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+];
+/// What the data set can be at fault for.
+const DATASET_REASONS: [Reason; 6] = [
+    Reason::DatasetNotFound,
+    Reason::DatasetUnreadable,
+    Reason::DatasetEmpty,
+    Reason::ColumnNotFound,
+    Reason::TooManyGroups,
+    Reason::InvalidSpec,
+];
+/// What the scores can be at fault for.
+const SCORES_REASONS: [Reason; 3] = [Reason::ScoresInvalid, Reason::CoverageTooLow, Reason::ColumnNotFound];
+
+/// Why something failed: a documented reason, and words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Reason of the condition and of the event.
+    pub(crate) reason: Reason,
+    /// At most 512 characters of foreign text, without control characters.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// What became of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Not finished: running, waiting, or suspended.
+    Live,
+    /// It succeeded.
+    Complete,
+    /// It failed; the Job controller's reason (such as `DeadlineExceeded`) and words.
+    Failed { reason: String, message: String },
+}
+
+/// The outcome by the Job's final conditions. `FailureTarget` and `SuccessCriteriaMet` are not final: pods may still run.
+pub(crate) fn outcome(job: &Job) -> Outcome {
+    let status = job.status.as_ref();
+    let conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    let holding = |name: &str| conditions.iter().find(|c| c.type_ == name && c.status == "True");
+    if holding("Complete").is_some() {
+        return Outcome::Complete;
+    }
+    holding("Failed").map_or(Outcome::Live, |condition| Outcome::Failed {
+        reason: condition.reason.clone().unwrap_or_default(),
+        message: untrusted::clean(condition.message.as_deref().unwrap_or_default()),
+    })
+}
+
+/// Whether a Job can still run pods.
+pub(crate) fn is_live(job: &Job) -> bool {
+    outcome(job) == Outcome::Live
+}
+
+/// Whether every container of the pod has ended for good.
+pub(crate) fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(pod), Some("Succeeded" | "Failed"))
+}
+
+/// The pod's phase as the kubelet gives it.
+pub(crate) fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+/// What `curriculum inspect` reported; `None` when no pod left a valid report.
+pub(crate) fn inspection(pods: &[&Pod]) -> Option<Inspection> {
+    match report_of(pods, "inspect")? {
+        Report::Inspected(inspection) => untrusted::inspection(inspection),
+        _ => None,
+    }
+}
+
+/// What `curriculum index` reported; `None` when no pod left a valid report.
+pub(crate) fn index_summary(pods: &[&Pod]) -> Option<IndexSummary> {
+    match report_of(pods, "index")? {
+        Report::Indexed(summary) if untrusted::is_plausible_summary(&summary) => Some(summary),
+        _ => None,
+    }
+}
+
+/// The result that the sampler of a successful training pod left; `None` when it left no valid one.
+pub(crate) fn sampler_result(pods: &[&Pod]) -> Option<SamplerStatus> {
+    untrusted::sampler_status(message_of(pods, SAMPLER)?.as_bytes())
+}
+
+fn report_of(pods: &[&Pod], container: &str) -> Option<Report> {
+    serde_json::from_str(message_of(pods, container)?).ok()
+}
+
+/// Termination message of that container in a pod that succeeded.
+fn message_of<'a>(pods: &[&'a Pod], container: &str) -> Option<&'a str> {
+    let succeeded = pods.iter().filter(|pod| phase(pod) == Some("Succeeded"));
+    succeeded
+        .filter_map(|pod| {
+            terminations(pod)
+                .find(|(name, _)| *name == container)?
+                .1
+                .message
+                .as_deref()
+        })
+        .next_back()
+}
+
+/// Who is at fault for a failed scoring Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The data set: no fallback can help.
+    Dataset(Failure),
+    /// Anything else: `onFailure` decides.
+    Scoring(Failure),
+}
+
+/// Why a scoring Job failed, by the exit codes of §12.2 of the design.
+///
+/// Only the operator's own containers can blame the data set: a user's scorer that happens to exit with 65 is a scorer
+/// that failed, and training goes on.
+pub(crate) fn scoring_fault(job: &Job, pods: &[&Pod]) -> Fault {
+    let name = job.name_any();
+    let Outcome::Failed { reason, message } = outcome(job) else {
+        return Fault::Scoring(Failure::new(
+            Reason::ScorerFailed,
+            format!("Job '{name}' has not failed"),
+        ));
+    };
+    if reason == "DeadlineExceeded" {
+        let message = format!("Job '{name}' ran longer than `scoring.timeoutSeconds`");
+        return Fault::Scoring(Failure::new(Reason::ScoringTimedOut, message));
+    }
+    let Some(last) = Failed::worst_of(pods) else {
+        let message = if message.is_empty() {
+            "it left no pod to ask".to_owned()
+        } else {
+            message
+        };
+        return Fault::Scoring(Failure::new(
+            Reason::ScorerFailed,
+            format!("Job '{name}' failed: {message}"),
+        ));
+    };
+    let own = !last.container.starts_with(SCORER_PREFIX);
+    let said = last.report();
+    let reason = |allowed: &[Reason], otherwise| {
+        let named = said.as_ref().and_then(|failure| Reason::parse(&failure.reason));
+        named.filter(|reason| allowed.contains(reason)).unwrap_or(otherwise)
+    };
+    match last.exit_code() {
+        Some(EXIT_DATASET) if own => Fault::Dataset(Failure::new(
+            reason(&DATASET_REASONS, Reason::DatasetUnreadable),
+            last.words(),
+        )),
+        Some(EXIT_SCORES) => Fault::Scoring(Failure::new(
+            reason(&SCORES_REASONS, Reason::ScoresInvalid),
+            last.words(),
+        )),
+        _ => Fault::Scoring(Failure::new(Reason::ScorerFailed, last.words())),
+    }
+}
+
+/// Why a training Job failed.
+pub(crate) fn training_failure(job: &Job, pods: &[&Pod]) -> Failure {
+    let message = match (Failed::worst_of(pods), outcome(job)) {
+        (Some(last), _) => last.words(),
+        (None, Outcome::Failed { message, .. }) if !message.is_empty() => message,
+        (None, _) => "the Job failed and left no pod to ask".to_owned(),
+    };
+    Failure::new(Reason::TrainerFailed, message)
+}
+
+/// A container that ended with an error.
+struct Failed<'a> {
+    container: &'a str,
+    state: &'a ContainerStateTerminated,
+}
+
+impl<'a> Failed<'a> {
+    /// The container that says most: one that names a culprit by its exit code, else one with words, else the last one.
+    fn worst_of(pods: &[&'a Pod]) -> Option<Self> {
+        let ended = pods.iter().filter(|pod| has_ended(pod));
+        let failed = ended
+            .flat_map(|pod| terminations(pod))
+            .filter(|(_, state)| state.exit_code != 0);
+        failed
+            .map(|(container, state)| Self { container, state })
+            .max_by_key(|failed| {
+                let culprit = match failed.exit_code() {
+                    Some(EXIT_DATASET) => 2,
+                    Some(EXIT_SCORES) => 1,
+                    _ => 0,
+                };
+                // The sampler is stopped when the trainer has failed, so its end says least.
+                let cause = failed.container != SAMPLER;
+                let words = failed
+                    .state
+                    .message
+                    .as_ref()
+                    .is_some_and(|message| !message.trim().is_empty());
+                (
+                    culprit,
+                    cause,
+                    words,
+                    failed.state.finished_at.as_ref().map(|time| time.0),
+                )
+            })
+    }
+
+    fn exit_code(&self) -> Option<u8> {
+        u8::try_from(self.state.exit_code).ok()
+    }
+
+    fn report(&self) -> Option<report::Failure> {
+        match serde_json::from_str(self.state.message.as_deref()?).ok()? {
+            Report::Error(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    fn words(&self) -> String {
+        if let Some(failure) = self.report() {
+            return untrusted::clean(&failure.message);
+        }
+        let Self { container, state } = self;
+        let code = state.exit_code;
+        let why = match state.reason.as_deref() {
+            None | Some("" | "Error" | "Completed") => String::new(),
+            Some(reason) => format!(" ({})", untrusted::clean(reason)),
+        };
+        match untrusted::clean(state.message.as_deref().unwrap_or_default()) {
+            message if message.is_empty() => format!("container '{container}' exited with code {code}{why}"),
+            message => format!("container '{container}' exited with code {code}{why}: {message}"),
+        }
+    }
+}
+
+/// A container that cannot start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    /// In words that stay the same while it lasts.
+    pub(crate) message: String,
+    /// Since when, or a little before.
+    pub(crate) since: Timestamp,
+}
+
+/// The container that has been unable to start for longest.
+pub(crate) fn stuck(pods: &[&Pod]) -> Option<Stuck> {
+    let live = pods
+        .iter()
+        .filter(|pod| !has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
+    live.flat_map(|pod| statuses(pod).filter_map(|status| stuck_container(pod, status)))
+        .min_by_key(|stuck| stuck.since)
+}
+
+fn stuck_container(pod: &Pod, status: &ContainerStatus) -> Option<Stuck> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| STUCK.contains(reason))?;
+    let (name, image) = (&status.name, untrusted::clean(&status.image));
+    // The kubelet's own words alternate between an attempt and its back-off; only those of a bad config stay the same.
+    let message = if reason.starts_with("CreateContainer") {
+        let words = untrusted::clean(waiting.message.as_deref().unwrap_or(reason));
+        format!("container '{name}' cannot be created: {words}")
+    } else {
+        format!("image '{image}' of container '{name}' cannot be pulled")
+    };
+    Some(Stuck {
+        message,
+        since: waiting_since(pod)?,
+    })
+}
+
+/// When the pod got as far as it is: the end of its init containers, else its start on the node, else its creation.
+fn waiting_since(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref()?;
+    let initialized = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "Initialized" && c.status == "True");
+    let at = initialized.and_then(|condition| condition.last_transition_time.as_ref());
+    at.or(status.start_time.as_ref())
+        .or(pod.metadata.creation_timestamp.as_ref())
+        .map(|time| time.0)
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let init = status
+        .and_then(|status| status.init_container_statuses.as_deref())
+        .unwrap_or_default();
+    let main = status
+        .and_then(|status| status.container_statuses.as_deref())
+        .unwrap_or_default();
+    init.iter().chain(main)
+}
+
+fn terminations(pod: &Pod) -> impl Iterator<Item = (&str, &ContainerStateTerminated)> {
+    statuses(pod).filter_map(|status| Some((status.name.as_str(), status.state.as_ref()?.terminated.as_ref()?)))
+}

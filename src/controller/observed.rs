@@ -1,0 +1,129 @@
+//! What one reconcile knows: everything it decides on, the time included. Plain data and questions about it; reading it
+//! from the cluster is the business of `observe`.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use super::build::names;
+use super::evidence::{self, Outcome};
+use crate::api::job::CurriculumJob;
+use crate::api::names::{LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_PHASE};
+use crate::api::status::CurrentPhase;
+use crate::sampler::contract::SamplerStatus;
+
+/// One consistent-enough view of a CurriculumJob and what belongs to it.
+///
+/// Every list holds only objects whose controller is this very CurriculumJob (by UID), but for `pods`, which are
+/// matched to their Job by UID when they are asked for. Each list may be older than the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    /// The CurriculumJob.
+    pub(crate) job: Arc<CurriculumJob>,
+    /// The time, read once.
+    pub(crate) now: Timestamp,
+    /// Its Jobs, finished ones included.
+    pub(crate) jobs: Vec<Arc<Job>>,
+    /// Pods that carry its name as a label.
+    pub(crate) pods: Vec<Arc<Pod>>,
+    /// Metadata of its ConfigMaps.
+    pub(crate) config_maps: Vec<ObjectMeta>,
+    /// Metadata of its claims.
+    pub(crate) claims: Vec<ObjectMeta>,
+    /// Metadata of its snapshots.
+    pub(crate) snapshots: Vec<ObjectMeta>,
+    /// What the sampler of the running attempt just said; `None`: not asked, no answer, or not a valid one.
+    pub(crate) sampler: Option<SamplerStatus>,
+}
+
+impl Observed {
+    /// The Job of that name, if it is this CurriculumJob's.
+    pub(crate) fn job_named(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().map(AsRef::as_ref).find(|job| job.name_any() == name)
+    }
+
+    /// The pods of a Job.
+    pub(crate) fn pods_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Pod> {
+        let uid = job.uid().unwrap_or_default();
+        self.pods
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(move |pod| pod.owner_references().iter().any(|owner| owner.uid == uid))
+    }
+
+    /// Name of the Job of the attempt that the status names.
+    pub(crate) fn current_train_job(&self) -> Option<String> {
+        self.current_phase().map(|current| train_job_name(&self.job, current))
+    }
+
+    fn current_phase(&self) -> Option<&CurrentPhase> {
+        self.job.status.as_ref()?.current_phase.as_ref()
+    }
+
+    /// Name of the training Job that the status has seen but this view lacks: lost, or not yet in the store.
+    /// Only the API server can tell which, so `observe` asks it before anything is decided.
+    pub(crate) fn job_in_doubt(&self) -> Option<String> {
+        self.current_phase()?.job_uid.as_ref()?;
+        self.current_train_job().filter(|name| self.job_named(name).is_none())
+    }
+
+    /// Finished Jobs whose last words matter but whose ended pods are not in this view: deleted, or not yet in the store.
+    /// As for [`Self::job_in_doubt`], `observe` asks the API server.
+    pub(crate) fn jobs_without_evidence(&self) -> Vec<String> {
+        let scored = self.job.status.as_ref().is_some_and(|status| status.scores.is_some());
+        let current = self.current_train_job();
+        self.jobs
+            .iter()
+            .filter(|job| match component(&job.metadata) {
+                Some("train") => current.as_deref() == job.metadata.name.as_deref(),
+                Some("inspect" | "index") => !scored,
+                _ => !scored && matches!(evidence::outcome(job), Outcome::Failed { .. }),
+            })
+            .filter(|job| !matches!(evidence::outcome(job), Outcome::Live))
+            .filter(|job| !self.pods_of(job).any(evidence::has_ended))
+            .map(|job| job.name_any())
+            .collect()
+    }
+}
+
+/// Name of the training Job of an attempt.
+pub(crate) fn train_job_name(job: &CurriculumJob, current: &CurrentPhase) -> String {
+    names::train(
+        &job.name_any(),
+        current.index.unsigned_abs(),
+        current.attempt.unsigned_abs(),
+    )
+}
+
+/// What an object is for, by its label.
+pub(crate) fn component(meta: &ObjectMeta) -> Option<&str> {
+    label(meta, LABEL_COMPONENT)
+}
+
+/// Phase and attempt of an object, by its labels.
+pub(crate) fn attempt(meta: &ObjectMeta) -> Option<(i32, i32)> {
+    Some((
+        label(meta, LABEL_PHASE)?.parse().ok()?,
+        label(meta, LABEL_ATTEMPT)?.parse().ok()?,
+    ))
+}
+
+fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Whether the object's controller has that UID.
+pub(crate) fn is_controlled_by(meta: &ObjectMeta, uid: &str) -> bool {
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    owners
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// Whether an object is on its way out.
+pub(crate) fn is_deleting(object: &impl Resource) -> bool {
+    object.meta().deletion_timestamp.is_some()
+}

@@ -1,0 +1,120 @@
+//! What a spec must fulfil beyond its schema before anything is done with it: small named checks, read top down.
+//!
+//! The CRD's schema and CEL rules refuse all of this already. The checks are for objects that were stored under an older
+//! or a hand-edited CRD, so that `decide` may rely on them.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+
+use super::evidence::Failure;
+use crate::api::conditions::Reason;
+use crate::api::job::CurriculumJob;
+use crate::api::names::SAMPLER;
+
+/// Longest name of a CurriculumJob: child names keep room for a phase, an attempt and a pod's index.
+const MAX_NAME: usize = 40;
+
+/// A CurriculumJob that passed every check.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validated<'a> {
+    job: &'a CurriculumJob,
+}
+
+impl<'a> Validated<'a> {
+    /// The job.
+    pub(crate) fn job(&self) -> &'a CurriculumJob {
+        self.job
+    }
+}
+
+type Check = fn(&CurriculumJob) -> Option<String>;
+
+const CHECKS: [Check; 6] = [
+    name_is_short,
+    phases_have_names_of_their_own,
+    phases_have_one_duration,
+    phases_have_one_pool,
+    scorers_have_one_kind,
+    template_has_a_trainer,
+];
+
+/// Runs every check.
+///
+/// # Errors
+/// The first check that fails, as [`Reason::InvalidSpec`] and a message that names the field and what would be right.
+pub(crate) fn validate(job: &CurriculumJob) -> Result<Validated<'_>, Failure> {
+    let problem = CHECKS.iter().find_map(|check| check(job));
+    problem.map_or(Ok(Validated { job }), |message| {
+        Err(Failure::new(Reason::InvalidSpec, message))
+    })
+}
+
+fn name_is_short(job: &CurriculumJob) -> Option<String> {
+    (job.name_any().len() > MAX_NAME).then(|| format!("`metadata.name` must not be longer than {MAX_NAME} characters"))
+}
+
+fn phases_have_names_of_their_own(job: &CurriculumJob) -> Option<String> {
+    let phases = &job.spec.curriculum.phases;
+    let names: BTreeSet<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
+    (phases.is_empty() || names.len() != phases.len())
+        .then(|| "`curriculum.phases` must have at least one phase, each with a name of its own".to_owned())
+}
+
+fn phases_have_one_duration(job: &CurriculumJob) -> Option<String> {
+    let wrong = job
+        .spec
+        .curriculum
+        .phases
+        .iter()
+        .find(|p| p.duration.steps.is_some() == p.duration.epochs.is_some())?;
+    Some(format!(
+        "exactly one of `steps` and `epochs` must be set in `duration` of phase '{}'",
+        wrong.name
+    ))
+}
+
+fn phases_have_one_pool(job: &CurriculumJob) -> Option<String> {
+    let wrong = job
+        .spec
+        .curriculum
+        .phases
+        .iter()
+        .find(|p| p.pool.fraction.is_some() == p.pool.pacing.is_some())?;
+    Some(format!(
+        "exactly one of `fraction` and `pacing` must be set in `pool` of phase '{}'",
+        wrong.name
+    ))
+}
+
+fn scorers_have_one_kind(job: &CurriculumJob) -> Option<String> {
+    let wrong = job.spec.scoring.scorers.iter().find(|scorer| {
+        let kinds = [
+            scorer.column.is_some(),
+            scorer.length.is_some(),
+            scorer.rarity.is_some(),
+            scorer.container.is_some(),
+        ];
+        kinds.iter().filter(|set| **set).count() != 1
+    })?;
+    let name = &wrong.name;
+    Some(format!(
+        "exactly one of `column`, `length`, `rarity` and `container` must be set in scorer '{name}'"
+    ))
+}
+
+fn template_has_a_trainer(job: &CurriculumJob) -> Option<String> {
+    let containers = job
+        .spec
+        .training
+        .template
+        .spec
+        .as_ref()
+        .map(|pod| pod.containers.as_slice())
+        .unwrap_or_default();
+    if containers.is_empty() {
+        return Some("`training.template.spec.containers` must have the trainer".to_owned());
+    }
+    let taken = containers.iter().any(|container| container.name == SAMPLER);
+    taken.then(|| format!("no container of `training.template` may be named '{SAMPLER}'"))
+}
