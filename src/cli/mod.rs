@@ -1,19 +1,21 @@
 //! The commands of the binary, one file each. They parse arguments, wire the library and set the exit code; nothing else.
 
+#[cfg(feature = "operator")]
+mod api_docs;
 mod count;
+#[cfg(feature = "operator")]
+mod crds;
 mod exec;
+#[cfg(feature = "operator")]
+mod generated;
 mod index;
 mod inspect;
 mod install_self;
+#[cfg(feature = "operator")]
+mod operator;
 mod sampler;
 mod score;
 mod scoring;
-#[cfg(feature = "operator")]
-mod api_docs;
-#[cfg(feature = "operator")]
-mod crds;
-#[cfg(feature = "operator")]
-mod generated;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ enum Command {
     #[cfg(feature = "operator")]
     Crds(crds::Args),
     Sampler(sampler::SamplerArgs),
+    #[cfg(feature = "operator")]
+    Operator(operator::OperatorArgs),
 }
 
 impl Cli {
@@ -57,6 +61,8 @@ impl Cli {
             #[cfg(feature = "operator")]
             Command::Crds(args) => crds::run(args),
             Command::Sampler(args) => sampler::run(args),
+            #[cfg(feature = "operator")]
+            Command::Operator(args) => operator::run(args),
         }
     }
 }

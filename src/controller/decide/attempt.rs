@@ -11,12 +11,13 @@ use super::conditions::State;
 use super::training::{begin_phase, compile, progress, waiting};
 use super::turn::Turn;
 use crate::api::conditions::Reason;
-use crate::api::status::{CurrentPhase, MetricStatus, PhaseOutcome, PhaseStatus, ScoreSource};
+use crate::api::snapshot::CurriculumSnapshot;
+use crate::api::status::{CurrentPhase, MetricStatus, PhaseOutcome, PhaseStatus, Progress, ScoreSource};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
-use crate::controller::stand_in::PlanExt;
-use crate::sampler::contract::{SamplerStatus, Source};
+use crate::curriculum::snapshot;
+use crate::sampler::contract::{MetricPoint, SamplerStatus, Source};
 
 const ACTION: &str = "Train";
 /// Longest `lastFailure`, in characters: what the schema of the status allows.
@@ -74,7 +75,7 @@ pub(super) fn hear(turn: &mut Turn<'_>, current: &CurrentPhase, live: &SamplerSt
     let last = before.report_time.as_ref().map(|time| time.0);
     if last.is_none_or(|last| turn.has_passed(turn.settings.progress_interval, last)) {
         turn.status.metrics = metrics;
-        turn.status.progress = Some(crate::api::status::Progress {
+        turn.status.progress = Some(Progress {
             report_time: Some(turn.time()),
             ..step
         });
@@ -83,7 +84,7 @@ pub(super) fn hear(turn: &mut Turn<'_>, current: &CurrentPhase, live: &SamplerSt
 
 /// The metrics as the status carries them; `None`: the sampler has heard none, as after a restart.
 fn metrics(status: &SamplerStatus) -> Option<Vec<MetricStatus>> {
-    let of = |(name, point): (&String, &crate::sampler::contract::MetricPoint)| MetricStatus {
+    let of = |(name, point): (&String, &MetricPoint)| MetricStatus {
         name: name.clone(),
         // The shortest text that reads back as the same number; at most 24 characters.
         value: serde_json::Number::from_f64(point.value).map_or_else(String::new, |number| number.to_string()),
@@ -127,37 +128,19 @@ fn lose_index(turn: &mut Turn<'_>, said: &SamplerStatus) {
 /// snapshot, a function of plan and result, is already what it would be. Twice: the second status meets a newer version of
 /// the object and is refused. Stale: the same.
 pub(super) fn complete_phase(turn: &mut Turn<'_>, current: &CurrentPhase, result: &SamplerStatus) -> State {
-    let previous = turn
-        .status
-        .phases
-        .iter()
-        .rev()
-        .find_map(|phase| phase.snapshot_digest.clone());
-    let state_json = serde_json::json!({"result": result, "previous": previous}).to_string();
-    let snapshot = build::snapshot(
-        turn.job,
-        &SnapshotInput {
-            phase_index: current.index.unsigned_abs(),
-            phase_name: current.name.clone(),
-            attempt: current.attempt.unsigned_abs(),
-            step: result.served_step,
-            time: turn.time(),
-            previous,
-            digest: String::new(),
-            state_json,
-        },
-    );
-    turn.status.phases.push(PhaseStatus {
-        name: current.name.clone(),
-        outcome: PhaseOutcome::Completed,
-        start_step: current.start_step,
-        end_step: current.end_step,
-        attempts: current.failures.saturating_add(1),
-        snapshot: Some(snapshot.name_any()),
-        snapshot_digest: Some(snapshot.spec.digest.clone()),
-        start_time: current.start_time.clone(),
-        end_time: Some(turn.time()),
-    });
+    let state = state(turn, current, result);
+    let input = SnapshotInput {
+        phase_index: state.phase_index,
+        phase_name: state.phase_name.clone(),
+        attempt: state.attempt,
+        step: state.step,
+        time: turn.time(),
+        previous: state.previous.clone(),
+        state_json: state.to_canonical_json(),
+        digest: state.digest(),
+    };
+    let snapshot = build::snapshot(turn.job, &input);
+    record(turn, current, PhaseOutcome::Completed, Some(&snapshot));
     turn.actions.ensure.push(Ensure::Snapshot(Box::new(snapshot)));
     turn.count(Milestone::PhaseCompleted);
     if let Some(metrics) = metrics(result) {
@@ -182,6 +165,60 @@ pub(super) fn complete_phase(turn: &mut Turn<'_>, current: &CurrentPhase, result
     State::Succeeded
 }
 
+/// The state that a snapshot records: a function of the status and the result, so that it is the same when made again.
+fn state(turn: &Turn<'_>, current: &CurrentPhase, result: &SamplerStatus) -> snapshot::State {
+    let of = |metric: MetricStatus| {
+        let step = metric.step.unsigned_abs();
+        (
+            metric.name,
+            snapshot::MetricState {
+                value: metric.value,
+                step,
+            },
+        )
+    };
+    snapshot::State {
+        version: snapshot::SNAPSHOT_VERSION,
+        previous: turn
+            .status
+            .phases
+            .iter()
+            .rev()
+            .find_map(|phase| phase.snapshot_digest.clone()),
+        plan_digest: result.plan_digest.clone(),
+        score_digest: turn.status.scores.as_ref().and_then(|scores| scores.digest.clone()),
+        phase_index: current.index.unsigned_abs(),
+        phase_name: current.name.clone(),
+        attempt: current.attempt.unsigned_abs(),
+        step: result.served_step,
+        seed: turn.job.spec.seed.unsigned_abs(),
+        rows: turn
+            .status
+            .dataset
+            .as_ref()
+            .map_or(0, |dataset| dataset.rows.unsigned_abs()),
+        exposure: result.exposure.clone(),
+        sequence_digest: result.sequence_digest.clone(),
+        metrics: metrics(result).unwrap_or_default().into_iter().map(of).collect(),
+    }
+}
+
+/// Writes down that a phase has ended.
+fn record(turn: &mut Turn<'_>, current: &CurrentPhase, outcome: PhaseOutcome, snapshot: Option<&CurriculumSnapshot>) {
+    let end_time = Some(turn.time());
+    turn.status.phases.push(PhaseStatus {
+        name: current.name.clone(),
+        outcome,
+        start_step: current.start_step,
+        end_step: current.end_step,
+        attempts: current.failures.saturating_add(1),
+        snapshot: snapshot.map(ResourceExt::name_any),
+        snapshot_digest: snapshot.map(|snapshot| snapshot.spec.digest.clone()),
+        start_time: current.start_time.clone(),
+        end_time,
+    });
+}
+
 /// Counts a failed or lost attempt and writes down the intent of the next one, or ends the run.
 ///
 /// Dies before the status: the same failure is found again. Twice: the second status meets a newer version and is refused,
@@ -199,17 +236,7 @@ pub(super) fn failed(turn: &mut Turn<'_>, current: &CurrentPhase, failure: Failu
         ),
     );
     if failures > turn.job.spec.training.backoff_limit {
-        turn.status.phases.push(PhaseStatus {
-            name: current.name.clone(),
-            outcome: PhaseOutcome::Failed,
-            start_step: current.start_step,
-            end_step: current.end_step,
-            attempts: failures,
-            snapshot: None,
-            snapshot_digest: None,
-            start_time: current.start_time.clone(),
-            end_time: Some(turn.time()),
-        });
+        record(turn, current, PhaseOutcome::Failed, None);
         turn.count(Milestone::PhaseFailed);
         let limit = turn.job.spec.training.backoff_limit;
         let message = format!(

@@ -35,7 +35,7 @@ use super::evidence::Failure;
 use super::observed::Observed;
 use super::validate::Validated;
 
-pub(crate) use self::conditions::{Stage, is_suspended, is_terminal};
+pub(crate) use self::conditions::Stage;
 
 /// What the operator's installation decides.
 #[derive(Clone, Debug)]

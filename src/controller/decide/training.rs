@@ -22,8 +22,7 @@ use crate::controller::actions::Ensure;
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Outcome};
 use crate::controller::observed::{component, train_job_name};
-use crate::controller::stand_in::{self, Facts, PlanExt};
-use crate::curriculum::plan::{Plan, PlanScores};
+use crate::curriculum::plan::{self, Facts, Plan, PlanScores};
 
 /// How long a pod may wait for its plan before the plan is made again, in seconds: longer than a store is ever behind.
 const PLAN_GRACE_SECONDS: u64 = 60;
@@ -51,7 +50,7 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         group_rows: dataset.group_rows.iter().map(|rows| rows.unsigned_abs()).collect(),
         scores,
     };
-    stand_in::compile(&turn.job.spec.curriculum, &facts)
+    plan::compile(&turn.job.spec.curriculum, &facts)
         .map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
 }
 

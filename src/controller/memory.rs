@@ -1,0 +1,79 @@
+//! What the process remembers of each CurriculumJob between reconciles. Losing it costs a little time and nothing else:
+//! the run's memory is its status.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::runtime::watcher::DefaultBackoff;
+
+/// The wait when the back-off gives none, which it never does.
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct Entry {
+    /// Resource version of our own last write.
+    written: Option<u64>,
+    /// Waits after errors; absent after a success.
+    backoff: Option<DefaultBackoff>,
+    /// When its sampler was last asked.
+    asked: Option<Timestamp>,
+}
+
+/// By UID of the CurriculumJob.
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<HashMap<String, Entry>>);
+
+impl Memory {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        // Every entry is whole at any time, so a panic elsewhere has broken nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the version that a write of ours made.
+    pub(crate) fn wrote(&self, uid: &str, resource_version: Option<&str>) {
+        self.entries().entry(uid.to_owned()).or_default().written = resource_version.and_then(|text| text.parse().ok());
+    }
+
+    /// Whether this version is older than our own last write. Versions compare as numbers (KEP-5504).
+    pub(crate) fn is_stale(&self, uid: &str, resource_version: Option<&str>) -> bool {
+        let written = self.entries().get(uid).and_then(|entry| entry.written);
+        let seen = resource_version.and_then(|text| text.parse::<u64>().ok());
+        matches!((written, seen), (Some(written), Some(seen)) if seen < written)
+    }
+
+    /// The wait before the next try: from 0.8 s, twice as long each time up to 30 s, with jitter, without end.
+    pub(crate) fn failed(&self, uid: &str) -> Duration {
+        let mut entries = self.entries();
+        let backoff = &mut entries.entry(uid.to_owned()).or_default().backoff;
+        backoff.get_or_insert_default().next().unwrap_or(LAST_RETRY)
+    }
+
+    /// Starts the waits anew.
+    pub(crate) fn succeeded(&self, uid: &str) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.backoff = None;
+        }
+    }
+
+    /// Whether the sampler may be asked again, and if so, that it is.
+    pub(crate) fn may_ask(&self, uid: &str, now: Timestamp, interval: Duration) -> bool {
+        let mut entries = self.entries();
+        let asked = &mut entries.entry(uid.to_owned()).or_default().asked;
+        let due = asked
+            .is_none_or(|asked| now.duration_since(asked) >= SignedDuration::try_from(interval).unwrap_or_default());
+        if due {
+            *asked = Some(now);
+        }
+        due
+    }
+
+    /// Forgets the CurriculumJobs that are gone, once there are many of them.
+    pub(crate) fn prune(&self, known: usize, is_known: impl Fn(&str) -> bool) {
+        let mut entries = self.entries();
+        if entries.len() > 2 * known + 64 {
+            entries.retain(|uid, _| is_known(uid));
+        }
+    }
+}

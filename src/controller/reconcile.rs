@@ -1,0 +1,109 @@
+//! One reconcile, and what follows when it does not come to its end.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
+use kube::runtime::controller::Action;
+
+use super::act::{Ended, act};
+use super::context::Context;
+use super::decide::{self, decide};
+use super::error::Error;
+use super::observe::observe;
+use super::validate::validate;
+use crate::api::job::CurriculumJob;
+
+/// Longest time for one reconcile. The client retries 429, 503 and 504 on its own, and must not do so for ever.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Wait for a store that is behind. The watch event that it waits for triggers a reconcile too; this is the net below it.
+const CATCH_UP: Duration = Duration::from_millis(200);
+
+/// Brings one CurriculumJob a step further.
+async fn reconcile(context: &Context, job: Arc<CurriculumJob>) -> Result<Action, Error> {
+    let uid = job.uid().unwrap_or_default();
+    if context.memory.is_stale(&uid, job.metadata.resource_version.as_deref()) {
+        return Ok(Action::requeue(CATCH_UP));
+    }
+    let observed = observe(context, job).await?;
+    let actions = match validate(&observed.job) {
+        Ok(validated) => decide(&context.settings, validated, &observed),
+        Err(problem) => decide::refuse(&context.settings, &problem, &observed),
+    };
+    match act(context, &observed, actions).await? {
+        Ended::Done(requeue) => Ok(requeue.map_or_else(Action::await_change, Action::requeue)),
+        Ended::Stale => Ok(Action::requeue(CATCH_UP)),
+        Ended::Blocked(obstacle) => {
+            act(
+                context,
+                &observed,
+                decide::blocked(&context.settings, &obstacle, &observed),
+            )
+            .await?;
+            Err(Error::Blocked(obstacle.message))
+        }
+    }
+}
+
+/// [`reconcile`] with a deadline, a net for panics, and a place for objects that cannot be read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures how long a reconcile takes; nothing is decided on it"
+)]
+pub(crate) async fn reconcile_safely(
+    guarded: Arc<DeserializeGuard<CurriculumJob>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let job = match &guarded.0 {
+        Ok(job) => Arc::new(job.clone()),
+        Err(invalid) => return Ok(skip(&context, invalid)),
+    };
+    let uid = job.uid().unwrap_or_default();
+    let started = std::time::Instant::now();
+    let turn = AssertUnwindSafe(reconcile(&context, job)).catch_unwind();
+    let result = match tokio::time::timeout(DEADLINE, turn).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(Error::Panicked(words_of(panic.as_ref()))),
+        Err(_) => Err(Error::Deadline(DEADLINE.as_secs())),
+    };
+    context.metrics.reconciled(started.elapsed());
+    if result.is_ok() {
+        context.memory.succeeded(&uid);
+    }
+    result
+}
+
+/// An object that this version cannot read is left alone until somebody changes it; the others go on.
+fn skip(context: &Context, invalid: &InvalidObject) -> Action {
+    context.metrics.failed("malformed");
+    let InvalidObject { metadata, error } = invalid;
+    tracing::warn!(
+        namespace = metadata.namespace,
+        name = metadata.name,
+        error,
+        "the CurriculumJob cannot be read and is skipped until it changes"
+    );
+    Action::await_change()
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
+}
+
+/// Every error is retried: exponential back-off with jitter per object, without end.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that kube asks for")]
+pub(crate) fn on_error(guarded: Arc<DeserializeGuard<CurriculumJob>>, error: &Error, context: Arc<Context>) -> Action {
+    context.metrics.failed(error.category());
+    let wait = context.memory.failed(&guarded.uid().unwrap_or_default());
+    tracing::warn!(
+        namespace = guarded.namespace(), name = guarded.name_any(), category = error.category(), %error, ?wait,
+        "the reconcile is tried again"
+    );
+    Action::requeue(wait)
+}
