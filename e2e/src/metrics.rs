@@ -19,8 +19,8 @@ pub async fn text(client: &Client) -> Result<String> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let port = containers
         .flat_map(|container| container.ports.iter().flatten())
-        .find(|port| port.name.as_deref() == Some("metrics"))
-        .ok_or("the operator's pod has no port `metrics`")?;
+        .find(|port| port.name.as_deref() == Some("http"))
+        .ok_or("the operator's pod has no port `http`")?;
     let path = format!(
         "/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{}:{}/proxy/metrics",
         pod.name_any(),
