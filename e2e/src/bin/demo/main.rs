@@ -82,7 +82,10 @@ async fn start_anew(case: &Case) -> Result {
     let namespace = serde_json::from_value(json!({"metadata": {"name": case.namespace, "labels": labels}}))?;
     namespaces.create(&PostParams::default(), &namespace).await?;
     let accounts = case.api::<ServiceAccount>();
-    wait::until(&accounts, "default", "made", Duration::from_secs(60), |object| object.is_some()).await?;
+    wait::until(&accounts, "default", "made", Duration::from_secs(60), |object| {
+        object.is_some()
+    })
+    .await?;
     Ok(())
 }
 

@@ -54,7 +54,9 @@ pub(crate) async fn of(case: &Case, name: &str) -> Result<Outcome> {
     let metric = metric.ok_or_else(|| format!("{name} reported no {METRIC}"))?;
     let steps = status.phases.last().map_or(0, |phase| phase.end_step);
     let (start, end) = (status.start_time.as_ref(), status.completion_time.as_ref());
-    let wall_seconds = start.zip(end).map_or(0.0, |(start, end)| end.0.duration_since(start.0).as_secs_f64());
+    let wall_seconds = start
+        .zip(end)
+        .map_or(0.0, |(start, end)| end.0.duration_since(start.0).as_secs_f64());
     Ok(Outcome {
         name: name.to_owned(),
         accuracy: metric.value.parse()?,
@@ -62,10 +64,17 @@ pub(crate) async fn of(case: &Case, name: &str) -> Result<Outcome> {
         samples: steps * i64::from(job.spec.curriculum.batch_size),
         wall_seconds,
         gpu_seconds: case.pods(name, "train").await?.iter().map(gpu_seconds).sum(),
-        source: status.scores.as_ref().map_or_else(String::new, |scores| format!("{:?}", scores.source)),
+        source: status
+            .scores
+            .as_ref()
+            .map_or_else(String::new, |scores| format!("{:?}", scores.source)),
         snapshots: case.snapshot_chain(&job).await?.len(),
         rows: status.dataset.as_ref().map_or(0, |dataset| dataset.rows),
-        phases: status.phases.iter().map(|phase| (phase.name.clone(), phase.start_step)).collect(),
+        phases: status
+            .phases
+            .iter()
+            .map(|phase| (phase.name.clone(), phase.start_step))
+            .collect(),
         accuracies: accuracies(&case.trainer_logs(name).await?),
         pool: pool(case, name).await?,
     })
@@ -78,8 +87,13 @@ fn accuracies(logs: &[String]) -> Vec<(f64, f64)> {
         step: u32,
         test_accuracy: f64,
     }
-    let points = logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str::<Point>(line).ok());
-    let mut points: Vec<_> = points.map(|point| (f64::from(point.step), point.test_accuracy)).collect();
+    let points = logs
+        .iter()
+        .flat_map(|log| log.lines())
+        .filter_map(|line| serde_json::from_str::<Point>(line).ok());
+    let mut points: Vec<_> = points
+        .map(|point| (f64::from(point.step), point.test_accuracy))
+        .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points.dedup_by_key(|point| point.0);
     points
@@ -89,8 +103,16 @@ fn accuracies(logs: &[String]) -> Vec<(f64, f64)> {
 async fn pool(case: &Case, name: &str) -> Result<Vec<(f64, f64)>> {
     let selector = format!("{LABEL_JOB}={name},{LABEL_COMPONENT}=plan");
     let mut points = Vec::new();
-    for map in case.api::<ConfigMap>().list(&ListParams::default().labels(&selector)).await? {
-        let text = map.data.as_ref().and_then(|data| data.get("plan.json")).ok_or("a plan without plan.json")?;
+    for map in case
+        .api::<ConfigMap>()
+        .list(&ListParams::default().labels(&selector))
+        .await?
+    {
+        let text = map
+            .data
+            .as_ref()
+            .and_then(|data| data.get("plan.json"))
+            .ok_or("a plan without plan.json")?;
         let plan: Plan = serde_json::from_str(text)?;
         for segment in plan.phases.iter().flat_map(|phase| &phase.segments) {
             if let Some(pool) = segment.pool() {
@@ -110,7 +132,14 @@ fn gpu_seconds(pod: &Pod) -> f64 {
     let gpus: f64 = requests.filter_map(|quantity| quantity.0.parse::<f64>().ok()).sum();
     let status = pod.status.clone().unwrap_or_default();
     let ends = status.container_statuses.iter().flatten().filter_map(|container| {
-        container.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(|time| time.0)
+        container
+            .state
+            .as_ref()?
+            .terminated
+            .as_ref()?
+            .finished_at
+            .as_ref()
+            .map(|time| time.0)
     });
     let span = status.start_time.zip(ends.max());
     gpus * span.map_or(0.0, |(start, end)| end.duration_since(start.0).as_secs_f64())
@@ -119,7 +148,10 @@ fn gpu_seconds(pod: &Pod) -> f64 {
 /// The result, one column per run.
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let row = |title: &str, cell: &dyn Fn(&Outcome) -> String| {
-        let cells: String = outcomes.iter().map(|outcome| format!("{:>20}", cell(outcome))).collect();
+        let cells: String = outcomes
+            .iter()
+            .map(|outcome| format!("{:>20}", cell(outcome)))
+            .collect();
         format!("{title:<26}{cells}\n")
     };
     let mut text = row("RESULT", &|o| o.name.clone());
@@ -132,7 +164,10 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     text += &row("snapshots, chain valid", &|o| o.snapshots.to_string());
     if let [curriculum, uniform] = outcomes {
         let difference = curriculum.accuracy - uniform.accuracy;
-        text += &format!("\nThe curriculum's test accuracy is {:.1} points ", 100.0 * difference.abs());
+        text += &format!(
+            "\nThe curriculum's test accuracy is {:.1} points ",
+            100.0 * difference.abs()
+        );
         text += if difference >= 0.0 { "higher.\n" } else { "lower.\n" };
     }
     text
@@ -146,6 +181,9 @@ mod tests {
     fn a_step_that_was_trained_again_counts_once() {
         let logs = ["{\"step\": 100, \"test_accuracy\": 0.5}\nstarting\n".to_owned()];
         let again = "{\"step\": 200, \"test_accuracy\": 0.75}\n{\"step\": 100, \"test_accuracy\": 0.5}\n".to_owned();
-        assert_eq!(accuracies(&[logs.as_slice(), &[again]].concat()), [(100.0, 0.5), (200.0, 0.75)]);
+        assert_eq!(
+            accuracies(&[logs.as_slice(), &[again]].concat()),
+            [(100.0, 0.5), (200.0, 0.75)]
+        );
     }
 }

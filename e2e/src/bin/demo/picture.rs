@@ -35,22 +35,32 @@ fn svg(outcomes: &[Outcome]) -> Result<String> {
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         root.fill(&WHITE).map_err(failed)?;
-        let root = root.titled("Digits, 40 % of the training labels wrong", ("sans-serif", 22, &INK)).map_err(failed)?;
+        let title = ("sans-serif", 20).into_font().color(&INK);
+        let root = root
+            .titled("Digits, 40 % of the training labels wrong", title)
+            .map_err(failed)?;
         let (top, bottom) = root.split_vertically(310);
         let steps = outcomes.iter().map(|outcome| outcome.steps).max().unwrap_or(1) as f64;
         let rows = outcomes.iter().map(|outcome| outcome.rows).max().unwrap_or(1) as f64;
 
-        let mut accuracy = chart(&top, steps, lowest(outcomes)..1.0, "test accuracy", "", &|y| format!("{y:.1}"))?;
+        let mut accuracy = chart(&top, steps, lowest(outcomes)..1.0, "test accuracy", "", &|y| {
+            format!("{y:.1}")
+        })?;
         boundaries(&mut accuracy, outcomes, lowest(outcomes)..1.0, false)?;
         for (outcome, colour) in outcomes.iter().zip(COLOURS) {
             let label = format!("{} {:.3}", short(outcome), outcome.accuracy);
             curve(&mut accuracy, outcome.accuracies.clone(), colour, &label)?;
         }
         let range = 0.0..rows * 1.12;
-        let mut pool = chart(&bottom, steps, range.clone(), "rows in the pool", "step", &|y| format!("{y:.0}"))?;
+        let mut pool = chart(&bottom, steps, range.clone(), "rows in the pool", "step", &|y| {
+            format!("{y:.0}")
+        })?;
         boundaries(&mut pool, outcomes, range, true)?;
         for (outcome, colour) in outcomes.iter().zip(COLOURS) {
-            let label = outcome.pool.last().map_or_else(String::new, |last| format!("{} {:.0}", short(outcome), last.1));
+            let label = outcome
+                .pool
+                .last()
+                .map_or_else(String::new, |last| format!("{} {:.0}", short(outcome), last.1));
             curve(&mut pool, stairs(&outcome.pool, steps), colour, &label)?;
         }
         root.present().map_err(failed)?;
@@ -81,8 +91,8 @@ fn chart<'a, 'b>(
         .axis_style(INK)
         .x_labels(7)
         .y_labels(6)
-        .label_style(("sans-serif", 13, &INK))
-        .axis_desc_style(("sans-serif", 14, &INK))
+        .label_style(("sans-serif", 13).into_font().color(&INK))
+        .axis_desc_style(("sans-serif", 14).into_font().color(&INK))
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(format)
         .y_desc(title)
@@ -94,9 +104,13 @@ fn chart<'a, 'b>(
 /// A curve with its label behind its last point.
 fn curve(chart: &mut Chart<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor, label: &str) -> Result {
     let end = points.last().copied();
-    chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).map_err(failed)?;
+    chart
+        .draw_series(LineSeries::new(points, colour.stroke_width(2)))
+        .map_err(failed)?;
     if let Some(end) = end {
-        let style = TextStyle::from(("sans-serif", 14)).color(&colour).pos(Pos::new(HPos::Left, VPos::Center));
+        let style = TextStyle::from(("sans-serif", 14))
+            .color(&colour)
+            .pos(Pos::new(HPos::Left, VPos::Center));
         let text = EmptyElement::at(end) + Text::new(label.to_owned(), (8, 0), style);
         chart.draw_series([text]).map_err(failed)?;
     }
@@ -105,14 +119,20 @@ fn curve(chart: &mut Chart<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor, l
 
 /// Thin lines where the curriculum's phases begin, and their names.
 fn boundaries(chart: &mut Chart<'_, '_>, outcomes: &[Outcome], y: Range<f64>, named: bool) -> Result {
-    let Some(curriculum) = outcomes.first() else { return Ok(()) };
+    let Some(curriculum) = outcomes.first() else {
+        return Ok(());
+    };
     for (name, start) in &curriculum.phases {
         let x = *start as f64;
         if *start > 0 {
-            chart.draw_series(LineSeries::new([(x, y.start), (x, y.end)], FAINT.stroke_width(2))).map_err(failed)?;
+            chart
+                .draw_series(LineSeries::new([(x, y.start), (x, y.end)], FAINT.stroke_width(2)))
+                .map_err(failed)?;
         }
         if named {
-            let style = TextStyle::from(("sans-serif", 13)).color(&COLOURS[0]).pos(Pos::new(HPos::Left, VPos::Top));
+            let style = TextStyle::from(("sans-serif", 13))
+                .color(&COLOURS[0])
+                .pos(Pos::new(HPos::Left, VPos::Top));
             let text = EmptyElement::at((x, y.end)) + Text::new(name.clone(), (5, 3), style);
             chart.draw_series([text]).map_err(failed)?;
         }
@@ -123,17 +143,27 @@ fn boundaries(chart: &mut Chart<'_, '_>, outcomes: &[Outcome], y: Range<f64>, na
 /// A pool keeps its size until the next segment begins.
 fn stairs(points: &[(f64, f64)], steps: f64) -> Vec<(f64, f64)> {
     let ends = points.iter().skip(1).map(|point| point.0).chain([steps]);
-    points.iter().zip(ends).flat_map(|(&(start, rows), end)| [(start, rows), (end, rows)]).collect()
+    points
+        .iter()
+        .zip(ends)
+        .flat_map(|(&(start, rows), end)| [(start, rows), (end, rows)])
+        .collect()
 }
 
 /// The accuracy at which the axis begins: a tenth below all, down to 0.
 fn lowest(outcomes: &[Outcome]) -> f64 {
-    let all = outcomes.iter().flat_map(|outcome| &outcome.accuracies).map(|point| point.1);
+    let all = outcomes
+        .iter()
+        .flat_map(|outcome| &outcome.accuracies)
+        .map(|point| point.1);
     ((all.fold(1.0, f64::min) * 10.0).floor() / 10.0).max(0.0)
 }
 
 fn short(outcome: &Outcome) -> &str {
-    outcome.name.rsplit_once('-').map_or(outcome.name.as_str(), |(_, last)| last)
+    outcome
+        .name
+        .rsplit_once('-')
+        .map_or(outcome.name.as_str(), |(_, last)| last)
 }
 
 /// Errors of the drawing library borrow from its backend, which is gone when the error is shown.
@@ -147,7 +177,10 @@ mod tests {
 
     #[test]
     fn a_pool_keeps_its_size_until_the_next_segment() {
-        assert_eq!(stairs(&[(0.0, 2.0), (3.0, 5.0)], 9.0), [(0.0, 2.0), (3.0, 2.0), (3.0, 5.0), (9.0, 5.0)]);
+        assert_eq!(
+            stairs(&[(0.0, 2.0), (3.0, 5.0)], 9.0),
+            [(0.0, 2.0), (3.0, 2.0), (3.0, 5.0), (9.0, 5.0)]
+        );
     }
 
     #[test]
@@ -167,7 +200,15 @@ mod tests {
             pool: vec![(0.0, 2.0), (10.0, 6.0)],
         };
         let text = svg(&[run("digits-curriculum", 0.9), run("digits-uniform", 0.7)])?;
-        for word in ["curriculum 0.900", "uniform 0.700", "easy", "hold", "test accuracy", "rows in the pool", "step"] {
+        for word in [
+            "curriculum 0.900",
+            "uniform 0.700",
+            "easy",
+            "hold",
+            "test accuracy",
+            "rows in the pool",
+            "step",
+        ] {
             assert!(text.contains(word), "{word} is missing");
         }
         Ok(())

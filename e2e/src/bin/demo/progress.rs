@@ -21,7 +21,10 @@ const LIMIT: Duration = Duration::from_secs(900);
 /// them instead of computing them again.
 pub(crate) async fn follow(case: &Case) -> Result {
     let start = Instant::now();
-    println!("{:>6}  {:<18} {:<7} {:>9} {:>9}  {:<8} STATE", "TIME", "RUN", "PHASE", "STEP", "ACCURACY", "SCORES");
+    println!(
+        "{:>6}  {:<18} {:<7} {:>9} {:>9}  {:<8} STATE",
+        "TIME", "RUN", "PHASE", "STEP", "ACCURACY", "SCORES"
+    );
     let all = async {
         let mut shown = BTreeMap::<String, String>::new();
         let mut succeeded = BTreeMap::<String, bool>::new();
@@ -48,20 +51,29 @@ pub(crate) async fn follow(case: &Case) -> Result {
         }
         Err("the watch ended".into())
     };
-    tokio::time::timeout(LIMIT, all).await.map_err(|_| format!("not done after {} s", LIMIT.as_secs()))?
+    tokio::time::timeout(LIMIT, all)
+        .await
+        .map_err(|_| format!("not done after {} s", LIMIT.as_secs()))?
 }
 
 /// Run, phase, step, accuracy, source of the scores and state.
 fn line(job: &CurriculumJob) -> String {
     let status = job.status.clone().unwrap_or_default();
     let phase = status.current_phase.map_or_else(|| "-".to_owned(), |phase| phase.name);
-    let step = status.progress.map_or_else(|| "-".to_owned(), |progress| progress.summary);
+    let step = status
+        .progress
+        .map_or_else(|| "-".to_owned(), |progress| progress.summary);
     let accuracy = status.metrics.iter().find(|metric| metric.name == "test_accuracy");
     let accuracy = accuracy.and_then(|metric| metric.value.parse::<f64>().ok());
     let accuracy = accuracy.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    let source = status.scores.map_or_else(|| "-".to_owned(), |scores| format!("{:?}", scores.source));
+    let source = status
+        .scores
+        .map_or_else(|| "-".to_owned(), |scores| format!("{:?}", scores.source));
     let ready = wait::condition(job, ConditionType::Ready).map_or("Accepted", |condition| condition.reason.as_str());
-    let line = format!("{:<18} {phase:<7} {step:>9} {accuracy:>9}  {source:<8} {ready}", job.name_any());
+    let line = format!(
+        "{:<18} {phase:<7} {step:>9} {accuracy:>9}  {source:<8} {ready}",
+        job.name_any()
+    );
     line.chars().take(72).collect()
 }
 
@@ -71,9 +83,13 @@ mod tests {
 
     #[test]
     fn a_line_fits_80_columns_with_its_time() -> Result {
-        let job = serde_saphyr::from_str::<CurriculumJob>(include_str!("../../../../config/samples/digits-uniform.yaml"))?;
+        let job =
+            serde_saphyr::from_str::<CurriculumJob>(include_str!("../../../../config/samples/digits-uniform.yaml"))?;
         let line = line(&job);
-        assert_eq!(line, "digits-uniform     -               -         -  -        Accepted");
+        assert_eq!(
+            line,
+            "digits-uniform     -               -         -  -        Accepted"
+        );
         assert!(line.len() + 8 <= 80);
         Ok(())
     }
