@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""The demo's trainer: trains the student on whatever rows the sampler hands out.
+
+It knows nothing of curricula: it asks for the next batches from its checkpoint's step on, reports its accuracy, and
+stops when the sampler says that the phase is over. Each report is also one JSON line on standard output.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+
+import numpy as np
+
+from curriculum_client import Sampler
+from digits import read_csv
+from models import Student
+
+
+def load(student, path):
+    if os.path.exists(path):
+        with np.load(path) as state:
+            student.restore(state)
+
+
+def save(student, path):
+    """By rename, so that a pod that is killed leaves the last whole checkpoint."""
+    scratch = f"{path}.partial"
+    with open(scratch, "wb") as file:
+        np.savez(file, **student.state())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", default="/curriculum/dataset/train.csv")
+    parser.add_argument("--test", default="/curriculum/dataset/test.csv")
+    parser.add_argument("--total-steps", type=int, required=True, help="steps of the whole run, for the learning rate")
+    parser.add_argument("--checkpoint-every", type=int, default=250)
+    parser.add_argument("--report-every", type=int, default=100)
+    arguments = parser.parse_args()
+
+    features, labels = read_csv(arguments.train)
+    test = read_csv(arguments.test)
+    sampler = Sampler()
+    student = Student(int(os.environ["CURRICULUM_SEED"]), arguments.total_steps)
+    checkpoint = os.path.join(os.environ["CURRICULUM_CHECKPOINT_DIR"], "student.npz")
+    load(student, checkpoint)
+    start = int(os.environ["CURRICULUM_START_STEP"])
+    if student.step < start:
+        raise SystemExit(f"{checkpoint} is at step {student.step}, before this phase's first step {start}")
+
+    # As process 1 of its container it must ask for the signal; the exit happens between two steps.
+    stopping = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    for rows in sampler.batches(student.step):
+        if stopping:
+            save(student, checkpoint)
+            sys.exit(143)
+        student.train(features[rows], labels[rows])
+        if student.step % arguments.report_every == 0:
+            accuracy = student.accuracy(*test)
+            sampler.report(student.step, {"test_accuracy": accuracy})
+            print(json.dumps({"step": student.step, "test_accuracy": round(accuracy, 4)}), flush=True)
+        if student.step % arguments.checkpoint_every == 0:
+            save(student, checkpoint)
+    save(student, checkpoint)
+
+
+if __name__ == "__main__":
+    main()

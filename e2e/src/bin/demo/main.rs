@@ -1,0 +1,113 @@
+//! The digits demo: the same model, seed and steps with a curriculum and without, on a cluster that has the operator.
+
+mod outcome;
+mod picture;
+mod progress;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use e2e::case::Case;
+use e2e::{Result, dump, samples, wait};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+use outcome::Outcome;
+
+/// The two runs; each file in `config/samples` has the name of its run.
+const RUNS: [&str; 2] = ["digits-curriculum", "digits-uniform"];
+/// Label of a namespace that this program made and may delete.
+const OURS: &str = "curriculum.dev/demo";
+
+/// Trains the digits demo and shows what the curriculum changed.
+#[derive(Parser)]
+struct Args {
+    /// Namespace of the demo. One left by an earlier demo is deleted first.
+    #[arg(long, default_value = "curriculum-demo")]
+    namespace: String,
+    /// Where the picture goes.
+    #[arg(long, default_value = "out/demo.svg")]
+    picture: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result {
+    let client = Client::try_default().await?;
+    let case = Case {
+        client: client.clone(),
+        namespace: args.namespace.clone(),
+    };
+    start_anew(&case).await?;
+    samples::apply(&client, &case.namespace, samples::DATA).await?;
+    samples::apply(&client, &case.namespace, samples::CURRICULUM).await?;
+    if let Err(error) = progress::follow(&case).await {
+        eprintln!("{}", dump::namespace(&client, &case.namespace).await);
+        return Err(error);
+    }
+    let outcomes = futures::future::try_join_all(RUNS.map(|name| outcome::of(&case, name))).await?;
+    println!("\n{}", outcome::table(&outcomes));
+    picture::draw(&args.picture, &outcomes)?;
+    println!("{}", closing(args, &outcomes));
+    Ok(())
+}
+
+/// A namespace with nothing in it, so that the demo scores and trains for real every time.
+async fn start_anew(case: &Case) -> Result {
+    let namespaces: Api<Namespace> = Api::all(case.client.clone());
+    if let Some(old) = namespaces.get_opt(&case.namespace).await? {
+        if !old.labels().contains_key(OURS) {
+            let name = &case.namespace;
+            return Err(format!("namespace {name} is not from a demo; choose another with --namespace").into());
+        }
+        println!("removing the demo before ...");
+        namespaces.delete(&case.namespace, &DeleteParams::background()).await?;
+        let limit = Duration::from_secs(180);
+        wait::until(&namespaces, &case.namespace, "gone", limit, |object| object.is_none()).await?;
+    }
+    let labels = json!({OURS: "true", "pod-security.kubernetes.io/enforce": "restricted"});
+    let namespace = serde_json::from_value(json!({"metadata": {"name": case.namespace, "labels": labels}}))?;
+    namespaces.create(&PostParams::default(), &namespace).await?;
+    let accounts = case.api::<ServiceAccount>();
+    wait::until(&accounts, "default", "made", Duration::from_secs(60), |object| {
+        object.is_some()
+    })
+    .await?;
+    Ok(())
+}
+
+fn closing(args: &Args, outcomes: &[Outcome]) -> String {
+    let namespace = &args.namespace;
+    let picture = std::fs::canonicalize(&args.picture).unwrap_or_else(|_| args.picture.clone());
+    let mut text = format!("Picture: {}\n\nTry next:\n", picture.display());
+    if std::env::var("CLUSTER").as_deref() != Ok("current") {
+        text += "  eval \"$(e2e/cluster/cluster env)\"        # kubectl and helm of the local cluster\n";
+    }
+    let first = outcomes.first().map_or(RUNS[0], |outcome| outcome.name.as_str());
+    text += &format!(
+        "  kubectl -n {namespace} get curriculumjobs,curriculumsnapshots
+  kubectl -n {namespace} describe curriculumjob {first}
+  kubectl -n {namespace} get configmap {first}-scores -o yaml
+  # The hardest rows first: this should hurt.
+  sed 's/EasyFirst/HardFirst/; s/{first}/digits-hard/' \\
+    config/samples/{first}.yaml | kubectl -n {namespace} apply -f -
+"
+    );
+    if std::env::var("CLUSTER").as_deref() != Ok("current") {
+        text += "  make down                              # ends the cluster, leaves nothing behind\n";
+    }
+    text
+}

@@ -1,0 +1,124 @@
+//! What a run costs the API server: budgets of section "Budgets" in `docs/design.md`, counted in the audit log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use e2e::audit::{self, Write};
+use e2e::case::{Case, with_temp_ns};
+use e2e::fixture::Example;
+use e2e::observe::{ensure, status};
+use e2e::operator::Operator;
+use e2e::{Result, metrics};
+use jiff::Timestamp;
+use serde_json::json;
+
+/// Phases of the run that is counted.
+const PHASES: usize = 6;
+/// How long nothing may happen once nothing changes: three times the sampler's and the status's own period of 10 s.
+const STEADY: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_run_stays_within_its_api_budget_and_moves_on_at_once() -> Result {
+    with_temp_ns("budget", |case| async move {
+        Operator::of(&case.client).ready().await?;
+        case.data_set().await?;
+        case.claim("checkpoints").await?;
+        let phases: Vec<_> = (0..PHASES)
+            .map(|k| json!({"name": format!("phase-{k}"), "pool": {"fraction": "1"}, "duration": {"steps": 5}}))
+            .collect();
+        let example = Example::new("run").checkpoint("checkpoints", "run");
+        case.submit(&example.with(&json!({"curriculum": {"phases": phases}})))
+            .await?;
+        let job = case.succeeded("run").await?;
+        ensure(status(&job)?.phases.len() == PHASES, || format!("{:?}", status(&job)))?;
+
+        steady(&case).await?;
+        let writes = audit::writes(&case.namespace)?;
+        few(&writes)?;
+        prompt(&writes)
+    })
+    .await
+}
+
+/// At most 8 + 5 per phase writes by the operator in the life of a run without failures.
+fn few(writes: &[Write]) -> Result {
+    let mut kinds = BTreeMap::<String, usize>::new();
+    for write in writes.iter().filter(|write| write.is_by_operator()) {
+        *kinds.entry(write.kind()).or_default() += 1;
+    }
+    let (count, budget) = (kinds.values().sum::<usize>(), 8 + 5 * PHASES);
+    eprintln!("{count} writes of {budget}: {kinds:?}");
+    ensure(0 < count && count <= budget, || {
+        format!("{count} writes instead of at most {budget}: {kinds:?}")
+    })
+}
+
+/// The next phase's Job is created within a second, at the median, of the last status write of the finished one.
+fn prompt(writes: &[Write]) -> Result {
+    let mut delays = Vec::new();
+    for k in 1..PHASES {
+        let (last, next) = (format!("run-train-{}-0", k - 1), format!("run-train-{k}-0"));
+        let created = writes
+            .iter()
+            .find(|write| write.object_ref.name == next && write.kind() == "create jobs");
+        let created = created
+            .ok_or_else(|| format!("{next} was not created"))?
+            .stage_timestamp;
+        let ended = writes.iter().rev().find(|write| {
+            let of_status = write.object_ref.resource == "jobs" && write.object_ref.subresource == "status";
+            write.object_ref.name == last && of_status && write.stage_timestamp <= created
+        });
+        let ended = ended.ok_or_else(|| format!("{last} has no status"))?.stage_timestamp;
+        delays.push(created.duration_since(ended).as_secs_f64());
+    }
+    delays.sort_by(f64::total_cmp);
+    eprintln!("from a finished Job to the next one: {delays:.3?} s");
+    let median = delays[delays.len() / 2];
+    ensure(median < 1.0, || {
+        format!("the median of {delays:.3?} s is not below 1 s")
+    })
+}
+
+/// No write and no list by the operator while nothing changes.
+async fn steady(case: &Case) -> Result {
+    let (start, before) = (Timestamp::now(), lists(case).await?);
+    // The length of the window is what is tested; there is no condition to wait for.
+    tokio::time::sleep(STEADY).await;
+    let after = lists(case).await?;
+    let writes: Vec<String> = audit::by_operator_since(start)?.iter().map(Write::kind).collect();
+    ensure(writes.is_empty(), || {
+        format!("writes while nothing changed: {writes:?}")
+    })?;
+    ensure(before == after, || {
+        format!("lists while nothing changed: {before:?}, then {after:?}")
+    })
+}
+
+/// How often the API server answered a list of what the operator watches: nobody else lists these here.
+async fn lists(case: &Case) -> Result<BTreeMap<String, f64>> {
+    let text = case
+        .client
+        .request_text(http::Request::get("/metrics").body(Vec::new())?)
+        .await?;
+    let only = |resource: &str| -> String {
+        let wanted = [format!("resource=\"{resource}\""), "verb=\"LIST\"".to_owned()];
+        let lines = text.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+        lines
+            .filter(|line| wanted.iter().all(|part| line.contains(part)))
+            .map(|line| format!("{line}\n"))
+            .collect()
+    };
+    let resources = [
+        "curriculumjobs",
+        "curriculumsnapshots",
+        "jobs",
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+    ];
+    let counts = resources.map(|resource| {
+        let count = metrics::sum(&only(resource), "apiserver_request_total").unwrap_or(0.0);
+        (resource.to_owned(), count)
+    });
+    Ok(BTreeMap::from(counts))
+}
