@@ -1,9 +1,11 @@
 //! The programs in the guides must run as they are printed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 /// The n-th code block of a language in a file of `docs/`.
@@ -119,4 +121,57 @@ fn the_file_trainer_of_the_guide_trains_each_step_once() {
     let environment = [("CURRICULUM_ROWS_FILE", file.to_str().unwrap())];
     assert_eq!(train(&program, 0, &environment), FROM_THE_START);
     assert_eq!(train(&program, 302, &environment), FROM_A_CHECKPOINT);
+}
+
+/// GitHub's anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase)
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+fn anchors(markdown: &str) -> BTreeSet<String> {
+    let headings = markdown.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect()
+}
+
+/// Relative links of a Markdown text.
+fn links(markdown: &str) -> Vec<&str> {
+    let targets = markdown
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target);
+    targets.filter(|target| !target.contains("://")).collect()
+}
+
+#[test]
+fn every_link_within_the_documentation_leads_somewhere() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut broken = Vec::new();
+    let mut checked = 0;
+    for entry in fs::read_dir(&docs).unwrap() {
+        let page = entry.unwrap().path();
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            checked += 1;
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { docs.join(file) };
+            let found = fs::read_to_string(&target);
+            let lands = |text: &String| fragment.is_empty() || anchors(text).contains(fragment);
+            if !found.is_ok_and(|text| lands(&text)) {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(checked > 20, "only {checked} links");
 }
