@@ -31,7 +31,7 @@ const STARTS: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A binary is missing.
-    #[error("{} is missing: run `make install` (or set CURRICULUM_CACHE to the folder that holds bin/)", .0.display())]
+    #[error("{} is missing: run `e2e/cluster/cluster build` (or set CURRICULUM_CACHE to the folder that holds bin/)", .0.display())]
     Missing(PathBuf),
     /// A file or process could not be made.
     #[error("cannot prepare the API server: {0}")]
@@ -77,7 +77,7 @@ impl ApiServer {
     pub async fn start() -> Result<Self, StartError> {
         let mut attempt = 1;
         let server = loop {
-            match Self::start_once().await {
+            match Self::start_once(&binaries()).await {
                 Err(StartError::NotReady { .. }) if attempt < STARTS => attempt += 1,
                 result => break result?,
             }
@@ -139,8 +139,7 @@ impl ApiServer {
         Ok(())
     }
 
-    async fn start_once() -> Result<Self, StartError> {
-        let bin = binaries();
+    async fn start_once(bin: &Path) -> Result<Self, StartError> {
         for name in ["etcd", "kube-apiserver", "kubectl"] {
             if !bin.join(name).exists() {
                 return Err(StartError::Missing(bin.join(name)));
@@ -155,7 +154,7 @@ impl ApiServer {
             .collect::<String>();
         write_credentials(dir.path(), &token)?;
         let kubeconfig = write_kubeconfig(dir.path(), secure, &token)?;
-        let mut etcd = Process::spawn("etcd", &bin, dir.path(), &etcd_arguments(clients, peers))?;
+        let mut etcd = Process::spawn("etcd", bin, dir.path(), &etcd_arguments(clients, peers))?;
         let mut apiserver = Process::spawn(
             "kube-apiserver",
             &bin,
@@ -340,5 +339,34 @@ async fn wait_until_ready(kubeconfig: &Path, etcd: &mut Process, apiserver: &mut
     match tokio::time::timeout(READY_TIMEOUT, ready).await {
         Ok(result) => result,
         Err(_) => Err(apiserver.not_ready(&format!("was not ready after {} s", READY_TIMEOUT.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_binary_is_named_with_the_remedy() {
+        let error = ApiServer::start_once(Path::new("/nonexistent"))
+            .await
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("/nonexistent/etcd is missing: run `e2e/cluster/cluster build`"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_is_named_with_its_log() {
+        let dir = TempDir::new().unwrap();
+        let mut process = Process::spawn("ls", Path::new("/bin"), dir.path(), &["/nonexistent".to_owned()]).unwrap();
+        process.child.wait().unwrap();
+        let error = process.check().unwrap_err().to_string();
+        assert!(error.starts_with("ls ended with exit status: 2"), "{error}");
+        assert!(error.contains("No such file or directory"), "{error}");
     }
 }

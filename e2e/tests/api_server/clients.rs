@@ -69,6 +69,24 @@ async fn every_sample_is_accepted() {
     assert!(samples >= 5, "only {samples} samples");
 }
 
+/// The example of the design is no sample, but must be as valid as one.
+#[tokio::test]
+async fn the_example_of_the_design_is_accepted() {
+    let server = server().await;
+    let text = fs::read_to_string(repository().join("docs/design.md")).unwrap();
+    let example = text
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let object: Value = serde_saphyr::from_str(example).unwrap();
+    assert_eq!(object["kind"], "CurriculumJob");
+    let client = server.client().await.unwrap();
+    send(&client, Method::POST, "default/curriculumjobs", "&dryRun=All", &object)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_job_is_unobserved_until_the_operator_has_seen_it() {
     let server = server().await;

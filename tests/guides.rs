@@ -1,0 +1,177 @@
+//! The programs in the guides must run as they are printed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+/// The n-th code block of a language in a file of `docs/`.
+fn block(file: &str, language: &str, n: usize) -> String {
+    let text = fs::read_to_string(format!("{}/docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let start = text.split(&format!("```{language}\n")).nth(n + 1).unwrap();
+    start.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_scorer_of_the_guide_scores_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("train.csv");
+    fs::write(&data, "text,stars\n\"a, b\",1\nabc,0\nabcdef,2\nx,4\n").unwrap();
+    let output = Command::new("python3")
+        .args(["-c", &block("scorers.md", "python", 0)])
+        .env("CURRICULUM_DATASET", &data)
+        .env("CURRICULUM_ROW_START", "1")
+        .env("CURRICULUM_ROW_END", "3")
+        .env("CURRICULUM_OUTPUT", folder.path().join("scores"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let scores = fs::read_to_string(folder.path().join("scores.csv")).unwrap();
+    assert_eq!(scores.replace('\r', ""), "row,score\n1,3.0\n2,2.0\n");
+}
+
+/// Steps 300 to 302 with 2 rows each: row numbers 10·step and 10·step + 1.
+const MODEL: &str = "
+import os
+log = open(os.environ['TRAINED'], 'a')
+def load_checkpoint(): return int(os.environ['CHECKPOINT'])
+def save_checkpoint(step): print('save', step, file=log, flush=True)
+def train_on(rows): print('train', list(rows), file=log, flush=True)
+def evaluate(): return 0.5
+";
+
+fn rows(step: u64) -> Vec<u8> {
+    [10 * step, 10 * step + 1].map(u64::to_le_bytes).concat()
+}
+
+/// Runs a Python program of the trainers' guide from a checkpoint, and gives what it did.
+fn train(program: &str, checkpoint: u64, environment: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = folder.path().join("trained");
+    fs::write(folder.path().join("model.py"), MODEL).unwrap();
+    let output = Command::new("python3")
+        .args(["-c", program])
+        .env("PYTHONPATH", folder.path())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("TRAINED", &trained)
+        .env("CHECKPOINT", checkpoint.to_string())
+        .env("CURRICULUM_START_STEP", "300")
+        .env("CURRICULUM_END_STEP", "303")
+        .env("CURRICULUM_BATCH_SIZE", "2")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read_to_string(trained).unwrap()
+}
+
+/// Answers requests as the sampler does, until the listener is dropped with the process.
+fn fake_sampler() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let path = line.split(' ').nth(1).unwrap();
+            let (status, body) = match path
+                .strip_prefix("/v1/batches?from=")
+                .and_then(|q| q.split_once("&count="))
+            {
+                Some((from, count)) => {
+                    let from: u64 = from.parse().unwrap();
+                    let to = 303.min(from + count.parse::<u64>().unwrap());
+                    let body = (from..to).flat_map(rows).collect::<Vec<u8>>();
+                    (if body.is_empty() { "204 No Content" } else { "200 OK" }, body)
+                }
+                None => ("200 OK", br#"{"batchSize":2}"#.to_vec()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    address
+}
+
+const FROM_THE_START: &str = "train [3000, 3001]\ntrain [3010, 3011]\ntrain [3020, 3021]\nsave 303\n";
+const FROM_A_CHECKPOINT: &str = "train [3020, 3021]\nsave 303\n";
+
+#[test]
+fn the_http_trainer_of_the_guide_trains_each_step_once() {
+    let program = block("trainers.md", "python", 0);
+    let environment = [("CURRICULUM_SAMPLER", &*fake_sampler())];
+    assert_eq!(train(&program, 0, &environment), FROM_THE_START);
+    assert_eq!(train(&program, 302, &environment), FROM_A_CHECKPOINT);
+    assert_eq!(train(&program, 303, &environment), "save 303\n");
+}
+
+#[test]
+fn the_file_trainer_of_the_guide_trains_each_step_once() {
+    let program = block("trainers.md", "python", 1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.u64");
+    fs::write(&file, (300..303).flat_map(rows).collect::<Vec<u8>>()).unwrap();
+    let environment = [("CURRICULUM_ROWS_FILE", file.to_str().unwrap())];
+    assert_eq!(train(&program, 0, &environment), FROM_THE_START);
+    assert_eq!(train(&program, 302, &environment), FROM_A_CHECKPOINT);
+}
+
+/// GitHub's anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase)
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+fn anchors(markdown: &str) -> BTreeSet<String> {
+    let headings = markdown.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect()
+}
+
+/// Relative links of a Markdown text.
+fn links(markdown: &str) -> Vec<&str> {
+    let targets = markdown
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target);
+    targets.filter(|target| !target.contains("://")).collect()
+}
+
+#[test]
+fn every_link_within_the_documentation_leads_somewhere() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut broken = Vec::new();
+    let mut checked = 0;
+    for entry in fs::read_dir(&docs).unwrap() {
+        let page = entry.unwrap().path();
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            checked += 1;
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { docs.join(file) };
+            let found = fs::read_to_string(&target);
+            let lands = |text: &String| fragment.is_empty() || anchors(text).contains(fragment);
+            if !found.is_ok_and(|text| lands(&text)) {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(checked > 20, "only {checked} links");
+}
