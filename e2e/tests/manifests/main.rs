@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::Parser;
+use curriculum_operator::cli::Cli;
 use e2e::api_server::{ApiServer, binaries};
 use serde_json::{Value, json};
 
@@ -193,6 +195,34 @@ fn values_reach_the_objects() {
         leaving["Deployment curriculum-operator-other"]["spec"]["template"]["spec"]["containers"][0]["image"],
         "curriculum-operator:dev"
     );
+}
+
+#[test]
+fn the_operator_understands_its_arguments() {
+    for values in ["{}", VARIANTS[0].1] {
+        let all = objects(&render(values).unwrap());
+        let deployment = all.values().find(|object| object["kind"] == "Deployment").unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let arguments = container["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|argument| argument.as_str().unwrap());
+        // What the environment says, as the options that stand for it.
+        let environment = container["env"].as_array().unwrap().iter().map(|entry| {
+            let option = entry["name"]
+                .as_str()
+                .unwrap()
+                .trim_start_matches("CURRICULUM_")
+                .to_lowercase()
+                .replace('_', "-");
+            format!("--{option}={}", entry["value"].as_str().unwrap())
+        });
+        let line = std::iter::once("curriculum".to_owned())
+            .chain(arguments.map(str::to_owned))
+            .chain(environment);
+        Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn scorer(spec: &ScorerSpec) -> Scorer {
 
 /// SHA-256 of a document's JSON as 64 hexadecimal digits. The maps of [`Value`] are sorted by key.
 fn key_of(document: &Value) -> String {
-    hex(document.to_string().as_bytes())
+    hex(&document.to_string())
 }
 
 #[expect(

@@ -1,6 +1,6 @@
 //! Names of child objects: functions of the job, so that creating one twice meets the same object.
 
-use sha2::{Digest, Sha256};
+use crate::curriculum::canonical;
 
 /// Longest name of a child. Below the 63 characters of a DNS label, because an Indexed Job's pods are named
 /// `<job>-<index>` and have to be one too.
@@ -66,7 +66,7 @@ fn child(job_name: &str, suffix: &str) -> String {
     if plain && job_name.len() + 1 + suffix.len() <= MAX_LENGTH {
         return format!("{job_name}-{suffix}");
     }
-    let hash = &hex(job_name.as_bytes())[..SHORT];
+    let hash = &hex(job_name)[..SHORT];
     let room = MAX_LENGTH.saturating_sub(SHORT + suffix.len() + 2);
     let start: String = job_name
         .chars()
@@ -77,8 +77,8 @@ fn child(job_name: &str, suffix: &str) -> String {
 }
 
 /// SHA-256 as 64 lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hex(text: &str) -> String {
+    canonical::sha256(text).trim_start_matches("sha256:").to_owned()
 }
 
 #[cfg(test)]

@@ -27,19 +27,3 @@ pub fn plan_config_map(job: &CurriculumJob, attempt: u32, plan: &Plan) -> Config
         binary_data: None,
     }
 }
-
-/// Stands in until `Plan` has these itself.
-trait Canonical {
-    fn to_canonical_json(&self) -> String;
-    fn digest(&self) -> String;
-}
-
-impl Canonical for Plan {
-    fn to_canonical_json(&self) -> String {
-        super::key::value(self).to_string()
-    }
-
-    fn digest(&self) -> String {
-        format!("sha256:{}", names::hex(self.to_canonical_json().as_bytes()))
-    }
-}

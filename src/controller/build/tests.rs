@@ -181,6 +181,55 @@ fn score_with_programs_only_has_no_container_of_ours_beside_them() {
 }
 
 #[test]
+fn our_binary_understands_what_its_containers_are_started_with() {
+    use clap::Parser;
+    let (small, full) = (job(SMALL), job(FULL));
+    let mut understood = Vec::new();
+    for job in [&small, &full] {
+        let task = task(job);
+        let jobs = [
+            Some(inspect_job(&settings(), job, &task)),
+            count_job(&settings(), job, &task),
+            Some(score_job(&settings(), job, &task)),
+            Some(index_job(&settings(), job, &task)),
+            Some(train_job(&settings(), job, &phase(), 0)),
+        ];
+        for made in jobs.iter().flatten() {
+            let starts_ours = |container: &&Container| {
+                container
+                    .command
+                    .iter()
+                    .flatten()
+                    .next()
+                    .is_some_and(|program| program.ends_with("/curriculum"))
+            };
+            for container in containers(made).filter(starts_ours) {
+                let line = [container.command.clone(), container.args.clone()]
+                    .into_iter()
+                    .flatten()
+                    .flatten();
+                crate::cli::Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{}: {error}", container.name));
+                understood.push(container.name.clone());
+            }
+        }
+    }
+    understood.sort();
+    understood.dedup();
+    assert_eq!(
+        understood,
+        [
+            "count",
+            "index",
+            "inspect",
+            "sampler",
+            "score",
+            "scorer-teacher",
+            "tools"
+        ]
+    );
+}
+
+#[test]
 fn index() {
     let job = job(FULL);
     insta::assert_yaml_snapshot!(index_job(&settings(), &job, &task(&job)));
