@@ -34,7 +34,10 @@ async fn a_client_side_apply_takes_the_crds_as_they_are_written() {
         let stored: Value = serde_json::from_str(&kubectl(&server, &["get", "crd", name, "-o", "json"])).unwrap();
         let schemas = [&stored, &generated].map(|crd| &crd["spec"]["versions"][0]["schema"]);
         // Not `assert_eq!`, which would print both.
-        assert!(schemas[0] == schemas[1], "{file}: kubectl reads another schema; is the file up to date?");
+        assert!(
+            schemas[0] == schemas[1],
+            "{file}: kubectl reads another schema; is the file up to date?"
+        );
         let annotation = &stored["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
         let bytes = annotation.as_str().unwrap().len();
         assert!(bytes < MAX_CRD_BYTES, "{file} needs an annotation of {bytes} bytes");
