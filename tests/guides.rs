@@ -175,3 +175,23 @@ fn every_link_within_the_documentation_leads_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     assert!(checked > 20, "only {checked} links");
 }
+
+#[test]
+fn every_metric_is_in_the_operations_guide() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    for (file, least) in [("src/controller/metrics.rs", 7), ("src/sampler/meters.rs", 12)] {
+        let source = fs::read_to_string(root.join(file)).unwrap();
+        let names = source
+            .split('"')
+            .filter(|text| text.starts_with("curriculum_"))
+            .collect::<BTreeSet<_>>();
+        assert!(names.len() >= least, "{file} has only {names:?}");
+        for name in names {
+            assert!(
+                guide.contains(&format!("`{name}")),
+                "{name} of {file} is not in docs/operations.md"
+            );
+        }
+    }
+}
