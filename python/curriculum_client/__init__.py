@@ -8,7 +8,7 @@ The operator puts everything that is needed into the environment of the trainer'
         sampler.report(sampler.step, {"loss": loss})
 """
 
-from .client import SamplerClient
+from .client import Sampler
 from .errors import CurriculumError, RequestRefused, SamplerUnavailable, StateMismatch
 from .samplers import BatchSampler, FileSampler, open_sampler
 
@@ -17,7 +17,7 @@ __all__ = [
     "CurriculumError",
     "FileSampler",
     "RequestRefused",
-    "SamplerClient",
+    "Sampler",
     "SamplerUnavailable",
     "StateMismatch",
     "open_sampler",

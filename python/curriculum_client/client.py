@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.parse
 import warnings
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from .errors import CurriculumError, RequestRefused, SamplerUnavailable
 
@@ -19,8 +19,8 @@ _LONGEST_PAUSE = 5.0
 _REPLY_SECONDS = 60.0
 
 
-class SamplerClient:
-    """The calls that a sampler answers.
+class Sampler:
+    """The sampler of the pod, and the calls that it answers.
 
     :param url: Base address; default: the environment's ``CURRICULUM_SAMPLER``.
     :param timeout: Seconds for which a sampler that does not answer is asked again.
@@ -52,13 +52,22 @@ class SamplerClient:
         """Steps served, latest metrics: see ``GET /v1/status``."""
         return json.loads(self._call("GET", "/v1/status")[2])
 
-    def batches(self, first: int, count: int = 1, rank: int = 0, world_size: int = 1) -> tuple[int, bytes]:
+    def fetch(self, first: int, count: int = 1, rank: int = 0, world_size: int = 1) -> tuple[int, bytes]:
         """Number of batches, at most ``count``, and their rows as little-endian unsigned 64-bit integers; ``(0, b"")`` past the phase's end."""
         query = urllib.parse.urlencode({"from": first, "count": count, "rank": rank, "world": world_size})
         status, headers, body = self._call("GET", f"/v1/batches?{query}")
         if status == 204:
             return 0, b""
         return int(headers["curriculum-batches"]), body
+
+    def batches(self, start_step: Optional[int] = None) -> Iterator[list[int]]:
+        """The rows of one batch after the other, from ``start_step`` (default: the phase's first step) to the phase's end.
+
+        For trainers that keep track of their step themselves; a :class:`BatchSampler` does it for you.
+        """
+        from .samplers import BatchSampler  # noqa: PLC0415 - that module needs this one
+
+        return iter(BatchSampler(start_step=start_step, client=self))
 
     def report(
         self,

@@ -9,7 +9,7 @@ import sys
 from array import array
 from typing import Any, Iterable, Iterator, Mapping, Optional, TypeVar, Union
 
-from .client import SamplerClient
+from .client import Sampler
 from .errors import CurriculumError, StateMismatch
 
 _STATE_VERSION = 1
@@ -119,7 +119,7 @@ class _Batches:
         metrics: Mapping[str, float],
         groups: Optional[Mapping[int, Mapping[str, float]]] = None,
     ) -> dict[str, Any]:
-        """Tells what was measured after ``step`` batches of the run; see :meth:`SamplerClient.report`. Needs the sampler of the pod."""
+        """Tells what was measured after ``step`` batches of the run; see :meth:`Sampler.report`. Needs the sampler of the pod."""
         return self._reporter().report(step, metrics, groups)
 
     def plan(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class _Batches:
     def _walk(self, step: int) -> Iterator[tuple[int, memoryview]]:
         raise NotImplementedError
 
-    def _reporter(self) -> SamplerClient:
+    def _reporter(self) -> Sampler:
         raise NotImplementedError
 
     def _phase(self) -> int:
@@ -171,12 +171,12 @@ class BatchSampler(_Batches):
         world_size: Optional[int] = None,
         prefetch: int = 64,
         output: str = "list",
-        client: Optional[SamplerClient] = None,
+        client: Optional[Sampler] = None,
     ) -> None:
         if prefetch < 1:
             raise CurriculumError(f"`prefetch` is {prefetch}; expected a number of batches from 1 on")
         self._prefetch = prefetch
-        self._client = client or SamplerClient()
+        self._client = client or Sampler()
         self._plan = self._client.plan()
         self.start_step = self._plan["startStep"]
         self.end_step = self._plan["endStep"]
@@ -187,18 +187,18 @@ class BatchSampler(_Batches):
         """The plan in effect, as the sampler told it at the beginning."""
         return dict(self._plan)
 
-    def _reporter(self) -> SamplerClient:
+    def _reporter(self) -> Sampler:
         return self._client
 
     def _walk(self, step: int) -> Iterator[tuple[int, memoryview]]:
         if step >= self.end_step:
             # Told once, so that the attempt of a trainer whose checkpoint is complete counts as complete.
-            self._client.batches(step, 1, self._rank, self._world_size)
+            self._client.fetch(step, 1, self._rank, self._world_size)
             return
         while step < self.end_step:
             # The sampler counts what it handed out: the last step must not count before it is wanted.
             count = min(self._prefetch, max(1, self.end_step - 1 - step))
-            got, data = self._client.batches(step, count, self._rank, self._world_size)
+            got, data = self._client.fetch(step, count, self._rank, self._world_size)
             if got == 0:
                 return
             rows = _rows(data)
@@ -234,7 +234,7 @@ class FileSampler(_Batches):
         rank: Optional[int] = None,
         world_size: Optional[int] = None,
         output: str = "list",
-        client: Optional[SamplerClient] = None,
+        client: Optional[Sampler] = None,
     ) -> None:
         path = path or os.environ.get("CURRICULUM_ROWS_FILE")
         if not path:
@@ -260,9 +260,9 @@ class FileSampler(_Batches):
         """The plan in effect; asks the sampler of the pod."""
         return self._reporter().plan()
 
-    def _reporter(self) -> SamplerClient:
+    def _reporter(self) -> Sampler:
         if self._client is None:
-            self._client = SamplerClient()
+            self._client = Sampler()
         return self._client
 
     def _walk(self, step: int) -> Iterator[tuple[int, memoryview]]:

@@ -34,7 +34,7 @@ class RunAhead:
 
 class Http(SamplerCase):
     def client(self, sampler, **options):
-        return curriculum.SamplerClient(sampler.url, **options)
+        return curriculum.Sampler(sampler.url, **options)
 
     def test_batches_are_lists_of_rows_and_the_attempt_is_complete(self):
         sampler = self.start()
@@ -46,6 +46,15 @@ class Http(SamplerCase):
         self.assertEqual(len({row for rows in taken for row in rows}), 500, "600 draws, each pass shows every row once")
         self.assertEqual((batches.step, len(batches), list(batches)), (END, 0, []))
         self.assertEqual(sampler.result()["servedStep"], END)
+
+    def test_a_small_trainer_needs_one_object(self):
+        sampler = self.start()
+        client = curriculum.Sampler(sampler.url)
+        rows = [rows for rows in client.batches(END - 3)]
+        self.assertEqual(rows, list(curriculum.BatchSampler(start_step=END - 3, client=client)))
+        self.assertEqual(client.report(END, {"loss": 1})["nextStep"], END)
+        self.assertEqual(client.status()["servedStep"], END)
+        self.assertEqual([len(rows) for rows in client.batches()], [BATCH] * (END - FIRST))
 
     def test_the_size_of_a_request_and_the_world_change_nothing(self):
         client = self.client(self.start())
@@ -184,7 +193,7 @@ class Http(SamplerCase):
 
     def test_a_sampler_that_is_gone_is_given_up(self):
         pauses = []
-        client = curriculum.SamplerClient(f"http://127.0.0.1:{support.free_port()}", timeout=20, sleep=pauses.append)
+        client = curriculum.Sampler(f"http://127.0.0.1:{support.free_port()}", timeout=20, sleep=pauses.append)
         with self.assertRaisesRegex(curriculum.SamplerUnavailable, "no answer from the sampler at http://.* for 2. s: Conn"):
             client.plan()
         self.assertEqual(pauses[:3] + pauses[-2:], [0.05, 0.1, 0.2, 5.0, 5.0])
@@ -204,7 +213,7 @@ class Http(SamplerCase):
             curriculum.open_sampler()
         for url in ("127.0.0.1:7070", "https://a", "ftp://a"):
             with self.assertRaisesRegex(curriculum.CurriculumError, "is no address of a sampler"):
-                curriculum.SamplerClient(url)
+                curriculum.Sampler(url)
 
     def test_a_fork_does_not_share_the_connection(self):
         client = self.client(self.start())
@@ -231,7 +240,7 @@ class File(SamplerCase):
 
     def test_the_file_gives_the_same_batches_as_http(self):
         sampler = self.open()
-        client = curriculum.SamplerClient(sampler.url)
+        client = curriculum.Sampler(sampler.url)
         self.assertIsInstance(curriculum.open_sampler(), curriculum.FileSampler)
         for world in (1, 5):
             for rank in range(world):
