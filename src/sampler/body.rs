@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::request::BatchRequest;
 use super::session::Session;
-use crate::curriculum::sampler::SampleError;
+use super::source::DrawError;
 
 /// Rows of a piece, which holds whole batches and at least one.
 const PIECE: u64 = 8192;
@@ -20,7 +20,7 @@ const PIECE: u64 = 8192;
 pub enum BodyError {
     /// A batch cannot be drawn.
     #[error(transparent)]
-    Sample(#[from] SampleError),
+    Sample(#[from] DrawError),
     /// The thread that drew ended.
     #[error("the rows could not be drawn: {0}")]
     Thread(#[from] JoinError),
@@ -33,7 +33,7 @@ pub struct BatchBody {
     request: BatchRequest,
     /// First step of the next piece.
     next: u64,
-    pending: Option<JoinHandle<Result<Bytes, SampleError>>>,
+    pending: Option<JoinHandle<Result<Bytes, DrawError>>>,
 }
 
 impl BatchBody {
@@ -66,11 +66,11 @@ impl BatchBody {
 }
 
 /// The rows of the steps `from..to`.
-fn draw(session: &Session, request: &BatchRequest, from: u64, to: u64) -> Result<Bytes, SampleError> {
+fn draw(session: &Session, request: &BatchRequest, from: u64, to: u64) -> Result<Bytes, DrawError> {
     let mut rows = Vec::new();
     let mut batch = Vec::new();
     for step in from..to {
-        session.rows().batch(step, request.rank, request.world, &mut batch)?;
+        session.batch(step, request.rank, request.world, &mut batch)?;
         if rows.is_empty() {
             std::mem::swap(&mut rows, &mut batch);
         } else {

@@ -27,7 +27,8 @@ pub struct SamplerStatus {
     pub start_step: u64,
     /// First step after the phase.
     pub end_step: u64,
-    /// First step that was not handed out yet; every step of the phase was used once this is `endStep`.
+    /// First step that was not handed out yet, counted without a hole from where the trainer first asked; every step that it needed was
+    /// handed out once this is `endStep`.
     pub served_step: u64,
     /// Where the rows come from.
     pub source: Source,
@@ -37,7 +38,8 @@ pub struct SamplerStatus {
     /// Latest value of every metric that the trainer reported, with its step: name → (value, step). At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricPoint>,
-    /// Rows handed out of each group, in the order of the groups; empty without groups or where left out for space.
+    /// Rows of each group in the steps from `startStep` to before `servedStep`, in the order of the groups. Empty where it is not known:
+    /// without groups, without a usable index, beyond 2²⁴ rows of data or 2²⁸ of the phase, or where left out for space. The live status may be a moment behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposure: Vec<u64>,
     /// SHA-256 over all row numbers of the phase in order, as `sha256:…`: the same for every attempt and world size.

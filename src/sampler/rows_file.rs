@@ -5,8 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::source::{Opened, Rows};
-use crate::curriculum::sampler::SampleError;
+use super::source::{DrawError, Opened, Rows};
 
 /// The rows file could not be written.
 #[derive(thiserror::Error, Debug)]
@@ -25,7 +24,7 @@ pub enum RowsFileError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: SampleError,
+        source: DrawError,
     },
 }
 

@@ -66,6 +66,9 @@ pub enum RunError {
     /// A metric has a name that is taken.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The score index was written over. The container is started again, checks the index, and goes on with what is there then.
+    #[error("the score index changed while it was in use; the next start of this container checks it again")]
+    IndexChanged,
     /// The thread that prepared ended.
     #[error("preparation ended early: {0}")]
     Prepare(#[from] JoinError),
@@ -92,9 +95,12 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
     let listener = listen(&config).await?;
     let keeper = tokio::spawn(keep(Arc::clone(&session), config.clone()));
     let app = server::router(Arc::clone(&session), registry);
+    let mut index_changed = false;
     serve(listener, app, Limits::default(), async {
-        let signal = shutdown.recv().await;
-        info!(signal, "ending");
+        tokio::select! {
+            signal = shutdown.recv() => info!(signal, "ending"),
+            () = session.broken().notified() => index_changed = true,
+        }
         // At once, in case that there is no time for more.
         leave(&config.termination_log, &session.result(Duration::ZERO));
     })
@@ -105,7 +111,11 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
         leave(&config.termination_log, &session.result(SETTLE));
     });
     ended.await?;
-    Ok(())
+    if index_changed {
+        Err(RunError::IndexChanged)
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads the plan, checks the index, takes up the journal and writes the rows file.

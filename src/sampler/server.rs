@@ -20,7 +20,7 @@ use super::info::PlanInfo;
 use super::report::{BadRequest, REPORT_BYTES, Report};
 use super::request::{BatchRequest, JSON_ROWS, REPLY_BYTES};
 use super::session::Session;
-use crate::curriculum::sampler::SampleError;
+use super::source::DrawError;
 use crate::telemetry;
 
 /// First step of a reply with batches.
@@ -68,7 +68,7 @@ fn request(session: &Session, query: Parameters, max_rows: u64) -> Result<BatchR
     let parsed = query.map_err(|rejection| BadRequest(format!("the query does not parse: {rejection}")));
     let steps = session.opened().steps();
     parsed
-        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, session.batch(), max_rows))
+        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, session.batch_size(), max_rows))
         .map_err(|e| refuse(session, e))
 }
 
@@ -121,11 +121,10 @@ async fn batches_json(State(session): State<Arc<Session>>, query: Parameters) ->
     }
 }
 
-fn draw_json(session: &Session, request: &BatchRequest) -> Result<Value, SampleError> {
+fn draw_json(session: &Session, request: &BatchRequest) -> Result<Value, DrawError> {
     let draw = |step| {
         let mut rows = Vec::new();
         session
-            .rows()
             .batch(step, request.rank, request.world, &mut rows)
             .map(|()| rows)
     };

@@ -12,7 +12,7 @@ use super::coverage::{Coverage, Mark};
 use super::journal::Journal;
 use super::meters::Meters;
 use super::report::{BadRequest, Metrics, Report, Taken};
-use super::source::{Opened, Rows};
+use super::source::{DrawError, Opened};
 use crate::curriculum::plan::PhasePlan;
 
 /// State of the attempt.
@@ -22,6 +22,7 @@ pub struct Session {
     progress: Mutex<Progress>,
     audit: Audit,
     changed: Arc<Notify>,
+    broken: Notify,
     meters: Meters,
 }
 
@@ -79,6 +80,7 @@ impl Session {
             progress: Mutex::new(progress),
             audit,
             changed,
+            broken: Notify::new(),
             meters,
         }
     }
@@ -94,7 +96,7 @@ impl Session {
     }
 
     /// Rows in one global batch.
-    pub fn batch(&self) -> u64 {
+    pub fn batch_size(&self) -> u64 {
         self.opened.plan.batch_size
     }
 
@@ -108,9 +110,21 @@ impl Session {
         &self.changed
     }
 
-    /// Where rows come from.
-    pub fn rows(&self) -> &dyn Rows {
-        &*self.opened.rows
+    /// Replaces the content of `out` by the part of `rank` of `world` in the batch of `step`.
+    ///
+    /// # Errors
+    /// See [`Rows::batch`](super::source::Rows::batch). When the index changed, [`Session::broken`] is told.
+    pub fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), DrawError> {
+        let drawn = self.opened.rows.batch(step, rank, world, out);
+        if drawn == Err(DrawError::IndexChanged) {
+            self.broken.notify_one();
+        }
+        drawn
+    }
+
+    /// Wakes a waiter when the index is no longer what it was. Only a new process can go on: it checks the index again.
+    pub fn broken(&self) -> &Notify {
+        &self.broken
     }
 
     /// Notes that `rank` of `world` got the steps `from..to`. See [`Coverage::mark`].

@@ -16,13 +16,24 @@ const PLAN_BYTES: u64 = 1 << 20;
 /// Rows of the largest data set whose rows' groups are kept in memory, one byte each.
 const GROUPED_ROWS: u64 = 16 << 20;
 
+/// Why there are no rows.
+#[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawError {
+    /// The step or the rank does not exist.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// A row that does not exist came out of the index, which had been checked: somebody wrote over it.
+    #[error("the score index changed while it was in use")]
+    IndexChanged,
+}
+
 /// The rows of every batch: a pure function of step, rank and world.
 pub trait Rows: Send + Sync {
     /// Replaces the content of `out` by the part of `rank` of `world` in the global batch of `step`.
     ///
     /// # Errors
-    /// When the step is not one of the plan's or the rank not less than the world. `out` is empty then.
-    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), SampleError>;
+    /// When the step is not one of the plan's, the rank not less than the world, or the index no longer what it was.
+    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), DrawError>;
 }
 
 impl std::fmt::Debug for dyn Rows {
@@ -50,8 +61,14 @@ struct Drawn {
 }
 
 impl Rows for Drawn {
-    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), SampleError> {
-        self.sampler.batch_for_rank(step, rank, world, &*self.order, out)
+    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), DrawError> {
+        self.sampler.batch_for_rank(step, rank, world, &*self.order, out)?;
+        let rows = self.sampler.plan().rows;
+        if out.iter().all(|row| *row < rows) {
+            Ok(())
+        } else {
+            Err(DrawError::IndexChanged)
+        }
     }
 }
 

@@ -212,6 +212,11 @@ impl Running {
         self.child.wait().unwrap()
     }
 
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// SIGTERM, as the kubelet ends a sidecar.
     pub(crate) fn terminate(self) -> ExitStatus {
         self.signal("-TERM")

@@ -9,6 +9,7 @@
 mod harness;
 
 use std::fs;
+use std::io::Write;
 
 use curriculum_operator::curriculum::canonical::sha256;
 use curriculum_operator::sampler::contract::Source;
@@ -168,6 +169,35 @@ fn an_index_that_is_garbage_cut_off_or_missing_means_every_row_equally_likely() 
         let found = result.source_message.unwrap();
         assert!(found.contains(message), "{found}");
     }
+}
+
+/// Training goes on: the container is started again by the kubelet, as this test does.
+#[test]
+fn an_index_that_is_written_over_while_it_is_in_use_ends_the_process_and_the_next_one_goes_on_without_it() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    sampler.get("/v1/batches?from=100&count=20");
+    let length = fs::metadata(bench.index()).unwrap().len();
+    let mut file = fs::OpenOptions::new().write(true).open(bench.index()).unwrap();
+    file.write_all(&vec![0xff; length as usize]).unwrap();
+    let reply = sampler.send(b"GET /v1/batches?from=120 HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(String::from_utf8_lossy(&reply), "", "no rows rather than wrong ones");
+    assert_eq!(sampler.wait().code(), Some(1));
+    let message = fs::read_to_string(bench.path("termination-log")).unwrap();
+    assert!(
+        message.starts_with("the score index changed while it was in use"),
+        "{message}"
+    );
+
+    let sampler = bench.start(&[]);
+    assert_eq!(sampler.json("/v1/status")["servedStep"], 120);
+    let (_, rest) = sampler.get("/v1/batches?from=120&count=30");
+    assert_eq!(rest, bench.expected(&bench.plan.uniform(), 120..150));
+    assert!(sampler.terminate().success());
+    assert_eq!(
+        (bench.result().served_step, bench.result().source),
+        (150, Source::UniformIndexUnusable)
+    );
 }
 
 #[test]

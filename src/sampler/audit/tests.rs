@@ -1,7 +1,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::curriculum::sampler::SampleError;
+use crate::sampler::source::DrawError;
 
 /// Row `s · batch + i` in slot `i` of step `s`, so that the sequence is 0, 1, 2, …
 struct Counting {
@@ -9,7 +9,7 @@ struct Counting {
 }
 
 impl Rows for Counting {
-    fn batch(&self, step: u64, _: u32, _: u32, out: &mut Vec<u64>) -> Result<(), SampleError> {
+    fn batch(&self, step: u64, _: u32, _: u32, out: &mut Vec<u64>) -> Result<(), DrawError> {
         out.clear();
         out.extend(step * self.batch..(step + 1) * self.batch);
         Ok(())
@@ -66,7 +66,7 @@ fn a_phase_that_is_too_long_is_not_audited_and_nobody_waits_for_it() {
 fn nobody_waits_longer_than_the_limit() {
     struct Stuck(std::sync::Mutex<mpsc::Receiver<()>>);
     impl Rows for Stuck {
-        fn batch(&self, _: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), SampleError> {
+        fn batch(&self, _: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), DrawError> {
             let _ = self.0.lock().unwrap().recv();
             Ok(())
         }
@@ -82,8 +82,8 @@ fn nobody_waits_longer_than_the_limit() {
 fn a_batch_that_cannot_be_drawn_ends_the_audit_and_nobody_waits_for_it() {
     struct Nothing;
     impl Rows for Nothing {
-        fn batch(&self, step: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), SampleError> {
-            Err(SampleError::Step { step, start: 0, end: 0 })
+        fn batch(&self, _: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), DrawError> {
+            Err(DrawError::IndexChanged)
         }
     }
     let audit = Audit::start(Arc::new(Nothing), None, 0..2, 1, || ());

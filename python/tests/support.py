@@ -1,0 +1,112 @@
+"""Runs the real sampler on a plan in a scratch folder. `CURRICULUM_BIN` names the binary."""
+
+import json
+import os
+import pathlib
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+BATCH = 12
+FIRST, END = 100, 150
+
+
+def binary():
+    path = os.environ.get("CURRICULUM_BIN", "target/debug/curriculum")
+    if not os.access(path, os.X_OK):
+        raise RuntimeError(f"{path} is no program: build it with `cargo build`, or set CURRICULUM_BIN")
+    return path
+
+
+def plan(seed=7, index=1, first=FIRST, end=END):
+    everything = {"share": 1_000_000, "scope": "All", "fraction": 10**12}
+    return {
+        "version": 1,
+        "seed": seed,
+        "batchSize": BATCH,
+        "order": "EasyFirst",
+        "rows": 500,
+        "groupRows": [500],
+        "scores": None,
+        "phases": [
+            {
+                "index": index,
+                "name": "grow",
+                "startStep": first,
+                "endStep": end,
+                "segments": [{"startStep": first, "terms": [everything]}],
+            }
+        ],
+    }
+
+
+class Sampler:
+    """A sampler on loopback. `port` 0 takes a free one."""
+
+    def __init__(self, folder, what=None, port=0, rows_file=None):
+        folder = pathlib.Path(folder)
+        (folder / "plan.json").write_text(json.dumps(what or plan()))
+        self.log_path = folder / "termination-log"
+        self.log_path.touch()
+        command = [binary(), "sampler", "--plan", folder / "plan.json", "--store", folder, "--state", folder / "state"]
+        command += ["--termination-log", self.log_path, "--listen", f"127.0.0.1:{port}", "--log-format", "json"]
+        command += ["--rows-file", rows_file] if rows_file else []
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CURRICULUM_LOG")}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+        seen = []
+        for line in self.process.stderr:
+            seen.append(line)
+            event = json.loads(line)
+            if event["message"] == "listening":
+                self.url = f"http://{event['address']}"
+                break
+        else:
+            raise RuntimeError(f"the sampler ended: {seen}")
+        # The pipe must not fill up.
+        self._drain = threading.Thread(target=self.process.stderr.read)
+        self._drain.start()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(60)
+        self._drain.join()
+        self.process.stderr.close()
+
+    def result(self):
+        self.stop()
+        return json.loads(self.log_path.read_text())
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class SamplerCase(unittest.TestCase):
+    """A test with a scratch folder, and an environment of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        kept = dict(os.environ)
+        self.addCleanup(lambda: (os.environ.clear(), os.environ.update(kept)))
+        for name in [n for n in os.environ if n.startswith("CURRICULUM_") and n != "CURRICULUM_BIN"]:
+            del os.environ[name]
+        os.environ.pop("RANK", None)
+        os.environ.pop("WORLD_SIZE", None)
+
+    def start(self, what=None, **options):
+        folder = self.folder / f"sampler-{random.getrandbits(64):x}"
+        folder.mkdir()
+        sampler = Sampler(folder, what, **options)
+        self.addCleanup(sampler.stop)
+        return sampler
