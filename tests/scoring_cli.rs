@@ -1,4 +1,5 @@
 //! The scoring commands as the pods run them: the real binary, a task in the environment, files in a temporary folder.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -277,6 +278,14 @@ fn a_program_that_leaves_no_scores_is_told_what_to_write() {
             .message
             .starts_with("scorer `program`: cannot start `/no/such/program`: ")
     );
+}
+
+#[test]
+fn a_shard_without_rows_needs_no_program() {
+    let mut pods = Pods::with_program();
+    pods.task.shards = 20;
+    assert_exit(&pods.exec(0, "exit 1"), 0);
+    assert_exit(&pods.exec(1, "exit 1"), 1);
 }
 
 #[test]

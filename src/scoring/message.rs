@@ -99,6 +99,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn an_inspection_fits_and_keeps_what_training_needs(summary in summaries(), exact: bool) {
             let group_rows = summary.group_rows.clone();

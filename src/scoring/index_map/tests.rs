@@ -160,7 +160,7 @@ fn open_bytes(bytes: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn garbage_is_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
