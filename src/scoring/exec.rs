@@ -28,7 +28,7 @@ const OUTPUT_NAME: &str = "scores";
 /// How a program ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// With exit code 0 and a file of scores, which is now in its place.
+    /// With exit code 0 and a file of scores, which is now in its place; or the shard has no rows and needs none.
     Scored,
     /// With another exit code, or by a signal: 128 + its number.
     Failed(u8),
@@ -50,6 +50,11 @@ pub fn run(
     validate::scorer(task, name)?;
     let manifest = Manifest::load(store, task)?;
     let dataset = Dataset::open_inspected(task, root, &manifest)?;
+    let rows = shard.rows(manifest.rows);
+    if rows.is_empty() {
+        tracing::info!("more shards than rows: this one has none to score");
+        return Ok(Outcome::Scored);
+    }
     let folder = store.scratch(task);
     store::create_folder(&folder)?;
     let scratch = tempfile::Builder::new()
@@ -58,7 +63,6 @@ pub fn run(
         .tempdir_in(&folder)
         .map_err(|e| ScoringError::io("create a folder in", &folder, e))?;
     let output = absolute(&scratch.path().join(OUTPUT_NAME))?;
-    let rows = shard.rows(manifest.rows);
     let [command, arguments @ ..] = program else {
         return Err(ScoringError::InvalidTask(format!(
             "scorer `{name}` has no command; set `container.command`"

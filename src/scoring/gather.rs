@@ -117,12 +117,12 @@ fn read_shard(
 ) -> Result<(), ReadError> {
     let mut seen = vec![false; scores.len()];
     let mut cursor = file.read()?;
-    let mut named = 0_u64;
+    let (mut named, mut no_row) = (0_u64, 0);
     while cursor.advance()? {
         let row = match cursor.cell(0) {
             Cell::Number(row) if row >= 0.0 && row.fract() == 0.0 => row,
             _ => {
-                faults.no_row.add(1, shard);
+                no_row += 1;
                 continue;
             }
         };
@@ -147,9 +147,10 @@ fn read_shard(
         }
     }
     // A format without types cannot say that a column is absent.
-    if named == 0 && faults.no_row.count > 0 && !file.columns()?.iter().any(|name| name == "row") {
+    if named == 0 && no_row > 0 && !file.columns()?.iter().any(|name| name == "row") {
         return Err(ReadError::Column(String::new()));
     }
+    faults.no_row.add(no_row, shard);
     let absent = seen.iter().filter(|seen| !**seen).count() as u64;
     let explained = file.unscored();
     faults.empty.add(explained.empty, shard);

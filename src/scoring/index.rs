@@ -83,20 +83,20 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
 fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, ScoringError> {
     let rows = usize::try_from(manifest.rows).map_err(|e| ScoringError::store(&store.manifest(task), e))?;
     let mut combination = Combination::new(task.combine, &validate::weights(task)?, rows);
-    let (mut broken, mut unscored) = (Vec::new(), Vec::new());
+    let (mut broken, mut faults) = (false, Vec::new());
     for scorer in &task.scorers {
         let gathered = gather(task, store, scorer, manifest.rows)
             .map_err(|e| ScoringError::io("read scores in", &store.scorer(task, &scorer.name), e))?;
-        for (all, found) in [(&mut broken, &gathered.broken), (&mut unscored, &gathered.unscored)] {
-            if !found.is_empty() {
-                all.push(format!("scorer `{}`: {}", scorer.name, found.join(", ")));
-            }
+        broken |= !gathered.broken.is_empty();
+        let found = [gathered.broken, gathered.unscored].concat();
+        if !found.is_empty() {
+            faults.push(format!("scorer `{}`: {}", scorer.name, found.join(", ")));
         }
         combination.add(&gathered.scores);
     }
-    if !broken.is_empty() {
-        broken.extend(unscored);
-        return Err(ScoringError::ScoresInvalid(broken.join("; ")));
+    let faults = faults.join("; ");
+    if broken {
+        return Err(ScoringError::ScoresInvalid(faults));
     }
     let combined = combination.finish();
     let scored = combined.iter().filter(|score| !score.is_nan()).count();
@@ -105,20 +105,15 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,
-            if unscored.is_empty() {
-                "the sum of the scores is not finite".to_owned()
+            if faults.is_empty() {
+                "the sum of the scores is not finite"
             } else {
-                unscored.join("; ")
+                &faults
             }
         )));
     }
-    if !unscored.is_empty() {
-        tracing::warn!(
-            scored,
-            rows,
-            "rows without a score are ranked last: {}",
-            unscored.join("; ")
-        );
+    if scored < rows {
+        tracing::warn!(scored, rows, "rows without a score are ranked last: {faults}");
     }
     Ok(combined)
 }

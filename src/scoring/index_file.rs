@@ -70,6 +70,12 @@ pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError
             bytes: 0,
         };
         write_batch(&mut writer, content).map_err(|e| ScoringError::io("write", path, io::Error::other(e)))?;
+        // The summary says that the index is complete: a crash of the node must not keep the one and lose the other.
+        let synced = writer
+            .inner
+            .flush()
+            .and_then(|()| writer.inner.get_ref().as_file().sync_all());
+        synced.map_err(|e| ScoringError::io("write", path, e))?;
         Ok(Written {
             digest: digest_text(writer.hash),
             bytes: writer.bytes,

@@ -312,3 +312,6 @@ fn columns(file: &Buffer, offset: i64, metadata: i32, count: u64) -> Result<[Buf
     };
     Ok([column(0)?, column(1)?, column(2)?, column(3)?])
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,6 @@ pub mod store;
 pub mod summary;
 pub mod task;
 pub mod validate;
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,7 @@ pub struct Inspection {
 pub struct FoundIndex {
     /// True: it has this job's key and rows (`Cached`). False: an earlier one of the same data set (`LastGood`).
     pub exact: bool,
-    /// Its summary, without the histogram when the message would be too long.
+    /// Its summary. When the message would be too long, parts of it are left out: see `message.rs`.
     pub summary: IndexSummary,
 }
 
@@ -70,12 +70,14 @@ pub struct IndexSummary {
     pub rows: u64,
     /// Rows with a finite score from every scorer.
     pub scored_rows: u64,
-    /// Combined scores at the quantiles 0, 0.05, … 1 (21 values, linear between order statistics).
+    /// Combined scores at the quantiles 0, 0.05, … 1 (21 values, linear between order statistics); empty without any scored row
+    /// or where left out for space.
     pub quantiles: Vec<f64>,
     /// Counts of 64 bins of equal width from the least to the greatest combined score; empty where left out for space.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub histogram: Vec<u64>,
-    /// Rows of each group in the order of the groups' values; empty without a group column.
+    /// Rows of each group in the order of the groups' values; empty without a group column or, of a found index, where left out
+    /// for space: they equal the inspection's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_rows: Vec<u64>,
     /// The groups' values; empty without a group column or where left out for space.

@@ -160,11 +160,6 @@ pub fn scratch(path: &Path) -> Result<NamedTempFile, ScoringError> {
 /// # Errors
 /// Errors of the file system.
 pub fn commit(scratch: NamedTempFile, path: &Path) -> Result<(), ScoringError> {
-    // A summary may be renamed before the data of its index reach the disk; a crash of the node must not leave an empty index.
-    scratch
-        .as_file()
-        .sync_all()
-        .map_err(|e| ScoringError::io("write", path, e))?;
     scratch
         .persist(path)
         .map_err(|e| ScoringError::io("rename to", path, e.error))?;

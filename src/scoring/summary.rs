@@ -52,3 +52,47 @@ pub fn mean_ranks(order: &Order, groups: &[u8], group_rows: &[u64]) -> Vec<f64> 
         .map(|(sum, rows)| (sum / *rows as f64 * 1e6).round() / 1e6)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_order_statistics() {
+        let sorted: Vec<f64> = (0..11).map(f64::from).collect();
+        let expected: Vec<f64> = (0..QUANTILES).map(|step| step as f64 / 2.0).collect();
+        assert_eq!(quantiles(&sorted), expected);
+        assert_eq!(quantiles(&[7.0]), [7.0; QUANTILES]);
+        assert!(quantiles(&[]).is_empty());
+    }
+
+    #[test]
+    fn histogram_counts_bins_of_equal_width() {
+        let sorted: Vec<f64> = (0..128).map(f64::from).collect();
+        let counts = histogram(&sorted);
+        assert_eq!(counts.len(), BINS);
+        assert!(counts.iter().all(|count| (1..=3).contains(count)), "{counts:?}");
+        assert_eq!(histogram(&[3.0; 5])[0], 5);
+        assert!(histogram(&[]).is_empty());
+    }
+
+    #[test]
+    fn mean_ranks_of_groups() {
+        let order = Order::new(vec![0.5, 0.1, 0.9, 0.3], 0);
+        assert_eq!(mean_ranks(&order, &[0, 0, 1, 1], &[2, 2]), [0.5, 0.75]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_score_is_counted_and_quantiles_ascend(mut scores in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::ZERO, 1..300)) {
+            scores.sort_by(f64::total_cmp);
+            prop_assert_eq!(histogram(&scores).iter().sum::<u64>(), scores.len() as u64);
+            let quantiles = quantiles(&scores);
+            prop_assert_eq!(quantiles[0], scores[0]);
+            prop_assert_eq!(quantiles[QUANTILES - 1], scores[scores.len() - 1]);
+            prop_assert!(quantiles.iter().all(|q| q.is_finite()));
+        }
+    }
+}

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Cell, Cursor, Field, Kind, Part, ReadError, open_file};
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Rows of a JSON Lines file.
 pub(super) struct JsonCursor {
     lines: Lines,
@@ -52,6 +54,9 @@ impl Lines {
             self.number += 1;
             if read == 0 {
                 return Ok(false);
+            }
+            if self.start == 0 && self.line.starts_with(BYTE_ORDER_MARK) {
+                self.line.drain(..BYTE_ORDER_MARK.len());
             }
             if !self.line.trim_ascii().is_empty() {
                 return Ok(true);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -32,7 +33,14 @@ enum Column {
 }
 
 fn builder(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, ReadError> {
-    ParquetRecordBatchReaderBuilder::try_new(open_file(path)?).map_err(ReadError::from_source)
+    let file = open_file(path)?;
+    guarded(|| ParquetRecordBatchReaderBuilder::try_new(file).map_err(ReadError::from_source))
+}
+
+/// Runs a step of the Parquet library, which panics on some damaged files: to us that is one more unreadable file.
+fn guarded<T>(step: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    // Nothing that the step touched is used again after an error.
+    panic::catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| Err(ReadError::Content("it is damaged".to_owned())))
 }
 
 fn names(schema: &Schema) -> Vec<String> {
@@ -97,11 +105,8 @@ impl ParquetCursor {
             let limit = usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX);
             builder = builder.with_row_groups(groups).with_offset(offset).with_limit(limit);
         }
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(ReadError::from_source)?;
+        let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        let reader = guarded(|| builder.build().map_err(ReadError::from_source))?;
         let fields = fields.iter().map(|field| (field.column.clone(), field.kind)).collect();
         Ok(Self {
             reader,
@@ -113,10 +118,8 @@ impl ParquetCursor {
     }
 
     fn load(&mut self) -> Result<bool, ReadError> {
-        let Some(batch) = self.reader.next() else {
-            return Ok(false);
-        };
-        let batch = batch.map_err(ReadError::from_source)?;
+        let batch = guarded(|| self.reader.next().transpose().map_err(ReadError::from_source))?;
+        let Some(batch) = batch else { return Ok(false) };
         self.columns.clear();
         for (name, kind) in &self.fields {
             let lost = || ReadError::Content(format!("column `{name}` is missing in a part of the file"));
