@@ -60,7 +60,7 @@ def main():
         student.train(features[rows], labels[rows])
         if student.step % arguments.report_every == 0:
             accuracy = student.accuracy(*test)
-            sampler.report({"test_accuracy": accuracy})
+            sampler.report(student.step, {"test_accuracy": accuracy})
             print(json.dumps({"step": student.step, "test_accuracy": round(accuracy, 4)}), flush=True)
         if stopping or student.step % arguments.checkpoint_every == 0:
             save(checkpoint, student, sampler)
