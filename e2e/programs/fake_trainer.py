@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A trainer for the end-to-end tests: it "trains" by writing down which rows it got at which step.
 
-Its checkpoint is one JSON file: the next step, how often it was started, and the rows of every step so far. It prints each step, and on its way out the checkpoint, so that a test can read from the last pod's log what was
-trained.
+Its checkpoint is one JSON file: the next step, how often it was started, and the rows of every step so far. It prints
+each step, and on its way out the checkpoint, so that a test can read from the last pod's log what was trained.
 
 Environment, all optional:
   FAIL_STARTS=n      exit 1 at starts 1..n, one step before the phase's end, after a checkpoint half-way
@@ -21,9 +21,11 @@ BATCH_BYTES = 8 * int(os.environ["BATCH_SIZE"])
 
 
 def batches_by_http(start):
-    from curriculum_client import Sampler
+    # Imported here, since a trainer that reads a file needs no client.
+    from curriculum_client import BatchSampler
 
-    yield from (list(rows) for rows in Sampler().batches(start))
+    # One batch at a time: what was asked for counts as used.
+    yield from BatchSampler(start_step=start, prefetch=1)
 
 
 def batches_by_file(start):
@@ -34,47 +36,52 @@ def batches_by_file(start):
             rows = array.array("Q", batch)
             if sys.byteorder == "big":
                 rows.byteswap()
-            yield list(rows)
+            yield rows.tolist()
+
+
+def read(path, first):
+    if path and os.path.exists(path):
+        with open(path, encoding="ascii") as file:
+            return json.load(file)
+    return {"step": first, "starts": 0, "history": []}
+
+
+def write(path, state):
+    if path:
+        with open(path + ".partial", "w", encoding="ascii") as file:
+            json.dump(state, file)
+        os.replace(path + ".partial", path)
 
 
 def main():
     environment = os.environ
     first, end = int(environment["CURRICULUM_START_STEP"]), int(environment["CURRICULUM_END_STEP"])
+    half = (first + end) // 2
     folder = environment.get("CURRICULUM_CHECKPOINT_DIR")
     path = os.path.join(folder, "fake.json") if folder else None
-    state = {"step": first, "starts": 0, "history": []}
-    if path and os.path.exists(path):
-        with open(path, encoding="ascii") as file:
-            state = json.load(file)
-
-    def save():
-        if path:
-            with open(path + ".partial", "w", encoding="ascii") as file:
-                json.dump(state, file)
-            os.replace(path + ".partial", path)
-
+    state = read(path, first)
     state["starts"] += 1
-    save()
+    write(path, state)
     if state["step"] < first:
         sys.exit(f"the checkpoint is at step {state['step']}, before the phase's first step {first}")
-    fails = state["starts"] <= int(environment.get("FAIL_STARTS", "0"))
+    fails = state["starts"] <= int(environment.get("FAIL_STARTS", "0")) or not path and "FAIL_STARTS" in environment
     early = environment.get("EXIT_EARLY") == "1"
     pause = float(environment.get("STEP_SECONDS", "0"))
     # Process 1 of a container ignores the signal unless it asks for it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    source = batches_by_file if "CURRICULUM_ROWS_FILE" in environment else batches_by_http
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    batches = batches_by_file if "CURRICULUM_ROWS_FILE" in environment else batches_by_http
     print(f"starting at step {state['step']} of {first}..{end}", flush=True)
-    for batch in source(state["step"]):
+    for rows in batches(state["step"]):
         if fails and state["step"] == end - 1:
             sys.exit("cannot allocate memory for the optimizer")
-        if early and state["step"] == (first + end) // 2:
+        if early and state["step"] >= half:
             break
         time.sleep(pause)
-        state["history"].append([state["step"], batch])
+        state["history"].append([state["step"], rows])
         state["step"] += 1
         # A failing start keeps its checkpoint from half-way, as a trainer that saves now and then would.
-        if not fails or state["step"] <= (first + end) // 2:
-            save()
+        if not fails or state["step"] <= half:
+            write(path, state)
         print(f"trained step {state['step'] - 1}", flush=True)
     print("checkpoint " + json.dumps(state), flush=True)
 

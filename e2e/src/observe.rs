@@ -122,20 +122,24 @@ impl Case {
         .await?)
     }
 
-    /// What the tests' trainer wrote down at the end of the last phase.
+    /// What the tests' trainer wrote down: its last checkpoint, or without checkpoints what it knew at the end of each phase.
     ///
     /// # Errors
     /// When the last training pod is gone, or did not get that far.
     pub async fn trained(&self, job: &str) -> Result<Trained> {
-        let logs = self.trainer_logs(job).await?;
-        let line = logs
-            .iter()
-            .flat_map(|log| log.lines())
-            .filter_map(|line| line.strip_prefix("checkpoint "))
-            .next_back();
-        Ok(serde_json::from_str(line.ok_or_else(|| {
-            format!("{job}: no trainer wrote down what it trained")
-        })?)?)
+        let mut trained: Option<Trained> = None;
+        for line in self.trainer_logs(job).await?.iter().flat_map(|log| log.lines()) {
+            let Some(line) = line.strip_prefix("checkpoint ") else {
+                continue;
+            };
+            let mut next: Trained = serde_json::from_str(line)?;
+            let is_whole = next.history.first().is_some_and(|(step, _)| *step == 0);
+            if let Some(before) = trained.take().filter(|_| !is_whole) {
+                next.history = [before.history, next.history].concat();
+            }
+            trained = Some(next);
+        }
+        trained.ok_or_else(|| format!("{job}: no trainer wrote down what it trained").into())
     }
 
     /// Waits until the trainer in a Job's pod has trained that step.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The demo's trainer: trains the student on whatever rows the sampler hands out.
 
-It knows nothing of curricula: it asks for the next batches from its checkpoint's step on, reports its accuracy, and
-stops when the sampler says that the phase is over. Each report is also one JSON line on standard output.
+It knows nothing of curricula: it asks for the next batch from its checkpoint on, reports its accuracy, and stops when
+the sampler has no more. Each report is also one JSON line on standard output.
 """
 
 import argparse
@@ -11,24 +11,25 @@ import os
 import signal
 import sys
 
+import curriculum_client as curriculum
 import numpy as np
 
-from curriculum_client import Sampler
 from digits import read_csv
 from models import Student
 
 
-def load(student, path):
+def load(path, student, sampler):
     if os.path.exists(path):
         with np.load(path) as state:
             student.restore(state)
+            sampler.load_state_dict(json.loads(str(state["sampler"])))
 
 
-def save(student, path):
+def save(path, student, sampler):
     """By rename, so that a pod that is killed leaves the last whole checkpoint."""
     scratch = f"{path}.partial"
     with open(scratch, "wb") as file:
-        np.savez(file, **student.state())
+        np.savez(file, **student.state(), sampler=json.dumps(sampler.state_dict()))
         file.flush()
         os.fsync(file.fileno())
     os.replace(scratch, path)
@@ -45,29 +46,27 @@ def main():
 
     features, labels = read_csv(arguments.train)
     test = read_csv(arguments.test)
-    sampler = Sampler()
+    sampler = curriculum.open_sampler()
     student = Student(int(os.environ["CURRICULUM_SEED"]), arguments.total_steps)
     checkpoint = os.path.join(os.environ["CURRICULUM_CHECKPOINT_DIR"], "student.npz")
-    load(student, checkpoint)
-    start = int(os.environ["CURRICULUM_START_STEP"])
-    if student.step < start:
-        raise SystemExit(f"{checkpoint} is at step {student.step}, before this phase's first step {start}")
+    load(checkpoint, student, sampler)
+    if student.step != sampler.step:
+        sys.exit(f"{checkpoint} is at step {student.step}, but this phase begins at step {sampler.step}")
 
-    # As process 1 of its container it must ask for the signal; the exit happens between two steps.
+    # As process 1 of its container it must ask for the signal; it stops between two steps.
     stopping = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
-    for rows in sampler.batches(student.step):
-        if stopping:
-            save(student, checkpoint)
-            sys.exit(143)
+    for rows in sampler:
         student.train(features[rows], labels[rows])
         if student.step % arguments.report_every == 0:
             accuracy = student.accuracy(*test)
             sampler.report(student.step, {"test_accuracy": accuracy})
             print(json.dumps({"step": student.step, "test_accuracy": round(accuracy, 4)}), flush=True)
-        if student.step % arguments.checkpoint_every == 0:
-            save(student, checkpoint)
-    save(student, checkpoint)
+        if stopping or student.step % arguments.checkpoint_every == 0:
+            save(checkpoint, student, sampler)
+        if stopping:
+            sys.exit(128 + signal.SIGTERM)
+    save(checkpoint, student, sampler)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
+use super::pod::BINARY;
 use super::*;
 use crate::{
     api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus},
@@ -498,5 +499,22 @@ fn the_dataset_key_follows_source_and_path_only() {
         ("  seed: 42", "  seed: 43"),
     ] {
         assert_eq!(edited(from, to).dataset_key, before.dataset_key, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn no_volume_is_mounted_below_the_binary() {
+    let job = job(FULL);
+    let scoring = inspect_job(&settings(), &job, &task(&job));
+    let training = train_job(&settings(), &job, &phase(), 0);
+    for container in containers(&scoring).chain(containers(&training)) {
+        for mount in container.volume_mounts.iter().flatten() {
+            assert!(
+                !mount.mount_path.starts_with(&format!("{BINARY}/")),
+                "{}: {}",
+                container.name,
+                mount.mount_path
+            );
+        }
     }
 }
