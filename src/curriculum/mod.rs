@@ -6,6 +6,8 @@
 //! ```
 //! No Kubernetes, no async, no clock, no files: `clippy.toml` and `tests/architecture.rs` keep it so.
 
+#[cfg(test)]
+mod arbitrary;
 pub mod canonical;
 mod mix;
 pub mod order;

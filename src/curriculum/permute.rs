@@ -1,59 +1,65 @@
 //! Keyed permutations of `0..n` that need no memory: position in, position out.
 //!
-//! A Feistel network over pairs (high, low) with `high < width` and `low < 2^bits`, where width · 2^bits is n or slightly more;
-//! what falls at or past n goes through again until it does not ("cycle walking").
-//! Source: Black, Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002. Both halves have about √n values, and
-//! less than √n values lie outside of `0..n`, so that walking costs next to nothing for large n.
+//! A balanced Feistel network over pairs (high, low) with `high < width` and `low < 2^bits`, where width · 2^bits is n or slightly
+//! more; what falls at or past n goes through again until it does not ("cycle walking").
+//! Source: Black, Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002. Both halves have about √n values, and fewer than
+//! √n values lie outside of `0..n`, so that walking costs next to nothing for large n.
 //!
-//! This is a shuffle, not a cipher: the rounds need to look random to statistics, not to an adversary.
+//! This is a shuffle, not a cipher: the rounds need to look random to statistics, not to an adversary. How many rounds that takes was
+//! measured, by chi-square over keys and pairs of positions: 4 fail clearly up to 10⁶ elements, 6 pass from 1,024 on, 10 from 17 on.
+//! Below that halves of a few values mix too slowly for any sensible number, and the elements are simply shuffled.
 
 use super::mix;
 
-/// Rounds of the network. Six already pass the tests of this module for n above some hundreds; tiny domains need more,
-/// because each round has so few outcomes, and one number for all keeps the loop unrolled.
-const ROUNDS: usize = 8;
+/// Domains up to this size are a table.
+const TABLE: usize = 32;
+/// Domains from this size on need fewer rounds.
+const LARGE: u64 = 1024;
+const ROUNDS: usize = 10;
+const ROUNDS_LARGE: usize = 6;
+/// Elements that go through the network side by side, for the compiler to use vector instructions.
+const LANES: usize = 16;
 
 /// A bijection of `0..n` onto itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Permutation {
     n: u64,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Table([u8; TABLE]),
+    Network(Network),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Network {
     /// Values of the high half, at most 2³².
     width: u64,
     /// Bits of the low half, at most 31.
     bits: u32,
-    keys: [u64; ROUNDS],
+    rounds: usize,
+    keys: [RoundKey; ROUNDS],
 }
 
 impl Permutation {
     /// Largest domain.
     pub const MAX: u64 = 1 << 63;
 
-    /// The permutation of `0..n` that `key` stands for. Costs a few nanoseconds.
+    /// The permutation of `0..n` that `key` stands for. Costs some ten nanoseconds.
     ///
     /// # Assumptions
     /// `n` ≤ [`Permutation::MAX`]; a larger one is treated as `MAX`.
     #[inline]
     pub fn new(n: u64, key: u64) -> Self {
-        let n = if n > Self::MAX { Self::MAX } else { n };
-        let bits = (u64::BITS - n.saturating_sub(1).leading_zeros()) / 2;
-        let width = n.div_ceil(1 << bits);
-        let mut keys = [0; ROUNDS];
-        let mut state = key;
-        for round in &mut keys {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            *round = mix::mix(state);
-        }
-        Self { n, width, bits, keys }
-    }
-
-    /// Size of the domain.
-    pub const fn len(&self) -> u64 {
-        self.n
-    }
-
-    /// Whether the domain has no element.
-    pub const fn is_empty(&self) -> bool {
-        self.n == 0
+        let n = n.min(Self::MAX);
+        let form = if n <= TABLE as u64 {
+            Form::Table(shuffled(n as usize, key))
+        } else {
+            Form::Network(Network::new(n, key))
+        };
+        Self { n, form }
     }
 
     /// The image of `x`.
@@ -65,38 +71,122 @@ impl Permutation {
         if x >= self.n {
             return x;
         }
-        let mut y = self.network(x);
-        // Ends: the network is a bijection of a finite set, so the walk comes back to x, which is inside, at the latest.
-        while y >= self.n {
-            y = self.network(y);
+        match &self.form {
+            Form::Table(table) => u64::from(table[x as usize]),
+            Form::Network(network) => network.walk(network.pass(x), self.n),
         }
+    }
+
+    /// Replaces each of `xs` by its image, several times faster than one by one.
+    ///
+    /// # Assumptions
+    /// As for [`Permutation::apply`].
+    #[inline]
+    pub fn apply_all(&self, xs: &mut [u64]) {
+        let (chunks, rest) = xs.as_chunks_mut::<LANES>();
+        if let Form::Network(network) = &self.form {
+            for chunk in chunks {
+                let images = network.pass_all(chunk);
+                for (x, image) in chunk.iter_mut().zip(images) {
+                    *x = if *x < self.n { network.walk(image, self.n) } else { *x };
+                }
+            }
+        } else {
+            chunks.as_flattened_mut().iter_mut().for_each(|x| *x = self.apply(*x));
+        }
+        rest.iter_mut().for_each(|x| *x = self.apply(*x));
+    }
+}
+
+impl Network {
+    #[inline]
+    fn new(n: u64, key: u64) -> Self {
+        let bits = (u64::BITS - (n - 1).leading_zeros()) / 2;
+        let rounds = if n < LARGE { ROUNDS } else { ROUNDS_LARGE };
+        let mut keys = [RoundKey { add: 0, multiply: 0 }; ROUNDS];
+        for (key, random) in keys[..rounds].iter_mut().zip(stream(key)) {
+            *key = RoundKey {
+                add: random as u32,
+                multiply: (random >> 32) as u32 | 1,
+            };
+        }
+        Self {
+            width: n.div_ceil(1 << bits),
+            bits,
+            rounds,
+            keys,
+        }
+    }
+
+    /// The value in `0..n` that `x` leads to. Ends: the network is a bijection of a finite set, so a walk that came from
+    /// inside comes back there.
+    #[inline]
+    fn walk(&self, mut x: u64, n: u64) -> u64 {
+        while x >= n {
+            x = self.pass(x);
+        }
+        x
+    }
+
+    #[inline]
+    fn pass(&self, x: u64) -> u64 {
+        let [y] = self.pass_all(&[x]);
         y
     }
 
     #[inline]
-    fn network(&self, x: u64) -> u64 {
+    fn pass_all<const N: usize>(&self, xs: &[u64; N]) -> [u64; N] {
         let mask = (1u64 << self.bits) - 1;
-        let (mut high, mut low) = (x >> self.bits, x & mask);
-        for pair in self.keys.chunks_exact(2) {
-            high += (round(low, pair[0]) * self.width) >> 32;
-            if high >= self.width {
-                high -= self.width;
+        let mut high = xs.map(|x| x >> self.bits);
+        let mut low = xs.map(|x| x & mask);
+        for pair in self.keys[..self.rounds].chunks_exact(2) {
+            for (high, low) in high.iter_mut().zip(&low) {
+                let sum = *high + ((pair[0].round(*low) * self.width) >> 32);
+                // The remainder by `width` without a branch and without a comparison that old vector units lack.
+                let less = sum.wrapping_sub(self.width);
+                *high = less.wrapping_add(self.width & ((less as i64) >> 63) as u64);
             }
-            // Addition, not xor: xor of two bits and more is an even permutation always, so half of all would be missing.
-            low = (low + round(high, pair[1])) & mask;
+            for (low, high) in low.iter_mut().zip(&high) {
+                // Addition, not xor: xor of two bits and more is an even permutation always, so half of all would be missing.
+                *low = (*low + pair[1].round(*high)) & mask;
+            }
         }
-        high << self.bits | low
+        std::array::from_fn(|i| high[i] << self.bits | low[i])
     }
 }
 
-/// The round function: 32 pseudo-random bits of 32 bits and a key.
-///
-/// Two multiplications with a shift between. One is not enough: with tiny halves the results for neighbouring inputs differ
-/// by a constant, and the permutations of few elements are visibly not uniform.
+#[derive(Clone, Copy, Debug)]
+struct RoundKey {
+    add: u32,
+    /// Odd.
+    multiply: u32,
+}
+
+impl RoundKey {
+    /// The round function: 32 pseudo-random bits of 32 bits.
+    ///
+    /// One multiplication with both halves of the product folded together, as in wyhash: cheap, and one vector instruction.
+    /// The multiplier is part of the key; with a constant one, the results for neighbouring inputs would differ by a constant.
+    #[inline]
+    const fn round(self, x: u64) -> u64 {
+        let product = (x as u32 ^ self.add) as u64 * self.multiply as u64;
+        (product ^ (product >> 32)) & 0xffff_ffff
+    }
+}
+
+/// The numbers 0..n shuffled (Fisher, Yates), n at most [`TABLE`].
+fn shuffled(n: usize, key: u64) -> [u8; TABLE] {
+    let mut table: [u8; TABLE] = std::array::from_fn(|i| i as u8);
+    for (last, random) in (1..n).rev().zip(stream(key)) {
+        table.swap(last, mix::below(random, last as u64 + 1) as usize);
+    }
+    table
+}
+
+/// The random numbers of a key: SplitMix64.
 #[inline]
-const fn round(x: u64, key: u64) -> u64 {
-    let h = (x ^ key).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (h ^ (h >> 32)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 32
+fn stream(key: u64) -> impl Iterator<Item = u64> {
+    (1..).map(move |i: u64| mix::mix(key.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
 }
 
 #[cfg(test)]

@@ -36,18 +36,36 @@ impl Population {
         population
     }
 
-    pub(super) const fn scope(&self) -> Scope {
-        self.scope
+    /// The pool of a phase that asks for a fraction: no less than a batch, so that no batch repeats a row for want of others.
+    pub(super) fn admit(&self, wanted: Share) -> Pool {
+        let fraction = wanted.max(self.least);
+        Pool {
+            scope: self.scope,
+            fraction,
+            size: self.size(fraction),
+        }
     }
 
-    /// The fraction that a phase gets when it asks for `wanted`: no less than a batch, so that no batch repeats a row for want
-    /// of others.
-    pub(super) fn admit(&self, wanted: Share) -> Share {
-        wanted.max(self.least)
+    /// All rows together.
+    pub(super) fn everything(&self) -> Pool {
+        Pool {
+            scope: Scope::All,
+            fraction: Share::ONE,
+            size: self.parts.iter().sum(),
+        }
     }
 
-    /// Rows in the pool: ⌈f·n⌉ of each part. Equal sizes mean equal pools.
-    pub(super) fn size(&self, fraction: Share) -> u64 {
+    /// ⌈f·n⌉ of each part.
+    fn size(&self, fraction: Share) -> u64 {
         self.parts.iter().map(|&n| fraction.ceil_of(n)).sum()
     }
+}
+
+/// The first rows of a scope. Of one population, pools of the same scope and size are the same pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pool {
+    pub(super) scope: Scope,
+    pub(super) fraction: Share,
+    /// Rows, of all groups together.
+    pub(super) size: u64,
 }

@@ -122,14 +122,16 @@ impl Sampler {
         out.resize((slots.end - slots.start) as usize, 0);
 
         let batch = self.plan.batch_size;
-        let shuffle = Permutation::new(batch, mix::child(table.slots_key, step));
+        // A stratum's draws are in random order already: what the shuffle adds is the mixture of several strata.
+        let shuffle = (table.strata.len() > 1).then(|| Permutation::new(batch, mix::child(table.slots_key, step)));
         let first = (step - table.start_step) * batch;
         let mut drawn = 0;
         table.quotas.for_each(first..first + batch, |stratum, draws| {
             let stratum = &table.strata[stratum];
             let mut place = Place {
-                shuffle: &shuffle,
+                shuffle: shuffle.as_ref(),
                 next: drawn,
+                batch_size: batch,
                 slots: slots.clone(),
                 out: out.as_mut_slice(),
             };
@@ -170,12 +172,45 @@ pub fn rank_slots(batch_size: u64, rank: u32, world: u32) -> Range<u64> {
 
 /// Where the draws of a batch go.
 struct Place<'a> {
-    shuffle: &'a Permutation,
+    /// From draws to slots; `None`: the same.
+    shuffle: Option<&'a Permutation>,
     /// Number of the next draw within the batch.
     next: u64,
+    batch_size: u64,
     /// The slots that are wanted.
     slots: Range<u64>,
     out: &'a mut [u64],
+}
+
+impl Place<'_> {
+    /// Finds the slots of the next draws, one for each of `indices`. Writes those that are wanted, counted from the first wanted one,
+    /// with their indices, and returns how many they are.
+    #[inline]
+    fn take(&mut self, slots: &mut [u64; CHUNK], kept: &mut [u64; CHUNK], indices: Range<u64>) -> usize {
+        let count = (indices.end - indices.start) as usize;
+        for (slot, draw) in slots[..count].iter_mut().zip(self.next..) {
+            *slot = draw;
+        }
+        self.next += count as u64;
+        if let Some(shuffle) = self.shuffle {
+            shuffle.apply_all(&mut slots[..count]);
+        }
+        for (kept, index) in kept.iter_mut().zip(indices) {
+            *kept = index;
+        }
+        let length = self.slots.end - self.slots.start;
+        if length == self.batch_size {
+            return count;
+        }
+        let mut wanted = 0;
+        for i in 0..count {
+            let slot = slots[i].wrapping_sub(self.slots.start);
+            // Written always, counted only if wanted: whether a slot is this rank's is as good as random, and a branch would miss.
+            (slots[wanted], kept[wanted]) = (slot, kept[i]);
+            wanted += usize::from(slot < length);
+        }
+        wanted
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::api::curriculum::{Balance, CurriculumSpec, DurationSpec, Fraction, PacingFunction, PhaseSpec, PoolSpec};
 use crate::curriculum::pacing::Pacing;
-use crate::curriculum::pool::Population;
+use crate::curriculum::pool::{Pool, Population};
 use crate::curriculum::share::Share;
 
 /// What a plan needs to know besides the spec.
@@ -144,7 +144,7 @@ struct Compiler {
     batch_size: u64,
     floor: Share,
     /// Final pool of each earlier phase.
-    earlier: Vec<Share>,
+    earlier: Vec<Pool>,
     next_step: u64,
 }
 
@@ -162,18 +162,17 @@ impl Compiler {
 
         let start_step = self.next_step;
         let mut segments = Vec::new();
-        let mut current = None;
+        let mut current: Option<Pool> = None;
         for t in pacing.refreshes(steps, MAX_SEGMENTS as u64) {
             let pool = self.population.admit(pacing.at(t));
-            let size = self.population.size(pool);
-            if current.replace((size, pool)).is_none_or(|(before, _)| before != size) {
+            if current.replace(pool).is_none_or(|before| before.size != pool.size) {
                 segments.push(Segment {
                     start_step: start_step + t,
                     terms: self.terms(&mixture, pool),
                 });
             }
         }
-        self.earlier.extend(current.map(|(_, pool)| pool));
+        self.earlier.extend(current);
         self.next_step = start_step + steps;
         Ok(PhasePlan {
             index,
@@ -197,7 +196,7 @@ impl Compiler {
                 }),
             (None, Some(epochs)) => {
                 let field = format!("{field}.duration.epochs");
-                let largest = self.population.size(self.population.admit(paced.largest()));
+                let largest = self.population.admit(paced.largest()).size;
                 let passes = u64::try_from(epochs)
                     .ok()
                     .filter(|&e| e > 0)
@@ -243,35 +242,36 @@ impl Compiler {
     }
 
     /// Floor, replay and pool as terms. Those with the same rows become one, at the place of the last of them.
-    fn terms(&self, mixture: &Mixture, pool: Share) -> Vec<Term> {
-        let scope = self.population.scope();
+    fn terms(&self, mixture: &Mixture, pool: Pool) -> Vec<Term> {
         let phases = self.earlier.len() as u64;
         // Part i of k equal parts that sum to the whole.
         let part = |i: u64| (u64::from(mixture.replay) * i / phases.max(1)) as u32;
         let replays = (0..)
             .zip(&self.earlier)
-            .map(|(i, &fraction)| (part(i + 1) - part(i), scope, fraction));
-        let own = WHOLE - mixture.floor - mixture.replay;
-        let all = [(mixture.floor, Scope::All, Share::ONE)]
+            .map(|(i, &earlier)| (part(i + 1) - part(i), earlier));
+        let floor = (mixture.floor, self.population.everything());
+        let own = (WHOLE - mixture.floor - mixture.replay, pool);
+
+        let mut terms: Vec<(u32, Pool)> = Vec::new();
+        for (mut share, pool) in [floor]
             .into_iter()
             .chain(replays)
-            .chain([(own, scope, pool)]);
-
-        let mut terms: Vec<(u32, Scope, Share)> = Vec::new();
-        for (mut share, scope, fraction) in all.filter(|&(share, ..)| share > 0) {
-            terms.retain(|&(other, its_scope, its_fraction)| {
-                let same = its_scope == scope && self.population.size(its_fraction) == self.population.size(fraction);
+            .chain([own])
+            .filter(|&(share, _)| share > 0)
+        {
+            terms.retain(|&(other, its)| {
+                let same = its.scope == pool.scope && its.size == pool.size;
                 share += if same { other } else { 0 };
                 !same
             });
-            terms.push((share, scope, fraction));
+            terms.push((share, pool));
         }
         terms
             .into_iter()
-            .map(|(share, scope, f)| Term {
+            .map(|(share, pool)| Term {
                 share,
-                scope,
-                fraction: f.units(),
+                scope: pool.scope,
+                fraction: pool.fraction.units(),
             })
             .collect()
     }

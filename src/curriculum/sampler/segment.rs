@@ -123,7 +123,7 @@ impl Arrangement {
             Self::HardFirst { last } => positions.iter_mut().for_each(|p| *p = last - *p),
             Self::RandomRows { scope_rows, key } | Self::RandomPositions { scope_rows, key } => {
                 let random = Permutation::new(scope_rows, key);
-                positions.iter_mut().for_each(|p| *p = random.apply(*p));
+                random.apply_all(positions);
             }
         }
         if !matches!(self, Self::RandomRows { .. }) {
@@ -164,17 +164,9 @@ impl Stratum {
     ) {
         let mut slots = [0; CHUNK];
         let mut positions = [0; CHUNK];
-        let mut wanted = 0;
-        for index in indices {
-            let slot = place.shuffle.apply(place.next);
-            place.next += 1;
-            // Written always, kept only if wanted: whether a slot is this rank's is as good as random, and a branch would miss.
-            slots[wanted] = slot.wrapping_sub(place.slots.start);
-            positions[wanted] = index;
-            wanted += usize::from(place.slots.contains(&slot));
-        }
+        let wanted = place.take(&mut slots, &mut positions, indices);
         let (slots, positions) = (&slots[..wanted], &mut positions[..wanted]);
-        positions.iter_mut().for_each(|p| *p = permutation.apply(*p));
+        permutation.apply_all(positions);
         self.arrangement.rows(self.scope, positions, order);
         for (&slot, &row) in slots.iter().zip(&*positions) {
             place.out[slot as usize] = row;

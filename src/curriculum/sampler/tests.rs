@@ -1,29 +1,322 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use serde_json::json;
+
 use super::*;
-use crate::curriculum::order::Identity;
-use crate::curriculum::plan::{Facts, PlanScores, compile};
+use crate::api::curriculum::{CurriculumSpec, Order};
+use crate::curriculum::arbitrary::{self, Tagged};
+use crate::curriculum::order::{Identity, OrderScope};
+use crate::curriculum::plan::{Facts, compile};
+
+fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
+    let spec: CurriculumSpec = serde_json::from_value(spec).unwrap();
+    let rows = group_rows.iter().sum();
+    let facts = Facts {
+        seed,
+        rows,
+        group_rows: group_rows.to_vec(),
+        scores: Some(arbitrary::scores()),
+    };
+    compile(&spec, &facts).unwrap()
+}
+
+fn constant(batch_size: u64, order: &str, balance: &str, fraction: &str, steps: u64) -> serde_json::Value {
+    json!({"batchSize": batch_size, "order": order, "balance": balance,
+           "phases": [{"name": "a", "pool": {"fraction": fraction}, "duration": {"steps": steps}}]})
+}
+
+/// A floor, a replayed pool and a growing pool, balanced over groups.
+fn mixed(batch_size: u64) -> serde_json::Value {
+    json!({"batchSize": batch_size, "balance": "Group", "uniformFloor": "0.05", "phases": [
+        {"name": "a", "pool": {"fraction": "0.1"}, "duration": {"steps": 40}},
+        {"name": "b", "pool": {"pacing": {"function": "Linear", "from": "0.2", "to": "1", "steps": 60}}, "replay": "0.1", "duration": {"steps": 100}}]})
+}
+
+fn batch(sampler: &Sampler, step: u64) -> Vec<u64> {
+    let mut out = Vec::new();
+    sampler.batch(step, &Tagged, &mut out).unwrap();
+    out
+}
+
+fn rows_until(plan: Plan, end: u64) -> Vec<u64> {
+    let sampler = Sampler::new(plan).unwrap();
+    (0..end).flat_map(|step| batch(&sampler, step)).collect()
+}
+
+fn sorted(mut rows: Vec<u64>) -> Vec<u64> {
+    rows.sort_unstable();
+    rows
+}
+
+proptest! {
+    /// One stratum: its passes follow each other without a gap, each a permutation of the pool, no two the same.
+    #[test]
+    fn every_pass_shows_each_row_once(seed in 0..1u64 << 53, rows in 1..700u64, batch_size in 1..200u64, percent in 1..=100u64) {
+        let fraction = format!("{}.{:02}", percent / 100, percent % 100);
+        let plan = plan(constant(batch_size, "EasyFirst", "None", &fraction, 1000), seed, &[rows]);
+        let pool = plan.rows_of(&plan.phases[0].segments[0].terms[0]);
+        prop_assert_eq!(pool, (percent * rows).div_ceil(100).max(batch_size.min(rows)));
+        let shown = rows_until(plan, (3 * pool).div_ceil(batch_size));
+        let passes: Vec<&[u64]> = shown.chunks_exact(pool as usize).collect();
+        prop_assert!(passes.len() >= 3);
+        for pass in &passes {
+            prop_assert_eq!(sorted(pass.to_vec()), (0..pool).collect::<Vec<_>>());
+        }
+        if pool > 30 {
+            prop_assert_ne!(passes[0], passes[1]);
+        }
+    }
+
+    /// Many strata: in every prefix of a segment, the rows of a stratum were shown equally often, give or take one.
+    #[test]
+    fn every_stratum_goes_round_evenly(seed in 0..1u64 << 53, groups in prop::collection::vec(0..60u64, 1..9), batch_size in 1..100u64, steps in 1..40u64) {
+        prop_assume!(groups.iter().sum::<u64>() > 0);
+        let mut spec = constant(batch_size, "EasyFirst", "Group", "0.3", 40);
+        spec["uniformFloor"] = "0.1".into();
+        let plan = plan(spec, seed, &groups);
+        let pool = plan.phases[0].segments[0].pool().unwrap().clone();
+        let mut shown: HashMap<OrderScope, HashMap<u64, u64>> = HashMap::new();
+        for row in rows_until(plan, steps) {
+            let (scope, position) = Tagged::read(row);
+            *shown.entry(scope).or_default().entry(position).or_default() += 1;
+        }
+        for (scope, counts) in shown {
+            let size = match scope {
+                OrderScope::All => groups.iter().sum(),
+                OrderScope::Group(group) => {
+                    crate::curriculum::share::Share::from_units(pool.fraction).unwrap().ceil_of(groups[group as usize])
+                }
+            };
+            prop_assert!(counts.keys().all(|&position| position < size), "outside of the pool");
+            let most = counts.values().max().copied().unwrap_or(0);
+            let least = if counts.len() as u64 == size { counts.values().min().copied().unwrap_or(0) } else { 0 };
+            prop_assert!(most - least <= 1, "{:?}: between {} and {}", scope, least, most);
+        }
+    }
+
+    /// The floor's rows are the only ones of the scope `All`: exact within one row in every prefix.
+    #[test]
+    fn the_floor_is_hit_within_one_row(seed in 0..1u64 << 53, batch_size in 1..200u64, floor in 1..40u64, replay in 1..40u64, steps in 1..60u64) {
+        let mut spec = mixed(batch_size);
+        spec["uniformFloor"] = format!("0.{floor:02}").into();
+        spec["phases"][1]["replay"] = format!("0.{replay:02}").into();
+        spec["phases"][1]["pool"] = json!({"fraction": "0.7"});
+        let sampler = Sampler::new(plan(spec, seed, &[300, 200, 0, 77])).unwrap();
+        let shown: Vec<u64> = (40..40 + steps).flat_map(|step| batch(&sampler, step)).collect();
+        let drawn = shown.iter().filter(|&&row| Tagged::read(row).0 == OrderScope::All).count() as f64;
+        let exact = shown.len() as f64 * floor as f64 / 100.0;
+        prop_assert!((drawn - exact).abs() < 1.0, "floor: {} instead of {}", drawn, exact);
+    }
+
+    /// The strata of a term have a range of numbers, so the replayed share can be told from the pool it lies in.
+    #[test]
+    fn replay_is_hit_within_one_row_over_a_pass(seed in 0..1u64 << 53, floor in 0..40u64, replay in 1..40u64, groups in prop::collection::vec(1..900u64, 1..6)) {
+        let mut spec = mixed(64);
+        spec["uniformFloor"] = format!("0.{floor:02}").into();
+        spec["phases"][1]["replay"] = format!("0.{replay:02}").into();
+        spec["phases"][1]["pool"] = json!({"fraction": "1"});
+        let plan = plan(spec, seed, &groups);
+        let segment = &plan.phases[1].segments[0];
+        // Small data sets: the replayed pool is as large as a batch must be, and so all of them.
+        prop_assume!(segment.terms.len() >= 2 && plan.rows_of(&segment.terms[segment.terms.len() - 2]) < plan.rows);
+        let pass = plan.rows * 100 / (100 - floor - replay);
+        let counts = segment::SegmentTable::new(&plan, segment).quotas.of_first(pass);
+        let first = usize::from(floor > 0);
+        let drawn = counts[first..first + groups.len()].iter().sum::<u64>();
+        let exact = (pass * replay) as f64 / 100.0;
+        prop_assert!((drawn as f64 - exact.round()).abs() <= 1.0, "replay: {} instead of {}", drawn, exact);
+    }
+
+    #[test]
+    fn the_world_changes_nothing(seed in 0..1u64 << 53, batch_size in 1..300u64, step in 0..140u64) {
+        let sampler = Sampler::new(plan(mixed(batch_size), seed, &[300, 200, 0, 77])).unwrap();
+        let whole = batch(&sampler, step);
+        prop_assert_eq!(whole.len() as u64, batch_size);
+        for world in [1, 2, 3, 8, 64, 500] {
+            let mut parts = Vec::new();
+            for rank in 0..world {
+                let mut part = vec![7; 3];
+                sampler.batch_for_rank(step, rank, world, &Tagged, &mut part).unwrap();
+                let length = part.len() as u64;
+                prop_assert!(length == batch_size / u64::from(world) || length == batch_size.div_ceil(u64::from(world)));
+                parts.extend(part);
+            }
+            prop_assert_eq!(&parts, &whole, "world {}", world);
+        }
+    }
+
+    #[test]
+    fn resuming_anywhere_goes_on_as_if_nothing_had_been(seed in 0..1u64 << 53, from in 0..140u64, batch_size in 1..100u64) {
+        let plan = plan(mixed(batch_size), seed, &[300, 200, 0, 77]);
+        let whole = Sampler::new(plan.clone()).unwrap();
+        let expected: Vec<_> = (0..140).map(|step| batch(&whole, step)).collect();
+        // A new process, with the plan of the phase only.
+        let phase = u32::from(from >= 40);
+        let resumed = Sampler::new(plan.for_phase(phase).unwrap()).unwrap();
+        for step in from..resumed.plan().total_steps() {
+            prop_assert_eq!(&batch(&resumed, step), &expected[step as usize]);
+        }
+        // Backwards on the same sampler, across segments.
+        for step in (0..from).rev() {
+            prop_assert_eq!(&batch(&whole, step), &expected[step as usize]);
+        }
+    }
+
+    /// Whatever the bounds of the CRD admit: no panic, whole batches, and no row outside of its pool.
+    #[test]
+    fn any_curriculum_can_be_sampled(spec in arbitrary::spec(), facts in arbitrary::facts(), at in any::<prop::sample::Index>()) {
+        let compiled = compile(&spec, &facts);
+        prop_assume!(compiled.is_ok());
+        let plan = compiled.unwrap();
+        let steps = plan.total_steps();
+        let sampler = Sampler::new(plan.clone()).unwrap();
+        for step in [0, steps - 1, at.index(steps as usize) as u64] {
+            let mut out = Vec::new();
+            // One of as many ranks as keep the test quick.
+            let world = (plan.batch_size / 2000 + 1) as u32;
+            sampler.batch_for_rank(step, world / 2, world, &Tagged, &mut out).unwrap();
+            let slots = rank_slots(plan.batch_size, world / 2, world);
+            prop_assert_eq!(out.len() as u64, slots.end - slots.start);
+            let pools: Vec<_> = plan.segment_at(step).unwrap().terms.clone();
+            for row in out {
+                let (scope, position) = Tagged::read(row);
+                let rows = match scope { OrderScope::All => plan.rows, OrderScope::Group(g) => plan.group_rows[g as usize] };
+                prop_assert!(position < rows);
+                let easiest = match plan.order { Order::HardFirst => rows - 1 - position, Order::EasyFirst | Order::Random => position };
+                let admits = |fraction| crate::curriculum::share::Share::from_units(fraction).unwrap().ceil_of(rows);
+                prop_assert!(plan.order == Order::Random || pools.iter().any(|term| easiest < admits(term.fraction)));
+            }
+        }
+        prop_assert_eq!(sampler.batch(steps, &Tagged, &mut Vec::new()), Err(SampleError::Step { step: steps, start: 0, end: steps }));
+    }
+}
 
 #[test]
-fn smoke() {
-    let spec = serde_json::from_value(serde_json::json!({
-        "batchSize": 64, "balance": "Group", "uniformFloor": "0.05",
-        "phases": [{"name": "a", "pool": {"fraction": "0.2"}, "duration": {"steps": 300}},
-                   {"name": "b", "pool": {"pacing": {"function": "Linear", "from": "0.2", "to": "1", "steps": 800}}, "replay": "0.1", "duration": {"steps": 1000}}]}))
-    .unwrap();
-    let facts = Facts {
-        seed: 1,
-        rows: 1000,
-        group_rows: vec![300, 0, 700],
-        scores: Some(PlanScores {
-            key: "k".into(),
-            digest: "sha256:".into(),
-        }),
-    };
-    let plan = compile(&spec, &facts).unwrap();
-    println!("{}", plan.to_canonical_json().len());
-    let sampler = Sampler::new(plan).unwrap();
-    let mut out = vec![];
-    for step in 0..1300 {
-        sampler.batch(step, &Identity, &mut out).unwrap();
-        assert_eq!(out.len(), 64);
+fn hard_first_takes_the_other_end() {
+    let easy = rows_until(plan(constant(10, "EasyFirst", "None", "0.25", 10), 1, &[200]), 5);
+    let hard = rows_until(plan(constant(10, "HardFirst", "None", "0.25", 10), 1, &[200]), 5);
+    assert_eq!(sorted(easy.clone()), (0..50).collect::<Vec<_>>());
+    assert_eq!(hard, easy.iter().map(|row| 199 - row).collect::<Vec<_>>());
+    let of_groups = rows_until(plan(constant(10, "HardFirst", "Group", "0.5", 10), 1, &[4, 16]), 1);
+    let places = sorted(of_groups).into_iter().map(Tagged::read).collect::<Vec<_>>();
+    let expected = (2..4)
+        .map(|p| (OrderScope::Group(0), p))
+        .chain((8..16).map(|p| (OrderScope::Group(1), p)));
+    assert_eq!(places, expected.collect::<Vec<_>>());
+}
+
+/// The control arm: pools of the same sizes that grow in the same way, whatever the scores are.
+#[test]
+fn random_order_ignores_the_scores_and_its_pools_are_nested() {
+    struct Reversed;
+    impl RowOrder for Reversed {
+        fn row(&self, _scope: OrderScope, position: u64) -> u64 {
+            999 - position
+        }
     }
+    let rows = |fraction: &str, seed| {
+        let sampler = Sampler::new(plan(constant(100, "Random", "None", fraction, 10), seed, &[1000])).unwrap();
+        let (mut out, mut pool) = (Vec::new(), Vec::new());
+        for step in 0..sampler.plan().rows_of(&sampler.plan().phases[0].segments[0].terms[0]) / 100 {
+            sampler.batch(step, &Reversed, &mut out).unwrap();
+            let with_scores = out.clone();
+            sampler.batch(step, &Identity, &mut out).unwrap();
+            assert_eq!(out, with_scores);
+            pool.append(&mut out);
+        }
+        sorted(pool)
+    };
+    let (small, large) = (rows("0.2", 1), rows("0.5", 1));
+    assert_eq!((small.len(), large.len()), (200, 500));
+    assert!(small.iter().all(|row| large.contains(row)), "not nested");
+    assert_ne!(small, rows("0.2", 2));
+    assert_ne!(small, (0..200).collect::<Vec<_>>());
+
+    let groups = rows_until(plan(constant(100, "Random", "Group", "0.5", 10), 1, &[40, 160]), 1);
+    let of_first = groups
+        .iter()
+        .filter(|&&row| Tagged::read(row).0 == OrderScope::Group(0))
+        .count();
+    assert_eq!(of_first, 20);
+}
+
+/// Mixed strata do not come one after the other, and the ranks' parts are alike.
+#[test]
+fn slots_are_shuffled() {
+    let sampler = Sampler::new(plan(constant(1000, "EasyFirst", "Group", "1", 100), 3, &[5000, 5000])).unwrap();
+    let (mut changes, mut first_half) = (0, 0);
+    for step in 0..100 {
+        let groups: Vec<bool> = batch(&sampler, step)
+            .into_iter()
+            .map(|row| Tagged::read(row).0 == OrderScope::Group(0))
+            .collect();
+        changes += groups.windows(2).filter(|w| w[0] != w[1]).count();
+        first_half += groups[..500].iter().filter(|&&first| first).count();
+    }
+    // 50,000 of 99,900 neighbours differ on average; 25,000 of the first halves are of the first group; ± 5 standard deviations.
+    assert!((49_200..50_800).contains(&changes), "{changes}");
+    assert!((24_400..25_600).contains(&first_half), "{first_half}");
+}
+
+#[test]
+fn steps_and_ranks_outside_are_errors() {
+    let whole = plan(mixed(8), 1, &[300, 200]);
+    let sampler = Sampler::new(whole.for_phase(1).unwrap()).unwrap();
+    let mut out = vec![1, 2, 3];
+    for step in [0, 39, 140, u64::MAX] {
+        let error = sampler.batch(step, &Tagged, &mut out).unwrap_err();
+        assert_eq!(
+            error,
+            SampleError::Step {
+                step,
+                start: 40,
+                end: 140
+            }
+        );
+        assert!(out.is_empty());
+    }
+    for (rank, world) in [(0, 0), (2, 2), (u32::MAX, 8)] {
+        assert_eq!(
+            sampler.batch_for_rank(40, rank, world, &Tagged, &mut out),
+            Err(SampleError::Rank { rank, world })
+        );
+    }
+    assert!(Sampler::new(Plan { batch_size: 0, ..whole }).is_err());
+}
+
+#[test]
+fn threads_in_different_segments_do_not_disturb_each_other() {
+    let plan = plan(mixed(32), 1, &[300, 200]);
+    let expected: Vec<_> = rows_until(plan.clone(), 140)
+        .chunks_exact(32)
+        .map(<[u64]>::to_vec)
+        .collect();
+    let sampler = Sampler::new(plan).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (sampler, expected) = (&sampler, &expected);
+            scope.spawn(move || {
+                for i in 0..140 {
+                    let step = (i * 37 + thread * 11) % 140;
+                    assert_eq!(batch(sampler, step), expected[step as usize], "step {step}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_largest_run_is_sampled_at_its_last_step() {
+    let mut spec = constant(1 << 20, "EasyFirst", "None", "1", 1_000_000_000);
+    spec["phases"] = (0..32)
+        .map(|i| json!({"name": format!("p{i}"), "pool": {"fraction": "1"}, "duration": {"steps": 1_000_000_000}}))
+        .collect();
+    let sampler = Sampler::new(plan(spec, 1, &[1 << 52])).unwrap();
+    let mut out = Vec::new();
+    sampler
+        .batch_for_rank(31_999_999_999, 1023, 1024, &Identity, &mut out)
+        .unwrap();
+    assert_eq!(out.len(), 1024);
+    assert!(out.iter().all(|&row| row < 1 << 52));
 }
