@@ -1,6 +1,6 @@
 //! How fast batches of 1,024 rows are drawn, with an index in memory as large as the data set.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used, reason = "a benchmark")]
 
 use std::hint::black_box;
 

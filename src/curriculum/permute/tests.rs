@@ -109,7 +109,8 @@ fn every_arrangement_of_few_elements_is_equally_likely() {
 }
 
 /// Where two positions go, over many keys: pairs of neighbours, of equal low halves, of equal high halves, and far apart.
-/// A pair is the least that can show the structure of a Feistel network; with 4 rounds instead this fails by hundreds.
+/// A pair is the least that can show the structure of a Feistel network. With two rounds less than from 1,024 on, this fails at
+/// 1,024 elements by 14 standard deviations; with four less below, at 64 by 4.
 #[test]
 fn pairs_of_positions_go_everywhere_equally_often() {
     for n in [17u64, 33, 64, 257, 1000, 1024, 1500, 1_000_000] {

@@ -35,6 +35,9 @@ fn terms(segment: &Segment) -> Vec<(u32, Scope, u64)> {
     segment.terms.iter().map(|t| (t.share, t.scope, t.fraction)).collect()
 }
 
+/// A change, and what it is refused with.
+type Case<'a, T> = (&'a dyn Fn(&mut T), &'a str);
+
 const PERCENT: u64 = 10_000_000_000;
 
 #[test]
@@ -200,7 +203,7 @@ fn errors_name_field_value_and_what_would_be_right() {
             .unwrap_err()
             .to_string()
     };
-    let cases: [(&dyn Fn(&mut Value), &str); 16] = [
+    let cases: [Case<'_, Value>; 16] = [
         (
             &|v| v["batchSize"] = 0.into(),
             "curriculum.batchSize: 0 is not between 1 and 1048576",
@@ -306,7 +309,7 @@ fn check_keeps_out_plans_that_compile_does_not_make() {
         change(&mut plan);
         plan.check().unwrap_err().field
     };
-    let cases: [(&dyn Fn(&mut Plan), &str); 17] = [
+    let cases: [Case<'_, Plan>; 17] = [
         (&|p| p.version = 2, "version"),
         (&|p| p.batch_size = 0, "batchSize"),
         (&|p| p.batch_size = u64::MAX, "batchSize"),
@@ -355,6 +358,9 @@ fn growth(pacing: &PacingSpec) -> (Share, Share) {
 }
 
 proptest! {
+    // A case may have 32 phases of 256 segments.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_plan_keeps_its_promises(spec in arbitrary::spec(), facts in arbitrary::facts()) {
         let compiled = compile(&spec, &facts);

@@ -25,8 +25,10 @@ fn state(phase: u32, previous: Option<&State>) -> State {
     }
 }
 
-/// Three states as stored: bytes, digest, previous.
-fn stored() -> Vec<(String, String, Option<String>)> {
+/// A state as stored: bytes, digest, previous.
+type Stored = (String, String, Option<String>);
+
+fn stored() -> Vec<Stored> {
     let first = state(0, None);
     let second = state(1, Some(&first));
     let third = state(2, Some(&second));
@@ -36,7 +38,7 @@ fn stored() -> Vec<(String, String, Option<String>)> {
         .collect()
 }
 
-fn check(stored: &[(String, String, Option<String>)]) -> Result<Vec<State>, ChainError> {
+fn check(stored: &[Stored]) -> Result<Vec<State>, ChainError> {
     const NAMES: [&str; 3] = ["a", "b", "c"];
     let links: Vec<Link<'_>> = NAMES
         .iter()
@@ -52,7 +54,7 @@ fn check(stored: &[(String, String, Option<String>)]) -> Result<Vec<State>, Chai
 }
 
 /// The stored form of a changed state whose own digest fits.
-fn forged(stored: &str, change: impl FnOnce(&mut State)) -> (String, String, Option<String>) {
+fn forged(stored: &str, change: impl FnOnce(&mut State)) -> Stored {
     let mut state: State = serde_json::from_str(stored).unwrap();
     change(&mut state);
     (state.to_canonical_json(), state.digest(), state.previous)
@@ -88,7 +90,7 @@ fn an_unbroken_chain_is_read() {
 #[test]
 fn refusals_name_the_snapshot_and_what_is_wrong() {
     let good = stored();
-    let refuse = |change: &dyn Fn(&mut Vec<(String, String, Option<String>)>)| {
+    let refuse = |change: &dyn Fn(&mut Vec<Stored>)| {
         let mut stored = good.clone();
         change(&mut stored);
         check(&stored).unwrap_err().to_string()
