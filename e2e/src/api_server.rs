@@ -155,12 +155,7 @@ impl ApiServer {
         write_credentials(dir.path(), &token)?;
         let kubeconfig = write_kubeconfig(dir.path(), secure, &token)?;
         let mut etcd = Process::spawn("etcd", bin, dir.path(), &etcd_arguments(clients, peers))?;
-        let mut apiserver = Process::spawn(
-            "kube-apiserver",
-            &bin,
-            dir.path(),
-            &apiserver_arguments(clients, secure),
-        )?;
+        let mut apiserver = Process::spawn("kube-apiserver", bin, dir.path(), &apiserver_arguments(clients, secure))?;
         wait_until_ready(&kubeconfig, &mut etcd, &mut apiserver).await?;
         Ok(Self {
             kubeconfig,

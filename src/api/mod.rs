@@ -1,18 +1,16 @@
 //! The custom resources: types, bounds and CEL rules. No behaviour lives here.
 //!
-//! `curriculum` (the schedule) needs neither Kubernetes nor the `operator` feature, so that the
-//! command line can read it without a cluster; everything else is the Kubernetes API proper.
+//! `curriculum` (the schedule), `conditions` and `names` need neither Kubernetes nor the `operator` feature, so that
+//! scoring, sampler and command line can use them without; everything else is the Kubernetes API proper.
 
-pub mod curriculum;
-
-#[cfg(feature = "operator")]
 pub mod conditions;
+pub mod curriculum;
+pub mod names;
+
 #[cfg(feature = "operator")]
 pub mod crd;
 #[cfg(feature = "operator")]
 pub mod job;
-#[cfg(feature = "operator")]
-pub mod names;
 #[cfg(feature = "operator")]
 pub mod schema;
 #[cfg(feature = "operator")]
