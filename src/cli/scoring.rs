@@ -13,6 +13,7 @@ use crate::scoring::report::Report;
 use crate::scoring::store::{Shard, Store};
 use crate::scoring::task::{TASK_ENV, Task};
 use crate::scoring::validate;
+use crate::telemetry::{LogArgs, init_tracing};
 
 /// Arguments of every scoring command.
 #[derive(Args, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct ScoringArgs {
     /// File with the task as JSON. Default: the environment variable CURRICULUM_TASK.
     #[arg(long)]
     task: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
     /// Folder of the data set's volume.
     #[arg(long, default_value = MOUNT_DATASET)]
     pub(crate) dataset_root: PathBuf,
@@ -52,7 +55,10 @@ impl ScoringArgs {
         otherwise: Reason,
         work: impl FnOnce(&Task, &Store) -> Result<Outcome, ScoringError>,
     ) -> ExitCode {
-        start_logging();
+        if let Err(error) = init_tracing(&self.log) {
+            // Work goes on without a log: its outcome is in the report.
+            eprintln!("{error}");
+        }
         match self.task().and_then(|task| work(&task, &Store::new(&self.store_root))) {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Report(report)) => {
@@ -87,14 +93,4 @@ pub(crate) enum Outcome {
     Report(Box<Report>),
     /// With somebody else's exit code, and no report of ours.
     Exit(u8),
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    // A second subscriber, in tests, is no failure.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
 }
