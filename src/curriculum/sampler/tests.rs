@@ -54,7 +54,7 @@ proptest! {
     #[test]
     fn every_pass_shows_each_row_once(seed in 0..1u64 << 53, rows in 1..700u64, batch_size in 1..200u64, percent in 1..=100u64) {
         let fraction = format!("{}.{:02}", percent / 100, percent % 100);
-        let plan = plan(constant(batch_size, "EasyFirst", "None", &fraction, 1000), seed, &[rows]);
+        let plan = plan(constant(batch_size, "EasyFirst", "None", &fraction, 3000), seed, &[rows]);
         let pool = plan.rows_of(&plan.phases[0].segments[0].terms[0]);
         prop_assert_eq!(pool, (percent * rows).div_ceil(100).max(batch_size.min(rows)));
         let shown = rows_until(plan, (3 * pool).div_ceil(batch_size));
@@ -127,6 +127,12 @@ proptest! {
         let exact = (pass * replay) as f64 / 100.0;
         prop_assert!((drawn as f64 - exact.round()).abs() <= 1.0, "replay: {} instead of {}", drawn, exact);
     }
+
+}
+
+proptest! {
+    // Each case draws hundreds of batches.
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn the_world_changes_nothing(seed in 0..1u64 << 53, batch_size in 1..300u64, step in 0..140u64) {
