@@ -10,13 +10,19 @@ pub mod names;
 #[cfg(feature = "operator")]
 pub mod crd;
 #[cfg(feature = "operator")]
+pub mod dataset;
+#[cfg(feature = "operator")]
 pub mod job;
 #[cfg(feature = "operator")]
 pub mod schema;
 #[cfg(feature = "operator")]
+pub mod scoring;
+#[cfg(feature = "operator")]
 pub mod snapshot;
 #[cfg(feature = "operator")]
 pub mod status;
+#[cfg(feature = "operator")]
+pub mod training;
 
 /// API group of every kind of this project.
 pub const GROUP: &str = "curriculum.dev";

@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 
 use super::names::hex;
 use crate::{
-    api::job::{self, CurriculumJob, CurriculumJobSpec, ScorerSpec},
+    api::{
+        dataset,
+        job::{CurriculumJob, CurriculumJobSpec},
+        scoring::{self, ScorerSpec},
+    },
     scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit},
 };
 
@@ -44,9 +48,9 @@ pub fn task(job: &CurriculumJob) -> Task {
         shards: u32::try_from(spec.scoring.shards).unwrap_or(1).max(1),
         scorers: spec.scoring.scorers.iter().map(scorer).collect(),
         combine: match spec.scoring.combine {
-            job::Combine::MeanRank => Combine::MeanRank,
-            job::Combine::WeightedScore => Combine::WeightedScore,
-            job::Combine::Max => Combine::Max,
+            scoring::Combine::MeanRank => Combine::MeanRank,
+            scoring::Combine::WeightedScore => Combine::WeightedScore,
+            scoring::Combine::Max => Combine::Max,
         },
         min_coverage,
     }
@@ -63,22 +67,22 @@ pub(super) fn format_name(format: Format) -> &'static str {
 
 /// `dataset.format`, else by the extension of `dataset.path`. The schema refuses any other extension without a format;
 /// should one come through, the inspection says that it is no Parquet.
-fn format(dataset: &job::DatasetSpec) -> Format {
+fn format(dataset: &dataset::DatasetSpec) -> Format {
     match (dataset.format, dataset.path.rsplit('.').next()) {
-        (Some(job::Format::Parquet), _) => Format::Parquet,
-        (Some(job::Format::Csv), _) | (None, Some("csv")) => Format::Csv,
-        (Some(job::Format::JsonLines), _) | (None, Some("jsonl" | "ndjson")) => Format::JsonLines,
+        (Some(dataset::Format::Parquet), _) => Format::Parquet,
+        (Some(dataset::Format::Csv), _) | (None, Some("csv")) => Format::Csv,
+        (Some(dataset::Format::JsonLines), _) | (None, Some("jsonl" | "ndjson")) => Format::JsonLines,
         (None, _) => Format::Parquet,
     }
 }
 
 fn dataset(spec: &CurriculumJobSpec) -> Value {
     let format = match format(&spec.dataset) {
-        Format::Parquet => job::Format::Parquet,
-        Format::Csv => job::Format::Csv,
-        Format::JsonLines => job::Format::JsonLines,
+        Format::Parquet => dataset::Format::Parquet,
+        Format::Csv => dataset::Format::Csv,
+        Format::JsonLines => dataset::Format::JsonLines,
     };
-    value(&job::DatasetSpec {
+    value(&dataset::DatasetSpec {
         format: Some(format),
         ..spec.dataset.clone()
     })
@@ -102,9 +106,9 @@ fn scorer(spec: &ScorerSpec) -> Scorer {
         }
     } else if let Some(length) = &spec.length {
         let unit = match length.unit {
-            job::LengthUnit::Words => Unit::Words,
-            job::LengthUnit::Characters => Unit::Characters,
-            job::LengthUnit::Bytes => Unit::Bytes,
+            scoring::LengthUnit::Words => Unit::Words,
+            scoring::LengthUnit::Characters => Unit::Characters,
+            scoring::LengthUnit::Bytes => Unit::Bytes,
         };
         ScorerKind::Length {
             column: length.column.clone(),

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     api::{
-        job::{ContainerScorer, CurriculumJob, PullPolicy},
+        job::CurriculumJob,
         names::{MOUNT_DATASET, MOUNT_STORE, MOUNT_TOOLS},
+        scoring::{ContainerScorer, PullPolicy},
     },
     scoring::task::{ScorerKind, TASK_ENV, Task},
 };

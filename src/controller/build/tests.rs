@@ -420,7 +420,7 @@ fn format_comes_from_the_extension_unless_it_is_given() {
         let mut job = job(SMALL);
         job.spec.dataset.path = path.to_owned();
         assert_eq!(task(&job).format, expected, "{path}");
-        job.spec.dataset.format = Some(crate::api::job::Format::Csv);
+        job.spec.dataset.format = Some(crate::api::dataset::Format::Csv);
         assert_eq!(task(&job).format, Format::Csv, "{path}");
     }
 }

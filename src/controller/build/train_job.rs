@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     api::{
-        job::{CurriculumJob, Sampling},
+        job::CurriculumJob,
         names::{
             MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT, TRAINER,
         },
         status::ScoreSource,
+        training::Sampling,
     },
     curriculum::plan::PhasePlan,
 };

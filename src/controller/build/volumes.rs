@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::names;
-use crate::api::job::{CurriculumJob, VolumeSpec};
+use crate::api::dataset::VolumeSpec;
+use crate::api::job::CurriculumJob;
 use kube::ResourceExt;
 
 /// Names of the volumes that the operator adds to pods.

@@ -17,7 +17,7 @@ use super::conditions::State;
 use super::training;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
-use crate::api::job::OnFailure;
+use crate::api::scoring::OnFailure;
 use crate::api::status::{DatasetStatus, ScoreSource, ScoresStatus};
 use crate::controller::actions::{Delete, Ensure, Kind, Milestone};
 use crate::controller::build;

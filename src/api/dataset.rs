@@ -1,0 +1,83 @@
+//! `spec.dataset`: the rows to train on, and the volumes of `core/v1` that data and checkpoints live on.
+
+use k8s_openapi::api::core::v1::{
+    CSIVolumeSource, ConfigMapVolumeSource, HostPathVolumeSource, ImageVolumeSource, NFSVolumeSource,
+    PersistentVolumeClaimVolumeSource,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+
+/// The rows 0..N-1 to train on.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.format) || self.path.matches('\\\\.(parquet|csv|jsonl|ndjson)$')",
+     "message": "`path` must end in '.parquet', '.csv', '.jsonl' or '.ndjson', or `format` must be set", "fieldPath": ".path"}
+]))]
+pub struct DatasetSpec {
+    /// The volume that holds the data; mounted read-only at `/curriculum/dataset` into scoring and training pods.
+    pub volume: VolumeSpec,
+    /// File within the volume: a relative path without `..`.
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
+        {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
+         "message": "must be a path relative to the volume's root, without '..'"}]))]
+    pub path: String,
+    /// Format of the file. Default: by the extension of `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// The caller's name for this content, part of the key under which scores are kept. Change it when the data change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub revision: Option<String>,
+    /// Column that says to which group (class, domain, annotator, client) a row belongs. At most 256 distinct values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub group_column: Option<String>,
+}
+
+/// File format of a data set.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object per line.
+    JsonLines,
+}
+
+/// A volume: exactly one source of `core/v1`.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "[has(self.persistentVolumeClaim), has(self.nfs), has(self.csi), has(self.hostPath), has(self.configMap), has(self.image)].exists_one(x, x)",
+     "message": "exactly one of `persistentVolumeClaim`, `nfs`, `csi`, `hostPath`, `configMap` and `image` must be set"}
+]))]
+pub struct VolumeSpec {
+    /// A claim in the namespace of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<PersistentVolumeClaimVolumeSource>")]
+    pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
+    /// An NFS export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<NFSVolumeSource>")]
+    pub nfs: Option<NFSVolumeSource>,
+    /// An inline CSI volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<CSIVolumeSource>")]
+    pub csi: Option<CSIVolumeSource>,
+    /// A folder of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<HostPathVolumeSource>")]
+    pub host_path: Option<HostPathVolumeSource>,
+    /// A ConfigMap in the namespace of the job, for data of up to 1 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<ConfigMapVolumeSource>")]
+    pub config_map: Option<ConfigMapVolumeSource>,
+    /// An OCI image or artefact that holds the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<ImageVolumeSource>")]
+    pub image: Option<ImageVolumeSource>,
+}

@@ -1,0 +1,226 @@
+//! `spec.scoring`: how difficulty is measured, and what happens when that fails.
+
+use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, Toleration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::{curriculum::Fraction, schema};
+
+/// How difficulty is measured, and what happens when that fails.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(self.parallelism) || self.parallelism <= (has(self.shards) ? self.shards : 1)",
+     "message": "`parallelism` must not be greater than `shards`"},
+    {"rule": "self.scorers.exists(s, !has(s.weight) || !s.weight.matches('^0*([.]0*)?$'))",
+     "message": "`scorers` must have at least one with a `weight` greater than '0'", "fieldPath": ".scorers"},
+    {"rule": "!has(self.minCoverage) || !self.minCoverage.matches('^0([.]0*)?$')", "message": "`minCoverage` must be greater than '0'", "fieldPath": ".minCoverage"},
+]))]
+pub struct ScoringSpec {
+    /// The scorers, at most 8.
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub scorers: Vec<ScorerSpec>,
+    /// How the scores of several scorers become one.
+    #[serde(default)]
+    pub combine: Combine,
+    /// Number of parts into which the rows are cut. Default 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub shards: i32,
+    /// Shards scored at the same time. Default 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub parallelism: i32,
+    /// Retries of one shard before scoring counts as failed. Default 2.
+    #[serde(default = "two")]
+    #[schemars(range(min = 0, max = 100))]
+    pub backoff_limit: i32,
+    /// Seconds after which each scoring Job is stopped and scoring counts as failed. Default 3600.
+    #[serde(default = "hour")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub timeout_seconds: i32,
+    /// Fraction of the rows that must get a finite score. The others are ranked last. Default `"1"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_coverage: Option<Fraction>,
+    /// What training uses when scoring fails. Default `Uniform`.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Settings of the scoring pods.
+    #[serde(default)]
+    pub pod: ScoringPodSpec,
+}
+
+fn one() -> i32 {
+    1
+}
+fn two() -> i32 {
+    2
+}
+fn hour() -> i32 {
+    3600
+}
+
+/// One measure of difficulty: exactly one of the four kinds. Higher scores are harder.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "[has(self.column), has(self.length), has(self.rarity), has(self.container)].exists_one(x, x)",
+     "message": "exactly one of `column`, `length`, `rarity` and `container` must be set"}
+]))]
+pub struct ScorerSpec {
+    /// Name of the scorer, unique within the job: lower case letters, digits and '-'.
+    #[schemars(length(min = 1, max = 30), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+         "message": "must consist of lower case letters, digits and '-', and begin and end with a letter or a digit"}]))]
+    pub name: String,
+    /// The score stands in a numeric column of the data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<ColumnScorer>,
+    /// The score is the length of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<LengthScorer>,
+    /// The score is the mean negative log frequency of a text's tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rarity: Option<RarityScorer>,
+    /// A program computes the score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerScorer>,
+    /// Weight in the combination, as a decimal string from 0 to 1000000. Default `"1"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 17), regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,9})?|1000000(\.0{1,9})?)$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([0-9]{1,6}([.][0-9]{1,9})?|1000000([.]0{1,9})?)$')",
+         "message": "must be a decimal number from '0' to '1000000' with at most 9 digits after the point, such as '0.5'"}]))]
+    pub weight: Option<String>,
+}
+
+/// Score from a numeric column.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ColumnScorer {
+    /// Name of the column.
+    #[schemars(length(min = 1, max = 256))]
+    pub column: String,
+}
+
+/// Score from the length of a text.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LengthScorer {
+    /// Name of the text column.
+    #[schemars(length(min = 1, max = 256))]
+    pub column: String,
+    /// What is counted. Default `Words`.
+    #[serde(default)]
+    pub unit: LengthUnit,
+}
+
+/// Unit of a text's length.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum LengthUnit {
+    /// Runs of characters between white space.
+    #[default]
+    Words,
+    /// Unicode scalar values.
+    Characters,
+    /// Bytes of the UTF-8 encoding.
+    Bytes,
+}
+
+/// Score from token frequencies over the whole data set (Platanios et al. 2019, normalised by length).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RarityScorer {
+    /// Name of the text column. Tokens are runs of characters between white space, in lower case.
+    #[schemars(length(min = 1, max = 256))]
+    pub column: String,
+}
+
+/// Score from a program: it reads the data set and writes one score per row of its shard (see the guide on scorers).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerScorer {
+    /// Image of the program.
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
+        {"rule": "!self.matches('\\\\s')", "message": "must be an image reference, without white space"}]))]
+    pub image: String,
+    /// Pull policy of the image. Default: as the cluster decides for the image's tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<PullPolicy>,
+    /// Command, required: it is started through a small wrapper that tells it its rows.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 32_768)))]
+    pub command: Vec<String>,
+    /// Arguments appended to the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 32_768)))]
+    pub args: Vec<String>,
+    /// Environment. Names that start with `CURRICULUM_` are set by the operator and refused here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::env_list")]
+    pub env: Vec<EnvVar>,
+    /// Compute resources, GPUs included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<ResourceRequirements>")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// When an image is pulled.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs)]
+pub enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// How several scores become one.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Combine {
+    /// Weighted mean of the ranks: insensitive to the scores' scales.
+    #[default]
+    MeanRank,
+    /// Weighted sum of the raw scores.
+    WeightedScore,
+    /// The greatest rank: a row is as hard as its hardest aspect.
+    Max,
+}
+
+/// What training uses when scoring fails.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum OnFailure {
+    /// Every row is equally likely; steps and phases stay as planned.
+    #[default]
+    Uniform,
+    /// The newest index of the same data set on the claim; where there is none, `Uniform`.
+    LastGood,
+    /// The job fails and nothing is trained.
+    Fail,
+}
+
+/// Settings of the scoring pods.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScoringPodSpec {
+    /// Service account of the pods. Its token is not mounted. Default: the namespace's default account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
+    pub service_account_name: Option<String>,
+    /// Labels that the node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::label_map")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pods tolerate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::core_list::<Toleration>")]
+    pub tolerations: Vec<Toleration>,
+    /// Secrets for pulling the scorers' images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::core_list::<LocalObjectReference>")]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// Security context of the pods. Default: user, group and fsGroup 65532, not root, seccomp `RuntimeDefault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<PodSecurityContext>")]
+    pub security_context: Option<PodSecurityContext>,
+}
