@@ -13,6 +13,8 @@ use crate::{
     scoring::report::IndexSummary,
 };
 
+mod keys;
+
 const SMALL: &str = r#"
 apiVersion: curriculum.dev/v1alpha1
 kind: CurriculumJob
@@ -389,117 +391,6 @@ fn snapshot_of_a_phase() {
         digest: format!("sha256:{}", "23".repeat(32)),
     };
     insta::assert_yaml_snapshot!(snapshot(&job(FULL), &input));
-}
-
-#[test]
-fn task_of_a_full_spec() {
-    insta::assert_yaml_snapshot!(task(&job(FULL)));
-}
-
-#[test]
-fn the_kubelet_does_not_rewrite_what_the_user_named() {
-    let job = job(&SMALL.replace("column: text", "column: \"$(HOME)$$\""));
-    let made = score_job(&settings(), &job, &task(&job));
-    let value = containers(&made).next().unwrap().env.as_ref().unwrap()[0]
-        .value
-        .clone()
-        .unwrap();
-    assert!(value.contains("$$(HOME)$$$$"), "{value}");
-}
-
-#[test]
-fn format_comes_from_the_extension_unless_it_is_given() {
-    use crate::scoring::task::Format;
-    let cases = [
-        ("a.parquet", Format::Parquet),
-        ("a.csv", Format::Csv),
-        ("a.jsonl", Format::JsonLines),
-        ("a.b.ndjson", Format::JsonLines),
-    ];
-    for (path, expected) in cases {
-        let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
-        assert_eq!(task(&job).format, expected, "{path}");
-        job.spec.dataset.format = Some(crate::api::dataset::Format::Csv);
-        assert_eq!(task(&job).format, Format::Csv, "{path}");
-    }
-}
-
-/// Replaces `from` in the full spec, which must have it, and returns the task.
-fn edited(from: &str, to: &str) -> crate::scoring::task::Task {
-    assert!(FULL.contains(from), "{from}");
-    task(&job(&FULL.replace(from, to)))
-}
-
-#[test]
-fn the_key_follows_everything_that_decides_the_scores() {
-    let before = task(&job(FULL));
-    for (from, to) in [
-        ("  seed: 42", "  seed: 43"),
-        ("claimName: digits", "claimName: other"),
-        ("data/train.parquet", "data/test.parquet"),
-        ("data/train.parquet", "data/train.parquet\n    format: Csv"),
-        ("2026-11-20", "2026-11-21"),
-        ("groupColumn: label", "groupColumn: domain"),
-        ("name: teacher", "name: tutor"),
-        ("image: teacher:1", "image: teacher:2"),
-        ("/teacher.py", "/other.py"),
-        ("\"5\"", "\"6\""),
-        ("OMP_NUM_THREADS, value: \"1\"", "OMP_NUM_THREADS, value: \"2\""),
-        ("column: text", "column: body"),
-        ("weight: \"0.5\"", "weight: \"0.25\""),
-        ("rarity: {column: text}", "length: {column: text}"),
-        ("    shards: 4", "    combine: Max\n    shards: 4"),
-        ("minCoverage: \"0.99\"", "minCoverage: \"0.5\""),
-    ] {
-        assert_ne!(edited(from, to).key, before.key, "{from} -> {to}");
-    }
-}
-
-#[test]
-fn the_key_ignores_what_leaves_the_scores_as_they_are() {
-    let before = task(&job(FULL));
-    for (from, to) in [
-        ("  seed: 42", "  seed: 42\n  suspend: true"),
-        ("resources: {limits: {nvidia.com/gpu: \"1\"}}", "resources: {}"),
-        ("imagePullPolicy: IfNotPresent", "imagePullPolicy: Always"),
-        ("shards: 4", "shards: 2"),
-        ("parallelism: 2", "parallelism: 1"),
-        ("backoffLimit: 1", "backoffLimit: 0"),
-        ("timeoutSeconds: 600", "timeoutSeconds: 601"),
-        ("serviceAccountName: scorer", "serviceAccountName: other"),
-        ("claimName: shared", "claimName: elsewhere"),
-        ("batchSize: 64", "batchSize: 32"),
-        ("image: trainer:1", "image: trainer:2"),
-        ("name: digits, namespace: team-a", "name: letters, namespace: team-a"),
-        (
-            "    path: data/train.parquet",
-            "    path: data/train.parquet\n    format: Parquet",
-        ),
-        ("    shards: 4", "    combine: MeanRank\n    shards: 4"),
-    ] {
-        assert_eq!(edited(from, to).key, before.key, "{from} -> {to}");
-    }
-    let with_default = SMALL.replace("{column: text}", "{column: text, unit: Words}, weight: \"1\"");
-    assert_eq!(task(&job(&with_default)).key, task(&job(SMALL)).key);
-}
-
-#[test]
-fn the_dataset_key_follows_source_and_path_only() {
-    let before = task(&job(FULL));
-    for (from, to) in [
-        ("claimName: digits", "claimName: other"),
-        ("data/train.parquet", "data/test.parquet"),
-    ] {
-        assert_ne!(edited(from, to).dataset_key, before.dataset_key, "{from} -> {to}");
-    }
-    for (from, to) in [
-        ("2026-11-20", "2026-11-21"),
-        ("image: teacher:1", "image: teacher:2"),
-        ("  seed: 42", "  seed: 43"),
-    ] {
-        assert_eq!(edited(from, to).dataset_key, before.dataset_key, "{from} -> {to}");
-    }
 }
 
 #[test]
