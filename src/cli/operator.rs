@@ -96,7 +96,9 @@ async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
     let stopped = || {
         let mut stopping = stopping.clone();
         // An error means that the sender is gone, and then so is the wish to go on.
-        async move { drop(stopping.wait_for(|stop| *stop).await.is_ok()) }
+        async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        }
     };
 
     let registry = Registry::new();

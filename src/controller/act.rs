@@ -333,3 +333,6 @@ fn cut(mut note: String) -> String {
     note.truncate(note.floor_char_boundary(NOTE_BYTES));
     note
 }
+
+#[cfg(test)]
+mod tests;

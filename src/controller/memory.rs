@@ -77,3 +77,56 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::test_support::at;
+
+    #[test]
+    fn a_version_older_than_our_own_write_is_stale() {
+        let memory = Memory::default();
+        assert!(!memory.is_stale("a", Some("1")));
+        memory.wrote("a", Some("99"));
+        assert!(memory.is_stale("a", Some("9")), "versions are numbers, not texts");
+        assert!(!memory.is_stale("a", Some("99")));
+        assert!(!memory.is_stale("a", Some("100")));
+        assert!(!memory.is_stale("b", Some("1")));
+        assert!(
+            !memory.is_stale("a", Some("not a number")),
+            "then the API server decides"
+        );
+    }
+
+    #[test]
+    fn waits_grow_and_start_anew_after_a_success() {
+        let memory = Memory::default();
+        let first = memory.failed("a");
+        for _ in 0..10 {
+            memory.failed("a");
+        }
+        assert!(memory.failed("a") > first * 4);
+        assert!(memory.failed("b") < Duration::from_secs(2), "each object for itself");
+        memory.succeeded("a");
+        assert!(memory.failed("a") < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_sampler_is_asked_once_per_interval() {
+        let memory = Memory::default();
+        let ten = Duration::from_secs(10);
+        assert!(memory.may_ask("a", at(0), ten));
+        assert!(!memory.may_ask("a", at(9), ten));
+        assert!(memory.may_ask("a", at(10), ten));
+    }
+
+    #[test]
+    fn the_gone_are_forgotten_once_there_are_many() {
+        let memory = Memory::default();
+        for uid in 0..100 {
+            memory.wrote(&uid.to_string(), Some("1"));
+        }
+        memory.prune(1, |uid| uid == "7");
+        assert_eq!(memory.entries().keys().collect::<Vec<_>>(), ["7"]);
+    }
+}

@@ -18,12 +18,16 @@ mod error;
 mod evidence;
 mod memory;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod observe;
 mod observed;
 mod readiness;
 mod reconcile;
 mod run;
 mod sampler_client;
+#[cfg(test)]
+mod test_support;
 mod untrusted;
 mod validate;
 

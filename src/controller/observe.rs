@@ -18,7 +18,7 @@ use super::error::Error;
 use super::evidence;
 use super::observed::{Observed, is_controlled_by};
 use crate::api::job::CurriculumJob;
-use crate::api::names::LABEL_JOB;
+use crate::api::names::{LABEL_COMPONENT, LABEL_JOB};
 use crate::sampler::contract::SamplerStatus;
 
 /// Label that the Job controller gives to the pods of a Job.
@@ -42,17 +42,23 @@ pub(crate) async fn observe(context: &Context, job: Arc<CurriculumJob>) -> Resul
             .jobs
             .extend(found.filter(|job| is_controlled_by(&job.metadata, &uid)).map(Arc::new));
     }
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    if observed.may_meet_old_pods() {
+        let name = observed.job.name_any();
+        let trainers = ListParams::default().labels(&format!("{LABEL_JOB}={name},{LABEL_COMPONENT}=train"));
+        let found = api
+            .list(&trainers)
+            .await
+            .map_err(|error| Error::api("list", "pods", &name, error))?;
+        observed.take_in(found.items.into_iter().map(Arc::new));
+    }
     for name in observed.jobs_without_evidence() {
-        let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
         let of_job = ListParams::default().labels(&format!("{LABEL_JOB_NAME}={name}"));
         let found = api
             .list(&of_job)
             .await
             .map_err(|error| Error::api("list", "pods", &name, error))?;
-        observed
-            .pods
-            .retain(|old| !found.items.iter().any(|new| new.metadata.uid == old.metadata.uid));
-        observed.pods.extend(found.items.into_iter().map(Arc::new));
+        observed.take_in(found.items.into_iter().map(Arc::new));
     }
     observed.sampler = ask_sampler(context, &observed).await;
     Ok(observed)

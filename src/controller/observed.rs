@@ -70,6 +70,29 @@ impl Observed {
         self.current_train_job().filter(|name| self.job_named(name).is_none())
     }
 
+    /// Whether an attempt is about to be made after one that failed or was lost. Pods outlive a deleted Job, and a pod that the
+    /// store has not seen yet must not meet a second trainer, so `observe` asks the API server for them.
+    pub(crate) fn may_meet_old_pods(&self) -> bool {
+        let due = |current: &CurrentPhase| {
+            let waits = current.retry_time.as_ref().is_some_and(|time| time.0 > self.now);
+            current.failures > 0 && current.job_uid.is_none() && !waits && !self.job.spec.suspend
+        };
+        let ended = self
+            .job
+            .status
+            .as_ref()
+            .is_some_and(|status| status.completion_time.is_some());
+        !ended && self.current_phase().is_some_and(due)
+    }
+
+    /// Adds pods that were just read, in place of older versions of the same.
+    pub(crate) fn take_in(&mut self, pods: impl IntoIterator<Item = Arc<Pod>>) {
+        for pod in pods {
+            self.pods.retain(|old| old.metadata.uid != pod.metadata.uid);
+            self.pods.push(pod);
+        }
+    }
+
     /// Finished Jobs whose last words matter but whose ended pods are not in this view: deleted, or not yet in the store.
     /// As for [`Self::job_in_doubt`], `observe` asks the API server.
     pub(crate) fn jobs_without_evidence(&self) -> Vec<String> {

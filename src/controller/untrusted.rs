@@ -90,3 +90,107 @@ fn is_digest(text: &str) -> bool {
 fn is_hex(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::controller::test_support::{sampler_status as status_of, summary};
+    use crate::sampler::contract::MetricPoint;
+
+    fn said() -> Value {
+        let mut status = status_of(&format!("sha256:{}", "a".repeat(64)), 0, 3);
+        status
+            .metrics
+            .insert("loss".to_owned(), MetricPoint { value: 0.5, step: 3 });
+        serde_json::to_value(status).unwrap()
+    }
+
+    fn hear(said: &Value) -> Option<SamplerStatus> {
+        sampler_status(said.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_status_within_its_bounds_is_heard() {
+        assert_eq!(hear(&said()).unwrap().served_step, 3);
+    }
+
+    #[test]
+    fn a_status_that_breaks_a_bound_is_not_heard() {
+        let many: BTreeMap<_, _> = (0..33)
+            .map(|i| (format!("m{i}"), json!({"value": 1.0, "step": 1})))
+            .collect();
+        let broken = [
+            ("/planDigest", json!("sha256:short")),
+            ("/planDigest", json!(format!("sha256:{}", "A".repeat(64)))),
+            ("/servedStep", json!(11)),
+            ("/endStep", json!(1_u64 << 60)),
+            ("/servedStep", json!(-1)),
+            ("/metrics", json!(many)),
+            ("/metrics", json!({"": {"value": 1.0, "step": 1}})),
+            ("/metrics", json!({"a\nb": {"value": 1.0, "step": 1}})),
+            ("/metrics", json!({"x".repeat(65): {"value": 1.0, "step": 1}})),
+            ("/metrics/loss/value", json!("NaN")),
+            ("/metrics/loss/step", json!(1_u64 << 60)),
+        ];
+        for (field, value) in broken {
+            let mut said = said();
+            *said.pointer_mut(field).unwrap() = value;
+            assert_eq!(hear(&said), None, "{field}");
+        }
+        let mut said = said();
+        said["exposure"] = json!(vec![1; 257]);
+        assert_eq!(hear(&said), None);
+        assert_eq!(sampler_status(b"{\"planDigest\":1e999}"), None);
+        assert_eq!(sampler_status(b""), None);
+    }
+
+    #[test]
+    fn foreign_text_is_one_short_line() {
+        assert_eq!(clean("  a\u{1b}[31m\nb\0  "), "a [31m b");
+        assert_eq!(clean(&"ü".repeat(600)).chars().count(), 513);
+    }
+
+    #[test]
+    fn a_summary_agrees_with_itself() {
+        let good = || IndexSummary {
+            group_rows: vec![60, 40],
+            ..summary(&"0".repeat(64))
+        };
+        assert!(is_plausible_summary(&good()));
+        let wrong = [
+            IndexSummary {
+                key: "../../etc".to_owned(),
+                ..good()
+            },
+            IndexSummary {
+                digest: "md5:0".to_owned(),
+                ..good()
+            },
+            IndexSummary {
+                rows: 0,
+                scored_rows: 0,
+                group_rows: Vec::new(),
+                ..good()
+            },
+            IndexSummary {
+                scored_rows: 101,
+                ..good()
+            },
+            IndexSummary {
+                group_rows: vec![60, 41],
+                ..good()
+            },
+            IndexSummary {
+                group_rows: vec![u64::MAX, 101],
+                ..good()
+            },
+        ];
+        for summary in wrong {
+            assert!(!is_plausible_summary(&summary), "{summary:?}");
+        }
+    }
+}

@@ -118,3 +118,63 @@ fn template_has_a_trainer(job: &CurriculumJob) -> Option<String> {
     let taken = containers.iter().any(|container| container.name == SAMPLER);
     taken.then(|| format!("no container of `training.template` may be named '{SAMPLER}'"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::job::ColumnScorer;
+    use crate::controller::test_support::curriculum_job;
+
+    #[test]
+    fn a_valid_job_passes() {
+        assert!(validate(&curriculum_job(json!({}))).is_ok());
+    }
+
+    #[test]
+    fn each_check_refuses_and_names_the_field() {
+        type Break = fn(&mut CurriculumJob);
+        let cases: [(Break, &str); 9] = [
+            (|job| job.metadata.name = Some("x".repeat(41)), "`metadata.name`"),
+            (|job| job.spec.curriculum.phases.clear(), "`curriculum.phases`"),
+            (
+                |job| job.spec.curriculum.phases[2].name = "easy".to_owned(),
+                "`curriculum.phases`",
+            ),
+            (
+                |job| job.spec.curriculum.phases[1].duration.epochs = Some(1),
+                "`duration` of phase 'middle'",
+            ),
+            (
+                |job| job.spec.curriculum.phases[1].pool.fraction = None,
+                "`pool` of phase 'middle'",
+            ),
+            (
+                |job| {
+                    job.spec.scoring.scorers[0].rarity = Some(crate::api::job::RarityScorer { column: "t".to_owned() });
+                },
+                "scorer 'difficulty'",
+            ),
+            (
+                |job| job.spec.scoring.scorers[0].column = None::<ColumnScorer>,
+                "scorer 'difficulty'",
+            ),
+            (
+                |job| job.spec.training.template.spec = None,
+                "`training.template.spec.containers`",
+            ),
+            (
+                |job| job.spec.training.template.spec.as_mut().unwrap().containers[0].name = "sampler".to_owned(),
+                "may be named 'sampler'",
+            ),
+        ];
+        for (break_it, words) in cases {
+            let mut job = curriculum_job(json!({}));
+            break_it(&mut job);
+            let failure = validate(&job).unwrap_err();
+            assert_eq!(failure.reason, Reason::InvalidSpec);
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
+    }
+}

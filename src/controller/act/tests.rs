@@ -1,0 +1,363 @@
+//! The requests that `act` makes, in order, and what it does when one is answered with no.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::client::Body;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector;
+use prometheus::Registry;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::status::CurriculumJobStatus;
+use crate::controller::actions::NextStatus;
+use crate::controller::build;
+use crate::controller::context::Stores;
+use crate::controller::memory::Memory;
+use crate::controller::metrics::Metrics;
+use crate::controller::sampler_client::SamplerClient;
+use crate::controller::test_support::{at, curriculum_job, settings};
+use crate::curriculum::plan::{self, Facts};
+
+/// A request as the API server sees it.
+#[derive(Debug)]
+struct Seen {
+    method: Method,
+    path: String,
+    query: String,
+    body: Value,
+}
+
+type Reply = (StatusCode, Value);
+
+fn context(client: Client) -> (Context, Registry) {
+    let registry = Registry::new();
+    let stores = Stores {
+        curriculum_jobs: reflector::store().0,
+        jobs: reflector::store().0,
+        pods: reflector::store().0,
+        config_maps: reflector::store().0,
+        claims: reflector::store().0,
+        snapshots: reflector::store().0,
+    };
+    let context = Context {
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter {
+                controller: MANAGER.to_owned(),
+                instance: None,
+            },
+        ),
+        client,
+        stores,
+        samplers: SamplerClient::new().unwrap(),
+        settings: settings(),
+        metrics: Metrics::register(&registry).unwrap(),
+        memory: Memory::default(),
+    };
+    (context, registry)
+}
+
+/// Acts against an API server that gives these answers, in this order, and no more.
+async fn play(actions: Actions, script: Vec<Reply>) -> (Result<Ended, Error>, Vec<Seen>, Registry) {
+    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let server = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for (status, body) in script {
+            let (request, send) = handle.next_request().await.expect("a request");
+            let (parts, sent) = request.into_parts();
+            let sent = sent.collect().await.unwrap().to_bytes();
+            seen.push(Seen {
+                method: parts.method,
+                path: parts.uri.path().to_owned(),
+                query: parts.uri.query().unwrap_or_default().to_owned(),
+                body: serde_json::from_slice(&sent).unwrap_or_default(),
+            });
+            let body = Body::from(body.to_string().into_bytes());
+            send.send_response(Response::builder().status(status).body(body).unwrap());
+        }
+        seen
+    });
+    let (context, registry) = context(Client::new(service, "lab"));
+    let ended = act(&context, &observed(), actions).await;
+    drop(context);
+    (ended, server.await.expect("every answer was asked for"), registry)
+}
+
+fn observed() -> Observed {
+    Observed {
+        job: Arc::new(curriculum_job(json!({}))),
+        now: at(0),
+        jobs: Vec::new(),
+        pods: Vec::new(),
+        config_maps: Vec::new(),
+        claims: Vec::new(),
+        snapshots: Vec::new(),
+        sampler: None,
+    }
+}
+
+fn plan_map_and_job() -> (ConfigMap, Job) {
+    let job = curriculum_job(json!({}));
+    let facts = Facts {
+        seed: 7,
+        rows: 100,
+        group_rows: Vec::new(),
+        scores: None,
+    };
+    let plan = plan::compile(&job.spec.curriculum, &facts)
+        .unwrap()
+        .for_phase(0)
+        .unwrap();
+    let train = build::train_job(&settings().build, &job, &plan.phases[0], 0);
+    (build::plan_config_map(&job, 0, &plan), train)
+}
+
+/// One of everything.
+fn actions() -> Actions {
+    let (map, job) = plan_map_and_job();
+    let current = Some(crate::api::status::CurrentPhase {
+        name: "easy".to_owned(),
+        ..Default::default()
+    });
+    Actions {
+        ensure: vec![Ensure::ConfigMap(Box::new(map)), Ensure::TrainJob(Box::new(job))],
+        suspend: vec![SetSuspend {
+            name: "held".to_owned(),
+            uid: "uid-held".to_owned(),
+            suspend: true,
+        }],
+        delete: vec![Delete {
+            kind: Kind::Job,
+            name: "old".to_owned(),
+            uid: "uid-old".to_owned(),
+        }],
+        status: Some(NextStatus::new(CurriculumJobStatus {
+            current_phase: current,
+            ..Default::default()
+        })),
+        events: vec![Event {
+            warning: true,
+            reason: Reason::JobLost,
+            action: "Train",
+            note: "gone".to_owned(),
+        }],
+        milestones: vec![crate::controller::actions::Milestone::AttemptFailed],
+        requeue: Some(Duration::from_secs(3)),
+    }
+}
+
+fn ok(body: Value) -> Reply {
+    (StatusCode::OK, body)
+}
+
+fn no(code: u16, reason: &str) -> Reply {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "because"});
+    (StatusCode::from_u16(code).unwrap(), body)
+}
+
+fn cjob(version: &str) -> Reply {
+    let mut job = serde_json::to_value(curriculum_job(json!({}))).unwrap();
+    job["metadata"]["resourceVersion"] = json!(version);
+    ok(job)
+}
+
+fn stored<T: serde::Serialize>(object: &T, uid: &str) -> Reply {
+    let mut object = serde_json::to_value(object).unwrap();
+    object["metadata"]["uid"] = json!(uid);
+    ok(object)
+}
+
+fn held() -> Reply {
+    ok(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "held"}}))
+}
+
+fn calls(seen: &[Seen]) -> Vec<String> {
+    let short = |path: &str| {
+        path.rsplit_once("/namespaces/lab/")
+            .map_or(path, |(_, short)| short)
+            .to_owned()
+    };
+    seen.iter()
+        .map(|seen| format!("{} {}", seen.method, short(&seen.path)))
+        .collect()
+}
+
+#[tokio::test]
+async fn everything_in_order_then_one_status_then_events() {
+    let (map, job) = plan_map_and_job();
+    let script = vec![
+        held(),
+        stored(&map, "uid-map"),
+        cjob("1"),
+        stored(&job, "uid-job"),
+        ok(json!({"kind": "Status", "status": "Success"})),
+        cjob("2"),
+        ok(json!({"metadata": {"name": "event"}})),
+    ];
+    let (ended, seen, registry) = play(actions(), script).await;
+    assert_eq!(ended.unwrap(), Ended::Done(Some(Duration::from_secs(3))));
+    assert_eq!(
+        calls(&seen),
+        [
+            "PATCH jobs/held",
+            "POST configmaps",
+            "GET curriculumjobs/digits",
+            "POST jobs",
+            "DELETE jobs/old",
+            "PATCH curriculumjobs/digits/status",
+            "POST events",
+        ]
+    );
+    assert_eq!(
+        seen[0].body,
+        json!({"metadata": {"uid": "uid-held"}, "spec": {"suspend": true}})
+    );
+    assert_eq!(seen[4].body["preconditions"]["uid"], "uid-old");
+    assert_eq!(seen[4].body["propagationPolicy"], "Background");
+    let status = &seen[5];
+    assert_eq!(status.query, "&force=true&fieldManager=curriculum-operator");
+    assert_eq!(
+        status.body["metadata"]["resourceVersion"], "1",
+        "only over the version that was decided on"
+    );
+    assert_eq!(
+        status.body["status"]["currentPhase"]["jobUID"], "uid-job",
+        "what the API server answered"
+    );
+    let metrics = prometheus::TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap();
+    assert!(
+        metrics.contains("curriculum_phase_transitions_total{outcome=\"Retried\"} 1"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("curriculum_api_writes_total{resource=\"jobs\",verb=\"create\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_is_there_and_ours_is_what_was_wanted() {
+    let (map, job) = plan_map_and_job();
+    let script = vec![
+        held(),
+        no(409, "AlreadyExists"),
+        stored(&map, "uid-map"),
+        cjob("1"),
+        no(409, "AlreadyExists"),
+        stored(&job, "uid-of-the-first"),
+        no(404, "NotFound"), // The Job to delete has gone by itself.
+        cjob("2"),
+        ok(json!({"metadata": {"name": "event"}})),
+    ];
+    let (ended, seen, _) = play(actions(), script).await;
+    assert!(matches!(ended, Ok(Ended::Done(_))), "{ended:?}");
+    assert_eq!(seen[7].body["status"]["currentPhase"]["jobUID"], "uid-of-the-first");
+}
+
+#[tokio::test]
+async fn a_strangers_object_is_left_alone_and_named() {
+    let (mut map, _) = plan_map_and_job();
+    let owner = &mut map.metadata.owner_references.as_mut().unwrap()[0];
+    (owner.kind, owner.name, owner.uid) = ("Notebook".to_owned(), "mine".to_owned(), "uid-other".to_owned());
+    let (ended, seen, _) = play(
+        actions(),
+        vec![held(), no(409, "AlreadyExists"), stored(&map, "uid-map")],
+    )
+    .await;
+    let Ok(Ended::Blocked(failure)) = ended else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(failure.reason, Reason::NameConflict);
+    assert!(
+        failure
+            .message
+            .contains("'digits-plan-0-0' exists and is controlled by Notebook 'mine'"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(seen.len(), 3, "nothing after it");
+}
+
+#[tokio::test]
+async fn an_object_that_is_going_is_waited_for() {
+    let (mut map, _) = plan_map_and_job();
+    map.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    let (ended, _, _) = play(
+        actions(),
+        vec![held(), no(409, "AlreadyExists"), stored(&map, "uid-map")],
+    )
+    .await;
+    assert_eq!(ended.unwrap_err().category(), "terminating");
+}
+
+#[tokio::test]
+async fn a_newer_version_of_the_job_ends_the_turn_before_a_training_job_is_made() {
+    let (map, _) = plan_map_and_job();
+    let (ended, seen, _) = play(actions(), vec![held(), stored(&map, "uid-map"), cjob("2")]).await;
+    assert_eq!(ended.unwrap(), Ended::Stale);
+    assert_eq!(calls(&seen).last().unwrap(), "GET curriculumjobs/digits");
+}
+
+#[tokio::test]
+async fn a_refused_object_is_told_in_the_api_servers_words() {
+    for (code, reason) in [(403, "Forbidden"), (422, "Invalid")] {
+        let (ended, seen, _) = play(actions(), vec![held(), no(code, reason)]).await;
+        let Ok(Ended::Blocked(failure)) = ended else {
+            panic!("{ended:?}")
+        };
+        assert_eq!(failure.reason, Reason::ObjectRefused);
+        assert!(
+            failure.message.ends_with("'digits-plan-0-0': because"),
+            "{}",
+            failure.message
+        );
+        assert_eq!(seen.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_error_half_way_ends_the_turn_and_nothing_is_told() {
+    let (map, _) = plan_map_and_job();
+    let (ended, seen, registry) = play(
+        actions(),
+        vec![held(), stored(&map, "uid-map"), cjob("1"), no(500, "InternalError")],
+    )
+    .await;
+    assert_eq!(ended.unwrap_err().category(), "server");
+    assert_eq!(calls(&seen).last().unwrap(), "POST jobs");
+    let metrics = prometheus::TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap();
+    assert!(!metrics.contains("curriculum_phase_transitions_total{"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_conflict_on_the_status_ends_the_turn_without_events() {
+    let only_status = Actions {
+        ensure: Vec::new(),
+        suspend: Vec::new(),
+        delete: Vec::new(),
+        ..actions()
+    };
+    let (ended, seen, registry) = play(only_status, vec![no(409, "Conflict")]).await;
+    assert_eq!(ended.unwrap(), Ended::Stale);
+    assert_eq!(calls(&seen), ["PATCH curriculumjobs/digits/status"]);
+    let metrics = prometheus::TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap();
+    assert!(!metrics.contains("curriculum_phase_transitions_total{"), "{metrics}");
+}
+
+#[test]
+fn a_note_is_cut_between_characters() {
+    assert_eq!(cut("ä".repeat(600)).len(), 1000);
+    assert_eq!(cut("ä".repeat(600) + "x").chars().last(), Some('ä'));
+}

@@ -1,0 +1,228 @@
+//! What `decide` comes to, case by case. Everything at once is tried in `controller::model`.
+
+mod lifecycle;
+mod scoring;
+mod training;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::{Actions, Settings, decide};
+use crate::api::conditions::ConditionType;
+use crate::api::job::CurriculumJob;
+use crate::api::status::CurriculumJobStatus;
+use crate::controller::actions::{Applied, Ensure};
+use crate::controller::observed::{Observed, component};
+use crate::controller::test_support::{
+    as_json, at, curriculum_job, exited, finished, indexed, inspected, pod, running, sampler_status, settings, summary,
+};
+use crate::controller::validate::validate;
+
+/// A CurriculumJob and what is around it; a turn leaves it as `act` would.
+struct Case {
+    settings: Settings,
+    observed: Observed,
+}
+
+fn case(patch: Value) -> Case {
+    let observed = Observed {
+        job: Arc::new(curriculum_job(patch)),
+        now: at(0),
+        jobs: Vec::new(),
+        pods: Vec::new(),
+        config_maps: Vec::new(),
+        claims: Vec::new(),
+        snapshots: Vec::new(),
+        sampler: None,
+    };
+    Case {
+        settings: settings(),
+        observed,
+    }
+}
+
+/// A case whose data set was inspected, scored and indexed, at the first phase's intent.
+fn scored(patch: Value) -> Case {
+    let mut case = case(patch);
+    case.turn();
+    case.turn();
+    case.completes("inspect", exited("inspect", 0, Some(&inspected(None))));
+    case.turn();
+    case.completes("score", exited("score", 0, None));
+    case.turn();
+    let key = super::build::task(&case.observed.job).key;
+    case.completes("index", exited("index", 0, Some(&indexed(summary(&key)))));
+    case.turn();
+    assert_eq!(case.phase(), (0, 0, 0));
+    case
+}
+
+/// A case whose first attempt runs.
+fn training(patch: Value) -> Case {
+    let mut case = scored(patch);
+    case.turn();
+    case.runs("train");
+    case
+}
+
+impl Case {
+    /// Decides and takes over what was decided; UIDs are the objects' names.
+    fn turn(&mut self) -> Actions {
+        let job = Arc::clone(&self.observed.job);
+        let actions = decide(&self.settings, validate(&job).unwrap(), &self.observed);
+        let mut applied = Applied::default();
+        for ensure in actions.ensure.clone() {
+            match ensure {
+                Ensure::Claim(claim) => self.observed.claims.push(claim.metadata),
+                Ensure::ConfigMap(map) => self.observed.config_maps.push(map.metadata),
+                Ensure::Snapshot(snapshot) => self.observed.snapshots.push(stamped(snapshot.metadata)),
+                Ensure::ScoringJob(job) => self.make(*job),
+                Ensure::TrainJob(job) => {
+                    applied.train_job_uid = Some(job.name_any());
+                    self.make(*job);
+                }
+            }
+        }
+        if let Some(status) = actions.status.clone() {
+            self.edit(|job| job.status = Some(status.complete(&applied)));
+        }
+        actions
+    }
+
+    fn make(&mut self, mut job: Job) {
+        job.metadata = stamped(job.metadata);
+        self.observed.jobs.push(Arc::new(job));
+    }
+
+    fn edit(&mut self, edit: impl FnOnce(&mut CurriculumJob)) {
+        let mut job = CurriculumJob::clone(&self.observed.job);
+        edit(&mut job);
+        self.observed.job = Arc::new(job);
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        let since = self.observed.now.as_second() - at(0).as_second();
+        self.observed.now = at(since + seconds);
+    }
+
+    fn status(&self) -> &CurriculumJobStatus {
+        self.observed.job.status.as_ref().unwrap()
+    }
+
+    fn condition(&self, type_: ConditionType) -> &Condition {
+        self.status()
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == type_.as_str())
+            .unwrap()
+    }
+
+    fn says(&self, type_: ConditionType) -> (&str, &str) {
+        let condition = self.condition(type_);
+        (&condition.status, &condition.reason)
+    }
+
+    /// Phase, attempt, failures.
+    fn phase(&self) -> (i32, i32, i32) {
+        let current = self.status().current_phase.as_ref().unwrap();
+        (current.index, current.attempt, current.failures)
+    }
+
+    fn plan_digest(&self) -> String {
+        self.status()
+            .current_phase
+            .as_ref()
+            .unwrap()
+            .plan_digest
+            .clone()
+            .unwrap()
+    }
+
+    /// The newest Job of that component.
+    fn job(&self, of: &str) -> Arc<Job> {
+        Arc::clone(
+            self.observed
+                .jobs
+                .iter()
+                .rev()
+                .find(|job| component(&job.metadata) == Some(of))
+                .unwrap(),
+        )
+    }
+
+    fn replace(&mut self, job: Job) {
+        let name = job.name_any();
+        self.observed.jobs.retain(|old| old.name_any() != name);
+        self.observed.jobs.push(Arc::new(job));
+    }
+
+    fn has_pod(&mut self, pod: Pod) {
+        self.observed.pods.retain(|old| old.name_any() != pod.name_any());
+        self.observed.pods.push(Arc::new(pod));
+    }
+
+    fn runs(&mut self, of: &str) {
+        let job = self.job(of);
+        self.has_pod(pod(&job, "Running", vec![running(of)]));
+    }
+
+    fn completes(&mut self, of: &str, said: ContainerStatus) {
+        let job = Job::clone(&self.job(of));
+        self.has_pod(pod(&job, "Succeeded", vec![said]));
+        self.replace(finished(job, "Complete", "CompletionsReached"));
+    }
+
+    fn fails(&mut self, of: &str, reason: &str, said: ContainerStatus) {
+        let job = Job::clone(&self.job(of));
+        self.has_pod(pod(&job, "Failed", vec![said]));
+        self.replace(finished(job, "Failed", reason));
+    }
+
+    /// The running attempt trains its phase to the end.
+    fn trains(&mut self) {
+        let phase = u32::try_from(self.phase().0).unwrap();
+        let said = as_json(&sampler_status(&self.plan_digest(), phase, 10));
+        self.completes("train", exited("sampler", 0, Some(&said)));
+    }
+
+    fn loses(&mut self, of: &str) {
+        let name = self.job(of).name_any();
+        self.observed.jobs.retain(|job| job.name_any() != name);
+        self.observed.pods.clear();
+    }
+
+    fn holds(&mut self, of: &str, suspend: bool) {
+        let mut job = Job::clone(&self.job(of));
+        job.spec = Some(JobSpec {
+            suspend: Some(suspend),
+            ..JobSpec::default()
+        });
+        self.replace(job);
+    }
+}
+
+fn stamped(mut meta: ObjectMeta) -> ObjectMeta {
+    meta.uid = meta.name.clone();
+    meta
+}
+
+/// Names of the objects to ensure.
+fn ensured(actions: &Actions) -> Vec<String> {
+    let name = |ensure: &Ensure| match ensure {
+        Ensure::Claim(claim) => claim.name_any(),
+        Ensure::ConfigMap(map) => map.name_any(),
+        Ensure::ScoringJob(job) | Ensure::TrainJob(job) => job.name_any(),
+        Ensure::Snapshot(snapshot) => snapshot.name_any(),
+    };
+    actions.ensure.iter().map(name).collect()
+}
+
+/// Reasons of the events.
+fn told(actions: &Actions) -> Vec<&'static str> {
+    actions.events.iter().map(|event| event.reason.as_str()).collect()
+}

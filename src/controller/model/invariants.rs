@@ -1,0 +1,244 @@
+//! What must hold after every change of the cluster, whatever happened before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::World;
+use crate::api::conditions::{ConditionType, Reason};
+use crate::api::job::{CurriculumJob, OnFailure};
+use crate::api::status::{CurriculumJobStatus, PhaseOutcome};
+use crate::controller::actions::Event;
+use crate::controller::evidence::{is_live, phase};
+use crate::controller::observed::{attempt, component};
+
+/// What has been seen so far.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Write requests of the operator.
+    pub(crate) writes: usize,
+    /// Events of the operator.
+    pub(crate) events: Vec<Event>,
+    /// (phase, attempt) whose Job's UID was written to a status.
+    recorded: BTreeSet<(i32, i32)>,
+    /// (phase, attempt) that trained to its end and said so.
+    pub(crate) earned: BTreeSet<(i32, i32)>,
+    /// (phase, attempt) that went wrong: it failed, lied, or lost its Job or its last words.
+    pub(crate) spoilt: BTreeSet<(i32, i32)>,
+    /// (phase, attempt) whose Job was made at least once.
+    pub(crate) made: BTreeSet<(i32, i32)>,
+    status: CurriculumJobStatus,
+}
+
+impl Ledger {
+    /// A training Job is about to be made.
+    pub(crate) fn makes_train_job(&mut self, job: &Job) {
+        let of = attempt(&job.metadata).expect("a training Job has a phase and an attempt");
+        assert!(
+            !self.recorded.contains(&of),
+            "Job {} is made again after its UID was written",
+            job.name_any()
+        );
+        self.made.insert(of);
+    }
+
+    pub(crate) fn check(&mut self, world: &World) {
+        let live: Vec<_> = world
+            .jobs
+            .values()
+            .filter(|job| component(&job.metadata) == Some("train") && is_live(job))
+            .map(|job| job.name_any())
+            .collect();
+        assert!(live.len() <= 1, "two live training Jobs: {live:?}");
+        let runs = |pod: &&Arc<Pod>| component(&pod.metadata) == Some("train") && phase(pod) == Some("Running");
+        let running: Vec<_> = world.pods.values().filter(runs).map(|pod| pod.name_any()).collect();
+        assert!(running.len() <= 1, "two trainers: {running:?}");
+        let Some(job) = &world.curriculum_job else { return };
+        if let Some(status) = job.status.as_ref().filter(|status| **status != self.status) {
+            self.follows(job, status, world);
+            self.status = status.clone();
+        }
+    }
+
+    fn follows(&mut self, job: &CurriculumJob, status: &CurriculumJobStatus, world: &World) {
+        let before = &self.status;
+        conditions_agree(status);
+        assert!(status.phases.starts_with(&before.phases), "a record of a phase changed");
+        if is(before, ConditionType::Succeeded) || is(before, ConditionType::Failed) {
+            let of = |status: &CurriculumJobStatus| {
+                let ends = [ConditionType::Succeeded, ConditionType::Failed].map(|end| is(status, end));
+                (
+                    ends,
+                    status.completion_time.clone(),
+                    status.phases.clone(),
+                    status.current_phase.clone(),
+                )
+            };
+            assert_eq!(of(before), of(status), "a terminal state was left");
+        }
+        let names: Vec<_> = job
+            .spec
+            .curriculum
+            .phases
+            .iter()
+            .map(|phase| phase.name.as_str())
+            .collect();
+        let ended: Vec<_> = status.phases.iter().map(|phase| phase.name.as_str()).collect();
+        assert!(names.starts_with(&ended), "phases ended out of order: {ended:?}");
+        let completed = status
+            .phases
+            .iter()
+            .filter(|phase| phase.outcome == PhaseOutcome::Completed)
+            .count();
+        if is(status, ConditionType::Succeeded) {
+            assert_eq!(completed, names.len(), "succeeded without every phase");
+            let last = status
+                .current_phase
+                .as_ref()
+                .map(|current| (current.index, current.attempt));
+            assert!(
+                self.earned.contains(&last.expect("the last phase")),
+                "succeeded with a phase that was not trained"
+            );
+        }
+        if let Some(current) = &status.current_phase {
+            let running = usize::try_from(current.index).unwrap();
+            let last = names.len() - 1;
+            assert_eq!(
+                running,
+                completed.min(last),
+                "the current phase is not the first one that has not completed"
+            );
+            let limit = job.spec.training.backoff_limit;
+            assert!(current.failures <= limit, "more failures than the budget allows");
+            let was = before
+                .current_phase
+                .as_ref()
+                .map(|old| (old.index, old.attempt, old.failures));
+            if let Some((index, number, failures)) = was {
+                assert!(
+                    (current.index, current.attempt) >= (index, number),
+                    "an attempt was gone back to"
+                );
+                if current.index == index {
+                    let more = current.failures - failures;
+                    assert_eq!(current.attempt - number, more, "another attempt costs the budget");
+                    assert!(more == 0 || more == 1, "one failure costs the budget once");
+                    assert!(more == 0 || current.attempt > number, "a failed attempt goes on");
+                    assert!(
+                        more == 0 || self.spoilt.contains(&(index, number)),
+                        "an attempt that went well costs the budget"
+                    );
+                } else {
+                    assert!(
+                        self.earned.contains(&(index, number)),
+                        "a phase completed that was not trained"
+                    );
+                }
+            }
+            if current.job_uid.is_some() {
+                self.recorded.insert((current.index, current.attempt));
+            }
+        }
+        self.chain(status, world);
+        blame(job, status);
+    }
+
+    fn chain(&self, status: &CurriculumJobStatus, world: &World) {
+        let fresh = &status.phases[self.status.phases.len()..];
+        let mut previous = self
+            .status
+            .phases
+            .last()
+            .and_then(|phase| phase.snapshot_digest.clone());
+        for phase in fresh.iter().filter(|phase| phase.outcome == PhaseOutcome::Completed) {
+            let snapshot = &world.snapshots[phase.snapshot.as_ref().expect("a completed phase has a snapshot")];
+            assert_eq!(
+                Some(&snapshot.spec.digest),
+                phase.snapshot_digest.as_ref(),
+                "the digest is not the snapshot's"
+            );
+            assert_eq!(snapshot.spec.previous, previous, "the chain is broken");
+            previous = phase.snapshot_digest.clone();
+        }
+    }
+}
+
+/// Only what cannot be helped fails a run.
+fn blame(job: &CurriculumJob, status: &CurriculumJobStatus) {
+    let failed = condition(status, ConditionType::Failed);
+    if failed.is_none_or(|failed| failed.status != "True") {
+        return;
+    }
+    let reason = failed
+        .and_then(|failed| Reason::parse(&failed.reason))
+        .expect("a documented reason");
+    match reason {
+        Reason::BackoffLimitExceeded => {
+            let last = status.phases.last().expect("a record of the phase that failed");
+            assert_eq!(last.outcome, PhaseOutcome::Failed);
+            assert_eq!(
+                last.attempts,
+                job.spec.training.backoff_limit + 1,
+                "the whole budget was spent"
+            );
+        }
+        _ => assert_eq!(
+            job.spec.scoring.on_failure,
+            OnFailure::Fail,
+            "scoring failed the run: {reason:?}"
+        ),
+    }
+}
+
+fn conditions_agree(status: &CurriculumJobStatus) {
+    let types: Vec<_> = status
+        .conditions
+        .iter()
+        .map(|condition| condition.type_.as_str())
+        .collect();
+    assert_eq!(
+        types,
+        ConditionType::ALL.map(ConditionType::as_str),
+        "every condition, in order"
+    );
+    let holds = |type_| is(status, type_);
+    use ConditionType::{Failed, Ready, Reconciling, Stalled, Succeeded, Suspended};
+    assert!(!(holds(Reconciling) && holds(Stalled)), "kstatus: never both");
+    assert!(!(holds(Succeeded) && holds(Failed)), "one end");
+    assert_eq!(
+        holds(Failed),
+        holds(Stalled),
+        "a valid run is stalled when it has failed"
+    );
+    assert!(
+        !holds(Succeeded) || (holds(Ready) && !holds(Reconciling)),
+        "kstatus: Current"
+    );
+    assert!(!(holds(Suspended) && (holds(Ready) || holds(Reconciling))), "held");
+    for condition in &status.conditions {
+        assert!(
+            Reason::parse(&condition.reason).is_some(),
+            "an undocumented reason: {}",
+            condition.reason
+        );
+        assert_eq!(condition.observed_generation, Some(status.observed_generation));
+    }
+}
+
+pub(super) fn condition(
+    status: &CurriculumJobStatus,
+    type_: ConditionType,
+) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_.as_str())
+}
+
+pub(super) fn is(status: &CurriculumJobStatus, type_: ConditionType) -> bool {
+    condition(status, type_).is_some_and(|condition| condition.status == "True")
+}
