@@ -9,7 +9,8 @@ use kube::ResourceExt;
 
 use super::World;
 use crate::api::conditions::{ConditionType, Reason};
-use crate::api::job::{CurriculumJob, OnFailure};
+use crate::api::job::CurriculumJob;
+use crate::api::scoring::OnFailure;
 use crate::api::status::{CurriculumJobStatus, PhaseOutcome};
 use crate::controller::actions::Event;
 use crate::controller::evidence::{is_live, phase};
