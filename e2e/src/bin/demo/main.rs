@@ -52,8 +52,8 @@ async fn run(args: &Args) -> Result {
         namespace: args.namespace.clone(),
     };
     start_anew(&case).await?;
-    samples::apply(&client, &case.namespace, samples::DATA).await?;
-    samples::apply(&client, &case.namespace, samples::CURRICULUM).await?;
+    samples::prepare(&case).await?;
+    samples::apply(&case, samples::CURRICULUM).await?;
     if let Err(error) = progress::follow(&case).await {
         eprintln!("{}", dump::namespace(&client, &case.namespace).await);
         return Err(error);
