@@ -5,6 +5,7 @@ use std::env;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::case::Case;
 use crate::{OPERATOR_NAMESPACE, Result};
 
 /// One write.
@@ -66,20 +67,22 @@ impl Write {
     }
 }
 
-/// All writes in a namespace, in the order of their answers.
-///
-/// # Errors
-/// When `E2E_AUDIT_LOG` does not name a file that can be read, or a line is no audit event.
-pub fn writes(namespace: &str) -> Result<Vec<Write>> {
-    let mut writes = read(&format!("\"namespace\":\"{namespace}\""))?;
-    writes.retain(|write| write.object_ref.namespace == namespace);
-    Ok(writes)
+impl Case {
+    /// All writes in the case's namespace, in the order of their answers.
+    ///
+    /// # Errors
+    /// When `E2E_AUDIT_LOG` does not name a file that can be read, or a line is no audit event.
+    pub fn writes(&self) -> Result<Vec<Write>> {
+        let mut writes = read(&format!("\"namespace\":\"{}\"", self.namespace))?;
+        writes.retain(|write| write.object_ref.namespace == self.namespace && write.stage_timestamp >= self.since);
+        Ok(writes)
+    }
 }
 
 /// All writes by the operator since then, but for those that keep its lease, in the order of their answers.
 ///
 /// # Errors
-/// As [`writes`].
+/// As [`Case::writes`].
 pub fn by_operator_since(time: Timestamp) -> Result<Vec<Write>> {
     let mut writes = read(&format!("system:serviceaccount:{OPERATOR_NAMESPACE}:"))?;
     writes.retain(|write| {

@@ -5,23 +5,64 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{Result, dump, wait};
 
-/// A test's namespace.
+/// Label of the namespaces that are made here, and may be deleted: `e2e` or `demo`.
+const OWNER: &str = "curriculum.dev/made-for";
+/// Time for a namespace to go or to be complete.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// A namespace for one test or demo.
 #[derive(Clone)]
 pub struct Case {
     /// Client with all rights.
     pub client: Client,
     /// Name of the namespace.
     pub namespace: String,
+    /// When it was made: an earlier one of that name has left traces in the audit log.
+    pub since: Timestamp,
 }
 
 impl Case {
+    /// Makes the namespace, once whatever an earlier run left of that name is gone. It is labelled as belonging to `owner`,
+    /// and enforces the restricted pod security standard.
+    ///
+    /// # Errors
+    /// When a namespace of that name belongs to somebody else, or the API refuses something.
+    pub async fn create(client: &Client, namespace: &str, owner: &str) -> Result<Self> {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        if let Some(old) = namespaces.get_opt(namespace).await? {
+            if old.labels().get(OWNER).map(String::as_str) != Some(owner) {
+                return Err(
+                    format!("namespace {namespace} exists and is not ours: it has no label {OWNER}={owner}").into(),
+                );
+            }
+            namespaces.delete(namespace, &DeleteParams::background()).await?;
+            wait::until(&namespaces, namespace, "gone", LIMIT, |object| object.is_none()).await?;
+        }
+        let labels = json!({OWNER: owner, "pod-security.kubernetes.io/enforce": "restricted"});
+        let object = serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
+        let made = namespaces.create(&PostParams::default(), &object).await?;
+        let since = made.creation_timestamp().ok_or("a namespace without creation time")?.0;
+        let case = Self {
+            client: client.clone(),
+            namespace: namespace.to_owned(),
+            since,
+        };
+        // Pods are refused until their service account is there.
+        wait::until(&case.api::<ServiceAccount>(), "default", "made", LIMIT, |object| {
+            object.is_some()
+        })
+        .await?;
+        Ok(case)
+    }
+
     /// Objects of the case's namespace.
     pub fn api<K>(&self) -> Api<K>
     where
@@ -47,11 +88,7 @@ where
     let client = Client::try_default().await.map_err(|error| {
         format!("no cluster to test on ({error}); `e2e/run-tests` brings one up and installs the operator")
     })?;
-    let case = Case {
-        client: client.clone(),
-        namespace: format!("e2e-{name}"),
-    };
-    create(&case).await?;
+    let case = Case::create(&client, &format!("e2e-{name}"), "e2e").await?;
     // A task of its own, so that a failed assertion still leaves the time for the dump.
     let outcome = tokio::spawn(body(case.clone())).await;
     let failed = !matches!(outcome, Ok(Ok(())));
@@ -73,35 +110,6 @@ where
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
-}
-
-/// Creates the namespace, once whatever an earlier run left of that name is gone.
-async fn create(case: &Case) -> Result {
-    let namespaces: Api<Namespace> = Api::all(case.client.clone());
-    if namespaces.get_opt(&case.namespace).await?.is_some() {
-        namespaces.delete(&case.namespace, &DeleteParams::background()).await?;
-        wait::until(
-            &namespaces,
-            &case.namespace,
-            "gone",
-            Duration::from_secs(120),
-            |object| object.is_none(),
-        )
-        .await?;
-    }
-    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted", "curriculum.dev/e2e": "true"});
-    let namespace = serde_json::from_value(json!({"metadata": {"name": case.namespace, "labels": labels}}))?;
-    namespaces.create(&PostParams::default(), &namespace).await?;
-    // Pods are refused until their service account is there.
-    wait::until(
-        &case.api::<ServiceAccount>(),
-        "default",
-        "made",
-        Duration::from_secs(60),
-        |o| o.is_some(),
-    )
-    .await?;
-    Ok(())
 }
 
 fn keep(name: &str, state: &str) -> Result<String> {

@@ -18,7 +18,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::Deserialize;
 
 use crate::case::Case;
-use crate::{Error, Result, audit, wait};
+use crate::{Error, Result, wait};
 
 /// Time for a whole run of the plain example on a busy machine.
 pub const RUN_LIMIT: Duration = Duration::from_secs(240);
@@ -201,7 +201,7 @@ impl Case {
     /// # Errors
     /// When there is no audit log.
     pub fn jobs_created(&self) -> Result<Vec<String>> {
-        let mut writes = audit::writes(&self.namespace)?;
+        let mut writes = self.writes()?;
         writes.retain(|write| write.is_by_operator() && write.kind() == "create jobs");
         Ok(writes.into_iter().map(|write| write.object_ref.name).collect())
     }
@@ -220,6 +220,20 @@ impl Case {
             .into_iter()
             .filter_map(|event| Some((event.reason?, event.message.unwrap_or_default())))
             .collect())
+    }
+
+    /// Waits for an event with that reason about the CurriculumJob.
+    ///
+    /// # Errors
+    /// When there is none within [`RUN_LIMIT`].
+    pub async fn event(&self, job: &str, reason: &str) -> Result {
+        let selector = format!("involvedObject.kind=CurriculumJob,involvedObject.name={job},reason={reason}");
+        let events = watcher(self.api::<Event>(), watcher::Config::default().fields(&selector)).applied_objects();
+        let found = tokio::time::timeout(RUN_LIMIT, std::pin::pin!(events).try_next()).await;
+        found
+            .map_err(|_| format!("{job}: no event {reason}"))??
+            .ok_or("the watch ended")?;
+        Ok(())
     }
 
     /// The job's snapshots in the order of their steps, checked to form a chain.

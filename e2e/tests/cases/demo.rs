@@ -2,19 +2,19 @@
 
 use curriculum_operator::api::status::ScoreSource;
 use e2e::case::{Case, with_temp_ns};
-use e2e::observe::{ensure, has_ended, status};
-use e2e::{Result, samples, wait};
+use e2e::observe::{ensure, status};
+use e2e::{Result, samples};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use std::time::Duration;
 
 /// Case 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_curriculum_beats_uniform_sampling_on_noisy_digits() -> Result {
     with_temp_ns("digits", |case| async move {
-        for file in [samples::DATA, samples::CURRICULUM, samples::UNIFORM] {
-            samples::apply(&case.client, &case.namespace, file).await?;
+        samples::prepare(&case).await?;
+        for file in [samples::CURRICULUM, samples::UNIFORM] {
+            samples::apply(&case, file).await?;
         }
         let (curriculum, uniform) = tokio::try_join!(arm(&case, "digits-curriculum"), arm(&case, "digits-uniform"))?;
         ensure(curriculum - uniform > 0.10, || {
@@ -26,9 +26,6 @@ async fn the_curriculum_beats_uniform_sampling_on_noisy_digits() -> Result {
 
 /// Waits for a run, checks its phases, Jobs and snapshots, and returns its test accuracy after the last step.
 async fn arm(case: &Case, name: &str) -> Result<f64> {
-    let data = case.api::<Job>();
-    let ended = |job: &Job| job.status.as_ref().is_some_and(has_ended);
-    wait::until_found(&data, "digits-data", "ended", Duration::from_secs(120), ended).await?;
     let job = case.succeeded(name).await?;
     let status = status(&job)?;
     let source = status.scores.as_ref().map(|scores| scores.source);

@@ -31,8 +31,8 @@ async fn a_scorer_that_keeps_failing_leads_to_uniform_training_and_is_quoted() -
         let scores = expect(&job, ConditionType::ScoresReady, "False", Some(Reason::ScorerFailed))?;
         let degraded = expect(&job, ConditionType::Degraded, "True", Some(Reason::UniformFallback))?;
         let events = case.events("run", "Warning").await?;
-        for text in [Some(&scores), Some(&degraded), events.get("UniformFallback")] {
-            ensure(text.is_some_and(|text| text.contains(SCORERS_LAST_WORDS)), || {
+        for texts in [vec![&scores], vec![&degraded], events.values().collect()] {
+            ensure(texts.iter().any(|text| text.contains(SCORERS_LAST_WORDS)), || {
                 format!("not quoted: ScoresReady {scores:?}, Degraded {degraded:?}, events {events:?}")
             })?;
         }
@@ -129,7 +129,7 @@ async fn missing_scores_are_counted() -> Result {
 
 #[tokio::test]
 async fn a_row_with_two_scores_is_named() -> Result {
-    bad_scores("duplicate", Reason::ScoresInvalid, &["1 ", "row 0"]).await
+    bad_scores("duplicate", Reason::ScoresInvalid, &["1 duplicate row"]).await
 }
 
 #[tokio::test]

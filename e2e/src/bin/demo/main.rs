@@ -6,23 +6,16 @@ mod progress;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use e2e::case::Case;
-use e2e::{Result, dump, samples, wait};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{DeleteParams, PostParams};
-use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use e2e::{Result, dump, samples};
+use kube::Client;
 
 use outcome::Outcome;
 
 /// The two runs; each file in `config/samples` has the name of its run.
 const RUNS: [&str; 2] = ["digits-curriculum", "digits-uniform"];
-/// Label of a namespace that this program made and may delete.
-const OURS: &str = "curriculum.dev/demo";
-
 /// Trains the digits demo and shows what the curriculum changed.
 #[derive(Parser)]
 struct Args {
@@ -47,13 +40,10 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result {
     let client = Client::try_default().await?;
-    let case = Case {
-        client: client.clone(),
-        namespace: args.namespace.clone(),
-    };
-    start_anew(&case).await?;
-    samples::apply(&client, &case.namespace, samples::DATA).await?;
-    samples::apply(&client, &case.namespace, samples::CURRICULUM).await?;
+    println!("preparing the data in namespace {} ...", args.namespace);
+    let case = Case::create(&client, &args.namespace, "demo").await?;
+    samples::prepare(&case).await?;
+    samples::apply(&case, samples::CURRICULUM).await?;
     if let Err(error) = progress::follow(&case).await {
         eprintln!("{}", dump::namespace(&client, &case.namespace).await);
         return Err(error);
@@ -62,30 +52,6 @@ async fn run(args: &Args) -> Result {
     println!("\n{}", outcome::table(&outcomes));
     picture::draw(&args.picture, &outcomes)?;
     println!("{}", closing(args, &outcomes));
-    Ok(())
-}
-
-/// A namespace with nothing in it, so that the demo scores and trains for real every time.
-async fn start_anew(case: &Case) -> Result {
-    let namespaces: Api<Namespace> = Api::all(case.client.clone());
-    if let Some(old) = namespaces.get_opt(&case.namespace).await? {
-        if !old.labels().contains_key(OURS) {
-            let name = &case.namespace;
-            return Err(format!("namespace {name} is not from a demo; choose another with --namespace").into());
-        }
-        println!("removing the demo before ...");
-        namespaces.delete(&case.namespace, &DeleteParams::background()).await?;
-        let limit = Duration::from_secs(180);
-        wait::until(&namespaces, &case.namespace, "gone", limit, |object| object.is_none()).await?;
-    }
-    let labels = json!({OURS: "true", "pod-security.kubernetes.io/enforce": "restricted"});
-    let namespace = serde_json::from_value(json!({"metadata": {"name": case.namespace, "labels": labels}}))?;
-    namespaces.create(&PostParams::default(), &namespace).await?;
-    let accounts = case.api::<ServiceAccount>();
-    wait::until(&accounts, "default", "made", Duration::from_secs(60), |object| {
-        object.is_some()
-    })
-    .await?;
     Ok(())
 }
 

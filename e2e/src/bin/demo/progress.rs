@@ -42,7 +42,7 @@ pub(crate) async fn follow(case: &Case) -> Result {
             }
             let has_scores = job.status.as_ref().is_some_and(|status| status.scores.is_some());
             if name == RUNS[0] && has_scores && !shown.contains_key(RUNS[1]) {
-                samples::apply(&case.client, &case.namespace, samples::UNIFORM).await?;
+                samples::apply(case, samples::UNIFORM).await?;
             }
             succeeded.insert(name, wait::is_true(&job, ConditionType::Succeeded));
             if RUNS.iter().all(|run| succeeded.get(*run) == Some(&true)) {
