@@ -9,6 +9,7 @@
 
 mod children;
 mod clients;
+mod controller;
 mod immutable;
 mod invalid;
 

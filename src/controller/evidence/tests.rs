@@ -1,0 +1,99 @@
+use k8s_openapi::api::core::v1::PodCondition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
+
+use super::*;
+use crate::controller::test_support::{at, exited, finished, pod, running, waiting};
+
+fn job(name: &str) -> Job {
+    let mut job = Job::default();
+    *job.meta_mut() = kube::core::ObjectMeta {
+        name: Some(name.to_owned()),
+        ..Default::default()
+    };
+    job
+}
+
+#[test]
+fn only_final_conditions_end_a_job() {
+    for condition in ["FailureTarget", "SuccessCriteriaMet", "Suspended"] {
+        assert!(is_live(&finished(job("j"), condition, "Any")), "{condition}");
+    }
+    assert_eq!(outcome(&finished(job("j"), "Complete", "Any")), Outcome::Complete);
+    assert!(matches!(outcome(&finished(job("j"), "Failed", "Any")), Outcome::Failed { reason, .. } if reason == "Any"));
+}
+
+#[test]
+fn a_trainer_says_more_than_its_sampler_and_words_more_than_none() {
+    let job = finished(job("j"), "Failed", "BackoffLimitExceeded");
+    let mut oom = exited("trainer", 137, None);
+    oom.state.as_mut().unwrap().terminated.as_mut().unwrap().reason = Some("OOMKilled".to_owned());
+    let sampler = || exited("sampler", 143, Some("stopped"));
+    let failed = pod(&job, "Failed", vec![sampler(), oom.clone()]);
+    assert_eq!(
+        training_failure(&job, &[&failed]).message,
+        "container 'trainer' exited with code 137 (OOMKilled)"
+    );
+    let failed = pod(
+        &job,
+        "Failed",
+        vec![sampler(), exited("trainer", 1, Some("loss is NaN"))],
+    );
+    assert_eq!(
+        training_failure(&job, &[&failed]).message,
+        "container 'trainer' exited with code 1: loss is NaN"
+    );
+    assert_eq!(training_failure(&job, &[]).message, "Job has Failed");
+}
+
+#[test]
+fn a_culprit_is_found_among_the_pods_of_several_shards() {
+    let job = finished(job("j"), "Failed", "PodFailurePolicy");
+    let said = r#"{"error":{"reason":"ScoresInvalid","message":"2 rows are NaN"}}"#;
+    let pods = [
+        pod(&job, "Failed", vec![exited("scorer-a", 1, Some("zzz"))]),
+        pod(&job, "Failed", vec![exited("scorer-a", 66, Some(said))]),
+        pod(&job, "Running", vec![exited("scorer-a", 65, None)]),
+    ];
+    let fault = scoring_fault(&job, &pods.iter().collect::<Vec<_>>());
+    assert_eq!(
+        fault,
+        Fault::Scoring(Failure::new(Reason::ScoresInvalid, "2 rows are NaN"))
+    );
+}
+
+#[test]
+fn a_report_cannot_name_a_reason_that_is_not_its_to_give() {
+    let job = finished(job("j"), "Failed", "PodFailurePolicy");
+    let said = r#"{"error":{"reason":"Completed","message":"all is well"}}"#;
+    for (code, reason) in [(65, Reason::DatasetUnreadable), (66, Reason::ScoresInvalid)] {
+        let failed = pod(&job, "Failed", vec![exited("index", code, Some(said))]);
+        let (Fault::Dataset(failure) | Fault::Scoring(failure)) = scoring_fault(&job, &[&failed]);
+        assert_eq!(failure.reason, reason);
+    }
+}
+
+#[test]
+fn a_container_waits_since_those_before_it_have_ended() {
+    let job = job("j");
+    let mut stuck_pod = pod(
+        &job,
+        "Pending",
+        vec![waiting("trainer", "ErrImagePull"), running("other")],
+    );
+    assert_eq!(stuck(&[&stuck_pod]).unwrap().since, at(0));
+    stuck_pod.status.as_mut().unwrap().conditions = Some(vec![PodCondition {
+        type_: "Initialized".to_owned(),
+        status: "True".to_owned(),
+        last_transition_time: Some(Time(at(500))),
+        ..PodCondition::default()
+    }]);
+    assert_eq!(stuck(&[&stuck_pod]).unwrap().since, at(500));
+    let busy = pod(&job, "Pending", vec![waiting("trainer", "ContainerCreating")]);
+    assert_eq!(stuck(&[&busy]), None);
+    let config = pod(&job, "Pending", vec![waiting("trainer", "CreateContainerConfigError")]);
+    assert_eq!(
+        stuck(&[&config]).unwrap().message,
+        "container 'trainer' cannot be created: words"
+    );
+}
