@@ -2,7 +2,7 @@
 
 use std::env;
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::case::Case;

@@ -56,3 +56,16 @@ pub fn sum(text: &str, metric: &str) -> Result<f64> {
 pub async fn fallbacks(client: &Client) -> Result<f64> {
     Ok(sum(&text(client).await?, "curriculum_fallbacks_total").unwrap_or(0.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::sum;
+
+    #[test]
+    fn a_sum_takes_all_series_of_that_metric_and_no_other() -> crate::Result {
+        let text = "# TYPE falls counter\nfalls{reason=\"a\"} 2\nfalls{reason=\"b c\"} 3\nfalls_total 7\n";
+        assert_eq!(sum(text, "falls")?, 5.0);
+        assert!(sum(text, "fall").is_err());
+        Ok(())
+    }
+}

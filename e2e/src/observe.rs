@@ -35,6 +35,22 @@ pub struct Trained {
 }
 
 impl Trained {
+    /// From the trainer's logs in the order of its starts; `None` when no start came to its end.
+    fn from_logs(logs: &[String]) -> Result<Option<Self>> {
+        let mut trained: Option<Self> = None;
+        for line in logs.iter().flat_map(|log| log.lines()) {
+            let Some(line) = line.strip_prefix("checkpoint ") else { continue };
+            let mut next: Self = serde_json::from_str(line)?;
+            // Without a checkpoint, each phase only knows of its own steps.
+            let is_whole = next.history.first().is_some_and(|(step, _)| *step == 0);
+            if let Some(before) = trained.take().filter(|_| !is_whole) {
+                next.history = [before.history, next.history].concat();
+            }
+            trained = Some(next);
+        }
+        Ok(trained)
+    }
+
     /// Rows of all steps from `from` to before `to`.
     pub fn rows(&self, from: u64, to: u64) -> Vec<u64> {
         let steps = self.history.iter().filter(|(step, _)| (from..to).contains(step));
@@ -127,18 +143,7 @@ impl Case {
     /// # Errors
     /// When the last training pod is gone, or did not get that far.
     pub async fn trained(&self, job: &str) -> Result<Trained> {
-        let mut trained: Option<Trained> = None;
-        for line in self.trainer_logs(job).await?.iter().flat_map(|log| log.lines()) {
-            let Some(line) = line.strip_prefix("checkpoint ") else {
-                continue;
-            };
-            let mut next: Trained = serde_json::from_str(line)?;
-            let is_whole = next.history.first().is_some_and(|(step, _)| *step == 0);
-            if let Some(before) = trained.take().filter(|_| !is_whole) {
-                next.history = [before.history, next.history].concat();
-            }
-            trained = Some(next);
-        }
+        let trained = Trained::from_logs(&self.trainer_logs(job).await?)?;
         trained.ok_or_else(|| format!("{job}: no trainer wrote down what it trained").into())
     }
 
@@ -336,4 +341,35 @@ pub fn expect(job: &CurriculumJob, kind: ConditionType, status: &str, reason: Op
 /// When it does not hold.
 pub fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result {
     if holds { Ok(()) } else { Err(message().into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_logs(logs: &[&str]) -> Result<Trained> {
+        let logs: Vec<String> = logs.iter().map(|log| (*log).to_owned()).collect();
+        Trained::from_logs(&logs)?.ok_or_else(|| "nothing".into())
+    }
+
+    #[test]
+    fn phases_without_checkpoints_are_put_together() -> Result {
+        let first = r#"checkpoint {"step": 1, "starts": 1, "history": [[0, [5, 6]]]}"#;
+        let second = r#"checkpoint {"step": 2, "starts": 1, "history": [[1, [7, 8]]]}"#;
+        let trained = from_logs(&[first, second])?;
+        assert!(trained.is_complete(2));
+        assert_eq!(trained.rows(1, 2), [7, 8]);
+        assert!(!from_logs(&[second])?.is_complete(2));
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_replaces_the_ones_before_it() -> Result {
+        let first = r#"checkpoint {"step": 1, "starts": 1, "history": [[0, [5]]]}"#;
+        let second = r#"checkpoint {"step": 2, "starts": 2, "history": [[0, [5]], [1, [7]]]}"#;
+        assert!(from_logs(&[first, second])?.is_complete(2));
+        let twice = r#"checkpoint {"step": 2, "starts": 2, "history": [[0, [5]], [0, [5]], [1, [7]]]}"#;
+        assert!(!from_logs(&[twice])?.is_complete(2));
+        Ok(())
+    }
 }

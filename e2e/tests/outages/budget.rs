@@ -9,7 +9,7 @@ use e2e::fixture::Example;
 use e2e::observe::{ensure, status};
 use e2e::operator::Operator;
 use e2e::{Result, metrics};
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 /// Phases of the run that is counted.
