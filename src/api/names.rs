@@ -6,6 +6,8 @@ pub const LABEL_JOB: &str = "curriculum.dev/job";
 pub const LABEL_PHASE: &str = "curriculum.dev/phase";
 /// Label: attempt at the phase.
 pub const LABEL_ATTEMPT: &str = "curriculum.dev/attempt";
+/// Annotation of a Job that the operator holds for `spec.suspend`: only such a Job is let go on again.
+pub const ANNOTATION_SUSPENDED: &str = "curriculum.dev/suspended";
 /// Label: what an object is for: `inspect`, `count`, `score`, `index`, `train`, `plan`, `scores`, `store`, `snapshot`.
 pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 /// Label: who manages the object; always `curriculum-operator`.

@@ -21,6 +21,7 @@ use super::evidence::Failure;
 use super::observed::{Observed, is_controlled_by, is_deleting};
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
+use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::snapshot::CurriculumSnapshot;
 use crate::api::status::CurriculumJobStatus;
 use crate::api::{GROUP, MANAGER, VERSION};
@@ -208,7 +209,8 @@ impl Hands<'_> {
     /// another one by UID, is left alone.
     async fn suspend(&self, hold: &SetSuspend) -> Result<(), Error> {
         self.context.metrics.wrote("patch", "jobs");
-        let patch = json!({"metadata": {"uid": hold.uid}, "spec": {"suspend": hold.suspend}});
+        let mark = json!({ANNOTATION_SUSPENDED: hold.suspend.then_some("true")});
+        let patch = json!({"metadata": {"uid": hold.uid, "annotations": mark}, "spec": {"suspend": hold.suspend}});
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()

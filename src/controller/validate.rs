@@ -124,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::scoring::ColumnScorer;
+    use crate::api::scoring::{ColumnScorer, RarityScorer};
     use crate::controller::test_support::curriculum_job;
 
     #[test]
@@ -152,8 +152,7 @@ mod tests {
             ),
             (
                 |job| {
-                    job.spec.scoring.scorers[0].rarity =
-                        Some(crate::api::scoring::RarityScorer { column: "t".to_owned() });
+                    job.spec.scoring.scorers[0].rarity = Some(RarityScorer { column: "t".to_owned() });
                 },
                 "scorer 'difficulty'",
             ),

@@ -216,7 +216,7 @@ async fn everything_in_order_then_one_status_then_events() {
     );
     assert_eq!(
         seen[0].body,
-        json!({"metadata": {"uid": "uid-held"}, "spec": {"suspend": true}})
+        json!({"metadata": {"uid": "uid-held", "annotations": {"curriculum.dev/suspended": "true"}}, "spec": {"suspend": true}})
     );
     assert_eq!(seen[4].body["preconditions"]["uid"], "uid-old");
     assert_eq!(seen[4].body["propagationPolicy"], "Background");

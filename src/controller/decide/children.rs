@@ -3,8 +3,9 @@
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use super::conditions::{is_suspended, is_terminal};
+use super::conditions::is_terminal;
 use super::turn::Turn;
+use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Delete, Kind, SetSuspend};
 use crate::controller::evidence;
@@ -29,16 +30,16 @@ pub(super) fn tidy(turn: &mut Turn<'_>) {
         uid: job.uid().unwrap_or_default(),
     }));
     let suspend = turn.is_suspended();
-    // A queueing controller holds Jobs too. So they are let go on only on the way out of our own suspension, which the
-    // condition still tells of until the status is written.
-    if suspend || is_suspended(status) {
-        let other = wanted.into_iter().filter(|job| is_held(job) != suspend);
-        turn.actions.suspend.extend(other.map(|job| SetSuspend {
-            name: job.name_any(),
-            uid: job.uid().unwrap_or_default(),
-            suspend,
-        }));
-    }
+    // A queueing controller holds Jobs too. So only what bears our mark is let go on; the mark is on the Job itself, because
+    // a status that said so could be written by a turn that had not seen the Job yet, and the Job would be held for ever.
+    let other = wanted
+        .into_iter()
+        .filter(|job| if suspend { !is_held(job) } else { is_held_by_us(job) });
+    turn.actions.suspend.extend(other.map(|job| SetSuspend {
+        name: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
+        suspend,
+    }));
 }
 
 /// Never true for a Job of a later attempt than the status knows: then it is the status that is old.
@@ -60,4 +61,8 @@ fn is_left_behind(job: &Job, status: &CurriculumJobStatus) -> bool {
 
 fn is_held(job: &Job) -> bool {
     job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
+}
+
+fn is_held_by_us(job: &Job) -> bool {
+    job.annotations().contains_key(ANNOTATION_SUSPENDED)
 }

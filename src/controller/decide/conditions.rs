@@ -96,11 +96,6 @@ pub(crate) fn is_terminal(status: &CurriculumJobStatus) -> bool {
     holds(status, ConditionType::Succeeded) || holds(status, ConditionType::Failed)
 }
 
-/// Whether the status says that the run is held.
-pub(crate) fn is_suspended(status: &CurriculumJobStatus) -> bool {
-    holds(status, ConditionType::Suspended)
-}
-
 fn holds(status: &CurriculumJobStatus, type_: ConditionType) -> bool {
     condition(status, type_).is_some_and(|condition| condition.status == "True")
 }

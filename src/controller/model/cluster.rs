@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use kube::ResourceExt;
 use super::World;
 use super::invariants::Ledger;
 use crate::api::job::CurriculumJob;
+use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::controller::build::{self, ANNOTATION_PLAN_DIGEST};
 use crate::controller::evidence::{has_ended, is_live, phase};
 use crate::controller::observed::{attempt, component};
@@ -332,7 +333,7 @@ impl Cluster {
     pub(crate) fn queue(&mut self, pick: usize, suspend: bool) {
         if let Some(job) = self.pick(pick, |job| is_live(job) && is_held(job) != suspend) {
             let uid = job.uid().unwrap();
-            self.hold(&job.name_any(), &uid, suspend);
+            self.hold(&job.name_any(), &uid, suspend, None);
             if suspend {
                 self.queued.insert(uid)
             } else {
@@ -355,26 +356,30 @@ impl Cluster {
             .filter(|job| self.queued.contains(&job.uid().unwrap()))
             .collect();
         for job in &queued {
-            self.hold(&job.name_any(), &job.uid().unwrap(), false);
+            self.hold(&job.name_any(), &job.uid().unwrap(), false, None);
         }
         !queued.is_empty()
     }
 
-    /// The operator, or a queueing controller, holds a Job or lets it go on.
-    pub(crate) fn hold(&mut self, name: &str, uid: &str, suspend: bool) {
-        let Some(job) = self
+    /// The operator, or a queueing controller, holds a Job or lets it go on; only the operator leaves or takes a mark.
+    pub(crate) fn hold(&mut self, name: &str, uid: &str, suspend: bool, mark: Option<bool>) {
+        let held = self
             .world
             .jobs
             .get(name)
-            .filter(|job| job.uid().as_deref() == Some(uid))
-        else {
+            .filter(|job| job.uid().as_deref() == Some(uid));
+        let Some(mut job) = held.map(|job| Job::clone(job)) else {
             return;
         };
-        let mut job = Job::clone(job);
-        job.spec = Some(JobSpec {
-            suspend: Some(suspend),
-            ..job.spec.unwrap_or_default()
-        });
+        job.spec.get_or_insert_default().suspend = Some(suspend);
+        match mark {
+            Some(true) => drop(
+                job.annotations_mut()
+                    .insert(ANNOTATION_SUSPENDED.to_owned(), "true".to_owned()),
+            ),
+            Some(false) => drop(job.annotations_mut().remove(ANNOTATION_SUSPENDED)),
+            None => {}
+        }
         self.put_job(job);
     }
 

@@ -156,7 +156,7 @@ impl Leader {
         let done = match effect {
             Effect::Hold(SetSuspend { name, uid, suspend }) => {
                 cluster.ledger.writes += 1;
-                cluster.hold(&name, &uid, suspend);
+                cluster.hold(&name, &uid, suspend, Some(suspend));
                 true
             }
             Effect::Ensure(object) if matches!(*object, Ensure::TrainJob(_)) && !is_newest(&cluster.world, &seen) => {

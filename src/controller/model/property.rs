@@ -189,9 +189,13 @@ fn on_claims() -> impl Strategy<Value = OnClaim> {
     prop_oneof![4 => Just(OnClaim::Nothing), 1 => Just(OnClaim::LastGood), 1 => Just(OnClaim::Exact)]
 }
 
+/// That many histories, or `PROPTEST_CASES`.
 fn cases(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|asked| asked.parse().ok());
     ProptestConfig {
-        cases,
+        cases: asked.unwrap_or(cases),
         max_shrink_iters: 4000,
         ..ProptestConfig::default()
     }

@@ -91,7 +91,7 @@ fn suspension_is_passed_on_and_taken_back() {
     assert_eq!(actions.suspend, [hold(true)]);
     assert!(actions.delete.is_empty());
     assert_eq!(case.says(Suspended), ("True", "Suspended"));
-    case.holds("train", true);
+    case.holds("train", true, true);
     case.observed.pods.clear();
     assert_eq!(case.turn(), Actions::default());
 
@@ -101,11 +101,25 @@ fn suspension_is_passed_on_and_taken_back() {
     assert_eq!(case.phase(), (0, 0, 0), "the same attempt goes on");
 }
 
+/// The turn that ended the suspension had not seen that the Job was held: its store was behind.
+#[test]
+fn a_held_job_is_let_go_on_whatever_the_status_says() {
+    let mut case = training(json!({}));
+    case.holds("train", true, true);
+    assert_eq!(case.says(Suspended), ("False", "NotSuspended"));
+    let actions = case.turn();
+    assert_eq!((actions.suspend.len(), actions.suspend[0].suspend), (1, false));
+}
+
 #[test]
 fn a_job_that_a_queueing_controller_holds_is_left_alone() {
     let mut case = training(json!({}));
-    case.holds("train", true);
+    case.holds("train", true, false);
     assert_eq!(case.turn().suspend, []);
+    case.edit(|job| job.spec.suspend = true);
+    assert_eq!(case.turn().suspend, []);
+    case.edit(|job| job.spec.suspend = false);
+    assert_eq!(case.turn().suspend, [], "not ours to let go on");
 }
 
 #[test]

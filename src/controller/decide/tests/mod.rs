@@ -6,7 +6,7 @@ mod training;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::ResourceExt;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{Actions, Settings, decide};
 use crate::api::conditions::ConditionType;
 use crate::api::job::CurriculumJob;
+use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Applied, Ensure};
 use crate::controller::observed::{Observed, component};
@@ -196,12 +197,15 @@ impl Case {
         self.observed.pods.clear();
     }
 
-    fn holds(&mut self, of: &str, suspend: bool) {
+    /// Somebody holds a Job or lets it go on; only the operator leaves its mark.
+    fn holds(&mut self, of: &str, suspend: bool, mark: bool) {
         let mut job = Job::clone(&self.job(of));
-        job.spec = Some(JobSpec {
-            suspend: Some(suspend),
-            ..JobSpec::default()
-        });
+        job.spec.get_or_insert_default().suspend = Some(suspend);
+        job.annotations_mut().clear();
+        if mark {
+            job.annotations_mut()
+                .insert(ANNOTATION_SUSPENDED.to_owned(), "true".to_owned());
+        }
         self.replace(job);
     }
 }
