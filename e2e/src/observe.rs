@@ -39,7 +39,9 @@ impl Trained {
     fn from_logs(logs: &[String]) -> Result<Option<Self>> {
         let mut trained: Option<Self> = None;
         for line in logs.iter().flat_map(|log| log.lines()) {
-            let Some(line) = line.strip_prefix("checkpoint ") else { continue };
+            let Some(line) = line.strip_prefix("checkpoint ") else {
+                continue;
+            };
             let mut next: Self = serde_json::from_str(line)?;
             // Without a checkpoint, each phase only knows of its own steps.
             let is_whole = next.history.first().is_some_and(|(step, _)| *step == 0);

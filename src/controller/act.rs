@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::events::{self, EventType};
 use kube::{Resource, ResourceExt};
@@ -62,6 +63,7 @@ pub(crate) async fn act(context: &Context, observed: &Observed, actions: Actions
     let hands = Hands {
         context,
         job: &observed.job,
+        now: observed.now,
         namespace: observed.job.namespace().unwrap_or_default(),
     };
     for hold in suspend {
@@ -103,6 +105,7 @@ enum Made {
 struct Hands<'a> {
     context: &'a Context,
     job: &'a CurriculumJob,
+    now: Timestamp,
     namespace: String,
 }
 
@@ -174,7 +177,11 @@ impl Hands<'_> {
             ..PostParams::default()
         };
         let status = match api.create(&params, &object).await {
-            Ok(made) => return Ok(Ok(made)),
+            Ok(made) => {
+                let (job, object) = (self.job.uid().unwrap_or_default(), made.uid().unwrap_or_default());
+                self.context.memory.made(&job, &object, self.now);
+                return Ok(Ok(made));
+            }
             Err(kube::Error::Api(status)) => status,
             Err(error) => return Err(Error::api("create", resource, &name, error)),
         };

@@ -11,6 +11,9 @@ use kube::runtime::watcher::DefaultBackoff;
 /// The wait when the back-off gives none, which it never does.
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
+/// Longest wait for a store to show an object that was made: then it was deleted again before anybody saw it.
+const ECHO: SignedDuration = SignedDuration::from_secs(10);
+
 #[derive(Default)]
 struct Entry {
     /// Resource version of our own last write.
@@ -19,6 +22,8 @@ struct Entry {
     backoff: Option<DefaultBackoff>,
     /// When its sampler was last asked.
     asked: Option<Timestamp>,
+    /// UIDs of objects that were made for it and that no store has shown since, with the time.
+    unseen: Vec<(String, Timestamp)>,
 }
 
 /// By UID of the CurriculumJob.
@@ -41,6 +46,27 @@ impl Memory {
         let written = self.entries().get(uid).and_then(|entry| entry.written);
         let seen = resource_version.and_then(|text| text.parse::<u64>().ok());
         matches!((written, seen), (Some(written), Some(seen)) if seen < written)
+    }
+
+    /// Remembers an object that was just made for the CurriculumJob.
+    pub(crate) fn made(&self, uid: &str, object: &str, now: Timestamp) {
+        let mut entries = self.entries();
+        entries
+            .entry(uid.to_owned())
+            .or_default()
+            .unseen
+            .push((object.to_owned(), now));
+    }
+
+    /// Whether the stores do not show everything yet that was made. A decision now would make it a second time; the API
+    /// server would refuse that, but it would have to be asked.
+    pub(crate) fn awaits_echo(&self, uid: &str, now: Timestamp, is_seen: impl Fn(&str) -> bool) -> bool {
+        self.entries().get_mut(uid).is_some_and(|entry| {
+            entry
+                .unseen
+                .retain(|(object, made)| !is_seen(object) && now.duration_since(*made) < ECHO);
+            !entry.unseen.is_empty()
+        })
     }
 
     /// The wait before the next try: from 0.8 s, twice as long each time up to 30 s, with jitter, without end.
@@ -118,6 +144,22 @@ mod tests {
         assert!(memory.may_ask("a", at(0), ten));
         assert!(!memory.may_ask("a", at(9), ten));
         assert!(memory.may_ask("a", at(10), ten));
+    }
+
+    #[test]
+    fn what_was_made_is_waited_for_until_it_is_seen_or_time_is_up() {
+        let memory = Memory::default();
+        assert!(!memory.awaits_echo("a", at(0), |_| false));
+        memory.made("a", "x", at(0));
+        memory.made("a", "y", at(1));
+        assert!(memory.awaits_echo("a", at(1), |_| false));
+        assert!(!memory.awaits_echo("b", at(1), |_| false), "each object for itself");
+        assert!(
+            memory.awaits_echo("a", at(2), |object| object == "x"),
+            "y is still unseen"
+        );
+        assert!(memory.awaits_echo("a", at(3), |_| false), "x was seen once and for all");
+        assert!(!memory.awaits_echo("a", at(11), |_| false), "y never came");
     }
 
     #[test]

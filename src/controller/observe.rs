@@ -24,12 +24,19 @@ use crate::sampler::contract::SamplerStatus;
 /// Label that the Job controller gives to the pods of a Job.
 const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
-/// Everything about a CurriculumJob at this time.
+/// Everything about a CurriculumJob at this time; `None` while the stores do not show what was made for it last.
 ///
 /// # Errors
 /// When the API server does not answer a question that only it can answer; none is asked while nothing changes.
-pub(crate) async fn observe(context: &Context, job: Arc<CurriculumJob>) -> Result<Observed, Error> {
+pub(crate) async fn observe(context: &Context, job: Arc<CurriculumJob>) -> Result<Option<Observed>, Error> {
     let mut observed = from_stores(context, job);
+    let uid = observed.job.uid().unwrap_or_default();
+    if context
+        .memory
+        .awaits_echo(&uid, observed.now, |made| observed.holds(made))
+    {
+        return Ok(None);
+    }
     let namespace = observed.job.namespace().unwrap_or_default();
     if let Some(name) = observed.job_in_doubt() {
         let api: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
@@ -37,7 +44,6 @@ pub(crate) async fn observe(context: &Context, job: Arc<CurriculumJob>) -> Resul
             .get_opt(&name)
             .await
             .map_err(|error| Error::api("get", "jobs", &name, error))?;
-        let uid = observed.job.uid().unwrap_or_default();
         observed
             .jobs
             .extend(found.filter(|job| is_controlled_by(&job.metadata, &uid)).map(Arc::new));
@@ -61,7 +67,7 @@ pub(crate) async fn observe(context: &Context, job: Arc<CurriculumJob>) -> Resul
         observed.take_in(found.items.into_iter().map(Arc::new));
     }
     observed.sampler = ask_sampler(context, &observed).await;
-    Ok(observed)
+    Ok(Some(observed))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where a decision's time is read")]

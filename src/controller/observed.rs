@@ -45,6 +45,13 @@ impl Observed {
         self.jobs.iter().map(AsRef::as_ref).find(|job| job.name_any() == name)
     }
 
+    /// Whether the object of that UID is in this view, as one of the kinds that the operator makes.
+    pub(crate) fn holds(&self, uid: &str) -> bool {
+        let metadata = [&self.config_maps, &self.claims, &self.snapshots].into_iter().flatten();
+        let mut all = metadata.chain(self.jobs.iter().map(|job| &job.metadata));
+        all.any(|meta| meta.uid.as_deref() == Some(uid))
+    }
+
     /// The pods of a Job.
     pub(crate) fn pods_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Pod> {
         let uid = job.uid().unwrap_or_default();

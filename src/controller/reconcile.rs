@@ -29,7 +29,9 @@ async fn reconcile(context: &Context, job: Arc<CurriculumJob>) -> Result<Action,
     if context.memory.is_stale(&uid, job.metadata.resource_version.as_deref()) {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let observed = observe(context, job).await?;
+    let Some(observed) = observe(context, job).await? else {
+        return Ok(Action::requeue(CATCH_UP));
+    };
     let actions = match validate(&observed.job) {
         Ok(validated) => decide(&context.settings, validated, &observed),
         Err(problem) => decide::refuse(&context.settings, &problem, &observed),
