@@ -8,6 +8,7 @@ Environment, all optional:
   FAIL_STARTS=n      exit 1 at starts 1..n, one step before the phase's end, after a checkpoint half-way
   EXIT_EARLY=1       exit 0 with half of the phase done
   STEP_SECONDS=s     time that one step takes
+  AWAIT=name         in the first phase, wait before the last step until a file of that name lies beside the checkpoint
 """
 
 import array
@@ -53,6 +54,14 @@ def write(path, state):
         os.replace(path + ".partial", path)
 
 
+def await_file(path):
+    for _ in range(1200):
+        if os.path.exists(path):
+            return
+        time.sleep(0.1)
+    sys.exit(f"{path} did not appear within two minutes")
+
+
 def main():
     environment = os.environ
     first, end = int(environment["CURRICULUM_START_STEP"]), int(environment["CURRICULUM_END_STEP"])
@@ -77,6 +86,8 @@ def main():
         if early and state["step"] >= half:
             break
         time.sleep(pause)
+        if first == 0 and state["step"] == end - 1 and "AWAIT" in environment:
+            await_file(os.path.join(folder, environment["AWAIT"]))
         state["history"].append([state["step"], rows])
         state["step"] += 1
         # A failing start keeps its checkpoint from half-way, as a trainer that saves now and then would.

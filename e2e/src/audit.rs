@@ -1,4 +1,5 @@
-//! What was written to the API and when, from the API server's audit log (one JSON line per finished write).
+//! What was asked of the API and when, from the API server's audit log: one JSON line per finished write, and per list by a
+//! service account.
 
 use std::env;
 
@@ -8,29 +9,29 @@ use serde::Deserialize;
 use crate::case::Case;
 use crate::{OPERATOR_NAMESPACE, Result};
 
-/// One write.
+/// One write or list.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Write {
-    /// `create`, `update`, `patch`, `delete` or `deletecollection`.
+pub struct Request {
+    /// `create`, `update`, `patch`, `delete`, `deletecollection` or `list`.
     pub verb: String,
-    /// Who wrote.
+    /// Who asked.
     pub user: User,
-    /// What was written.
+    /// What was written or listed.
     #[serde(default)]
     pub object_ref: ObjectRef,
     /// When the answer was sent.
     pub stage_timestamp: Timestamp,
 }
 
-/// Who wrote.
+/// Who asked.
 #[derive(Deserialize, Clone, Debug)]
 pub struct User {
     /// Name of the account.
     pub username: String,
 }
 
-/// What was written.
+/// What was written or listed.
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(default)]
 pub struct ObjectRef {
@@ -44,8 +45,8 @@ pub struct ObjectRef {
     pub name: String,
 }
 
-impl Write {
-    /// Whether the operator wrote it.
+impl Request {
+    /// Whether the operator asked.
     pub fn is_by_operator(&self) -> bool {
         self.user
             .username
@@ -72,18 +73,20 @@ impl Case {
     ///
     /// # Errors
     /// When `E2E_AUDIT_LOG` does not name a file that can be read, or a line is no audit event.
-    pub fn writes(&self) -> Result<Vec<Write>> {
+    pub fn writes(&self) -> Result<Vec<Request>> {
         let mut writes = read(&format!("\"namespace\":\"{}\"", self.namespace))?;
-        writes.retain(|write| write.object_ref.namespace == self.namespace && write.stage_timestamp >= self.since);
+        writes.retain(|write| {
+            write.object_ref.namespace == self.namespace && write.stage_timestamp >= self.since && write.verb != "list"
+        });
         Ok(writes)
     }
 }
 
-/// All writes by the operator since then, but for those that keep its lease, in the order of their answers.
+/// All writes and lists by the operator since then, but for those that keep its lease, in the order of their answers.
 ///
 /// # Errors
 /// As [`Case::writes`].
-pub fn by_operator_since(time: Timestamp) -> Result<Vec<Write>> {
+pub fn by_operator_since(time: Timestamp) -> Result<Vec<Request>> {
     let mut writes = read(&format!("system:serviceaccount:{OPERATOR_NAMESPACE}:"))?;
     writes.retain(|write| {
         write.is_by_operator() && write.stage_timestamp >= time && write.object_ref.resource != "leases"
@@ -91,8 +94,8 @@ pub fn by_operator_since(time: Timestamp) -> Result<Vec<Write>> {
     Ok(writes)
 }
 
-/// The writes whose line has that text: most lines are about others, and parsing them all takes seconds.
-fn read(needle: &str) -> Result<Vec<Write>> {
+/// The requests whose line has that text: most lines are about others, and parsing them all takes seconds.
+fn read(needle: &str) -> Result<Vec<Request>> {
     let log = env::var("E2E_AUDIT_LOG").map_err(|_| "E2E_AUDIT_LOG must name the local cluster's audit log")?;
     let text = std::fs::read_to_string(&log).map_err(|error| format!("{log}: {error}"))?;
     // A last line without its end is still being written.
@@ -100,7 +103,7 @@ fn read(needle: &str) -> Result<Vec<Write>> {
     let lines = whole.lines().filter(|line| line.contains(needle));
     let mut writes = lines
         .map(serde_json::from_str)
-        .collect::<std::result::Result<Vec<Write>, _>>()?;
+        .collect::<std::result::Result<Vec<Request>, _>>()?;
     writes.sort_by_key(|write| write.stage_timestamp);
     Ok(writes)
 }

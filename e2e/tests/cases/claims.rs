@@ -21,7 +21,7 @@ async fn an_index_overwritten_between_phases_leads_to_uniform_training() -> Resu
             case.claim(claim).await?;
         }
         let example = Example::new("run")
-            .trainer("STEP_SECONDS", "0.3")
+            .trainer("AWAIT", "overwritten")
             .checkpoint("checkpoints", "run");
         case.submit(&example.with(&json!({"store": {"claimName": "scores"}})))
             .await?;
@@ -43,7 +43,8 @@ async fn an_index_overwritten_between_phases_leads_to_uniform_training() -> Resu
     .await
 }
 
-/// Replaces the score index by garbage of the same length, as another program with access to the claim could.
+/// Replaces the score index by garbage of the same length, as another program with access to the claim could, and lets the
+/// trainer end its first phase.
 async fn overwrite_index(case: &Case) -> Result {
     let script = "\
 import glob, os
@@ -52,6 +53,7 @@ size = os.path.getsize(path)
 with open('/scores/garbage', 'wb') as file:
     file.write(os.urandom(size))
 os.replace('/scores/garbage', path)
+open('/checkpoints/run/overwritten', 'w').close()
 ";
     let job = serde_json::from_value(
         json!({"metadata": {"name": "vandal"}, "spec": {"backoffLimit": 0, "template": {"spec": {
@@ -60,8 +62,12 @@ os.replace('/scores/garbage', path)
             "containers": [{
                 "name": "vandal", "image": demo_image(), "command": ["python3", "-c", script],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                "volumeMounts": [{"name": "scores", "mountPath": "/scores"}]}],
-            "volumes": [{"name": "scores", "persistentVolumeClaim": {"claimName": "scores"}}],
+                "volumeMounts": [
+                    {"name": "scores", "mountPath": "/scores"},
+                    {"name": "checkpoints", "mountPath": "/checkpoints"}]}],
+            "volumes": [
+                {"name": "scores", "persistentVolumeClaim": {"claimName": "scores"}},
+                {"name": "checkpoints", "persistentVolumeClaim": {"claimName": "checkpoints"}}],
         }}}}),
     )?;
     case.api::<Job>().create(&PostParams::default(), &job).await?;
