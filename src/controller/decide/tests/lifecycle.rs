@@ -123,6 +123,18 @@ fn a_job_that_a_queueing_controller_holds_is_left_alone() {
 }
 
 #[test]
+fn a_job_of_a_later_attempt_means_that_the_status_is_old() {
+    let mut case = training(json!({}));
+    let mut later = Job::clone(&case.job("train"));
+    later.metadata.name = Some("digits-train-0-1".to_owned());
+    later
+        .labels_mut()
+        .insert("curriculum.dev/attempt".to_owned(), "1".to_owned());
+    case.replace(later);
+    assert_eq!(case.turn().delete, [], "it is not this view's to judge");
+}
+
+#[test]
 fn nothing_is_made_while_suspended() {
     let mut scoring = case(json!({}));
     scoring.turn();
