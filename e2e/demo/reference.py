@@ -3,8 +3,9 @@
 
 usage: reference.py DIGITS.csv.gz [SEEDS]
 
-Prints test accuracy for uniform sampling and for the curriculum, one line per seed, then means, standard errors
-and the paired difference. Needs numpy; about 2 s per seed and arm on one core.
+Prints test accuracy after the last step for uniform sampling and for the curriculum, one line per seed, then means,
+standard errors and the paired difference. "at best" is the best of uniform's accuracies at every 100th step: what
+early stopping could reach if it knew the test labels. Needs numpy; about a second per seed on one core.
 """
 
 import sys
@@ -36,9 +37,9 @@ def admitted(order_by_class, fraction):
 
 
 def run(train, test, order_by_class, fraction_at, seed):
-    """Test accuracy after the last step. Rows are drawn in passes over the pool, shuffled anew for every pass."""
+    """Test accuracy at every 100th step. Rows are drawn in passes over the pool, shuffled anew for every pass."""
     (features, labels), rng = train, np.random.default_rng([seed, 1])
-    student, queue, pool_size = Student(seed, STEPS), np.empty(0, dtype=np.int64), -1
+    student, queue, pool_size, accuracies = Student(seed, STEPS), np.empty(0, dtype=np.int64), -1, []
     for step in range(STEPS):
         pool = admitted(order_by_class, fraction_at(step))
         if len(pool) != pool_size:
@@ -47,7 +48,9 @@ def run(train, test, order_by_class, fraction_at, seed):
             queue = np.concatenate([queue, rng.permutation(pool)])
         batch, queue = queue[:BATCH], queue[BATCH:]
         student.train(features[batch], labels[batch])
-    return student.accuracy(*test)
+        if student.step % 100 == 0:
+            accuracies.append(student.accuracy(*test))
+    return accuracies
 
 
 def main():
@@ -64,15 +67,22 @@ def main():
         order = [rows[np.argsort(losses[rows], kind="stable")] for rows in by_class]
         uniform = run(train, test, order, uniform_fraction, seed)
         curriculum = run(train, test, order, curriculum_fraction, seed)
-        results.append((uniform, curriculum))
-        print(f"seed {seed}  uniform {uniform:.3f}  curriculum {curriculum:.3f}  teacher's AUC {auc:.3f}", flush=True)
+        results.append((uniform[-1], curriculum[-1], max(uniform)))
+        print(
+            f"seed {seed}  uniform {uniform[-1]:.3f} (at best {max(uniform):.3f})  curriculum {curriculum[-1]:.3f}"
+            f"  teacher's AUC {auc:.3f}",
+            flush=True,
+        )
     values = np.array(results)
     paired = values[:, 1] - values[:, 0]
 
     def summary(v):
         return f"{v.mean():.3f} +- {v.std(ddof=1) / np.sqrt(len(v)):.3f}"
 
-    print(f"mean    uniform {summary(values[:, 0])}  curriculum {summary(values[:, 1])}  difference {summary(paired)}")
+    print(
+        f"mean    uniform {summary(values[:, 0])} (at best {summary(values[:, 2])})"
+        f"  curriculum {summary(values[:, 1])}  difference {summary(paired)}"
+    )
 
 
 if __name__ == "__main__":
