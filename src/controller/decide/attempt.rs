@@ -54,7 +54,7 @@ fn is_of(status: &SamplerStatus, current: &CurrentPhase) -> bool {
 }
 
 /// Takes in what the sampler of the running attempt says: progress and metrics at most once per interval, the loss of the
-/// index at once.
+/// index at once. The phase's first status has said where it begins, so a phase shorter than the interval costs no write.
 pub(super) fn hear(turn: &mut Turn<'_>, current: &CurrentPhase, live: &SamplerStatus) {
     if !is_of(live, current) {
         return;
@@ -72,7 +72,8 @@ pub(super) fn hear(turn: &mut Turn<'_>, current: &CurrentPhase, live: &SamplerSt
     if step == before && metrics == turn.status.metrics {
         return;
     }
-    let last = before.report_time.as_ref().map(|time| time.0);
+    let written = [&before.report_time, &current.start_time];
+    let last = written.into_iter().flatten().map(|time| time.0).max();
     if last.is_none_or(|last| turn.has_passed(turn.settings.progress_interval, last)) {
         turn.status.metrics = metrics;
         turn.status.progress = Some(Progress {

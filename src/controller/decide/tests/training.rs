@@ -254,6 +254,8 @@ fn progress_is_written_at_most_once_per_interval() {
     live.metrics
         .insert("val_accuracy".to_owned(), MetricPoint { value: 0.883, step: 2 });
     case.observed.sampler = Some(live.clone());
+    assert_eq!(case.turn().status, None, "the phase has only just begun");
+    case.pass(10);
     case.turn();
     let progress = case.status().progress.clone().unwrap();
     assert_eq!(
