@@ -202,7 +202,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(3000))]
+    #![proptest_config(cases(2000))]
 
     /// The invariants are checked at every change by the ledger; here is what every history must come to.
     #[test]

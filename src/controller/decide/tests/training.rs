@@ -365,6 +365,23 @@ fn two_trainers_never_run_at_once() {
     assert_eq!(ensured(&case.turn()), ["digits-plan-0-1", "digits-train-0-1"]);
 }
 
+/// `observe` asks the API server for pods that the store may not have seen, but only before an attempt that follows another.
+#[test]
+fn old_pods_are_asked_for_when_an_attempt_is_due_after_a_loss() {
+    let mut case = training(json!({}));
+    assert!(!case.observed.may_meet_old_pods(), "the first attempt follows none");
+    case.loses("train");
+    case.turn();
+    assert!(!case.observed.may_meet_old_pods(), "its back-off is not over");
+    case.pass(10);
+    assert!(case.observed.may_meet_old_pods());
+    case.edit(|job| job.spec.suspend = true);
+    assert!(!case.observed.may_meet_old_pods(), "nothing is made while suspended");
+    case.edit(|job| job.spec.suspend = false);
+    case.turn();
+    assert!(!case.observed.may_meet_old_pods(), "it has begun");
+}
+
 #[test]
 fn an_intent_of_another_version_of_the_operator_gets_a_number_of_its_own() {
     let mut case = scored(json!({}));
