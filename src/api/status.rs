@@ -66,6 +66,22 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(range(min = 0, max = MAX_COUNT)))]
     pub group_rows: Vec<i64>,
+    /// The groups that the curriculum names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub named_groups: Vec<NamedGroup>,
+}
+
+/// A group that the curriculum names.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedGroup {
+    /// The group's value in `dataset.groupColumn`.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// Its place among the groups.
+    #[schemars(range(min = 0, max = 255))]
+    pub group: i32,
 }
 
 /// The scores in use.

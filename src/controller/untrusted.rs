@@ -48,15 +48,18 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
     let Inspection {
         rows,
         group_rows,
+        named_groups,
         found,
     } = inspection;
     let found = found.filter(|FoundIndex { summary, .. }| {
         is_plausible_summary(summary) && summary.rows == rows && summary.group_rows == group_rows
     });
-    let fits = (1..=MAX_INTEGER).contains(&rows) && add_up(&group_rows, rows);
+    let places_fit = named_groups.iter().flatten().all(|&place| (place as usize) < group_rows.len());
+    let fits = (1..=MAX_INTEGER).contains(&rows) && add_up(&group_rows, rows) && named_groups.len() <= MAX_GROUPS && places_fit;
     fits.then_some(Inspection {
         rows,
         group_rows,
+        named_groups,
         found,
     })
 }

@@ -67,7 +67,10 @@ fn phases_have_one_duration(job: &CurriculumJob) -> Option<String> {
         .curriculum
         .phases
         .iter()
-        .find(|p| p.duration.steps.is_some() == p.duration.epochs.is_some())?;
+        .find(|p| match &p.duration {
+            None => !p.inherit,
+            Some(duration) => duration.steps.is_some() == duration.epochs.is_some(),
+        })?;
     Some(format!(
         "exactly one of `steps` and `epochs` must be set in `duration` of phase '{}'",
         wrong.name
@@ -80,9 +83,15 @@ fn phases_have_one_pool(job: &CurriculumJob) -> Option<String> {
         .curriculum
         .phases
         .iter()
-        .find(|p| p.pool.fraction.is_some() == p.pool.pacing.is_some())?;
+        .find(|p| match &p.pool {
+            None => !p.inherit,
+            Some(pool) => {
+                let kinds = [pool.fraction.is_some(), pool.pacing.is_some(), pool.score.is_some(), pool.deep_speed.is_some()];
+                kinds.iter().filter(|set| **set).count() != 1
+            }
+        })?;
     Some(format!(
-        "exactly one of `fraction` and `pacing` must be set in `pool` of phase '{}'",
+        "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set in `pool` of phase '{}'",
         wrong.name
     ))
 }

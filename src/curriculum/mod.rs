@@ -9,12 +9,13 @@
 #[cfg(test)]
 mod arbitrary;
 pub mod canonical;
+mod decimal;
 mod mix;
 pub mod order;
 pub mod pacing;
 pub mod permute;
 pub mod plan;
-mod pool;
+
 pub mod quota;
 pub mod rank;
 pub mod sampler;

@@ -23,6 +23,18 @@ pub trait RowOrder {
             *position = self.row(scope, *position);
         }
     }
+
+    /// Number of rows whose score is at most `score`: they are the first of the order of all rows. An order without scores
+    /// admits everything; the caller bounds it by the number of rows.
+    fn at_most(&self, _score: f64) -> u64 {
+        u64::MAX
+    }
+
+    /// Number of rows that are admitted when the first `rows` of all rows are and those with equal scores go together.
+    /// Without scores all are different.
+    fn with_ties(&self, rows: u64) -> u64 {
+        rows
+    }
 }
 
 /// The order of the data set itself: what uniform sampling uses. It knows no groups; a position of a group is returned as it is.
@@ -44,5 +56,13 @@ impl<T: RowOrder + ?Sized> RowOrder for &T {
 
     fn rows(&self, scope: OrderScope, positions: &mut [u64]) {
         (**self).rows(scope, positions);
+    }
+
+    fn at_most(&self, score: f64) -> u64 {
+        (**self).at_most(score)
+    }
+
+    fn with_ties(&self, rows: u64) -> u64 {
+        (**self).with_ties(rows)
     }
 }

@@ -9,6 +9,8 @@
 //! measured, by chi-square over keys and pairs of positions: 4 fail clearly up to 10⁶ elements, 6 pass from 1,024 on, 10 from 17 on.
 //! Below that halves of a few values mix too slowly for any sensible number, and the elements are simply shuffled.
 
+use std::ops::Range;
+
 use super::mix;
 
 /// Domains up to this size are a table.
@@ -73,7 +75,7 @@ impl Permutation {
         }
         match &self.form {
             Form::Table(table) => u64::from(table[x as usize]),
-            Form::Network(network) => network.walk(network.pass(x), self.n),
+            Form::Network(network) => network.walk(network.pass(x), |x| x < self.n),
         }
     }
 
@@ -83,18 +85,41 @@ impl Permutation {
     /// As for [`Permutation::apply`].
     #[inline]
     pub fn apply_all(&self, xs: &mut [u64]) {
-        let (chunks, rest) = xs.as_chunks_mut::<LANES>();
-        if let Form::Network(network) = &self.form {
-            for chunk in chunks {
-                let images = network.pass_all(chunk);
-                for (x, image) in chunk.iter_mut().zip(images) {
-                    *x = if *x < self.n { network.walk(image, self.n) } else { *x };
+        self.apply_all_within(0..self.n, xs);
+    }
+
+    /// Replaces each of `xs` by its image under the bijection of an interval of `0..n` that comes of applying this permutation until
+    /// the interval is reached again. Of two intervals that share most elements, most elements have the same image.
+    ///
+    /// # Assumptions
+    /// Each of `xs` is within the interval, and the interval within `0..n`. Any other `x` is returned as it is. Takes n over the
+    /// interval's length passes on average.
+    #[inline]
+    pub fn apply_all_within(&self, within: Range<u64>, xs: &mut [u64]) {
+        let (start, length) = (within.start, within.end.min(self.n).saturating_sub(within.start));
+        let inside = |x: u64| x.wrapping_sub(start) < length;
+        match &self.form {
+            Form::Table(table) => {
+                for x in xs.iter_mut().filter(|x| inside(**x)) {
+                    *x = u64::from(table[*x as usize]);
+                    while !inside(*x) {
+                        *x = u64::from(table[*x as usize]);
+                    }
                 }
             }
-        } else {
-            chunks.as_flattened_mut().iter_mut().for_each(|x| *x = self.apply(*x));
+            Form::Network(network) => {
+                let (chunks, rest) = xs.as_chunks_mut::<LANES>();
+                for chunk in chunks {
+                    let images = network.pass_all(chunk);
+                    for (x, image) in chunk.iter_mut().zip(images) {
+                        *x = if inside(*x) { network.walk(image, inside) } else { *x };
+                    }
+                }
+                for x in rest.iter_mut().filter(|x| inside(**x)) {
+                    *x = network.walk(network.pass(*x), inside);
+                }
+            }
         }
-        rest.iter_mut().for_each(|x| *x = self.apply(*x));
     }
 }
 
@@ -118,11 +143,11 @@ impl Network {
         }
     }
 
-    /// The value in `0..n` that `x` leads to. Ends: the network is a bijection of a finite set, so a walk that came from
+    /// The value inside that `x` leads to. Ends: the network is a bijection of a finite set, so a walk that came from
     /// inside comes back there.
     #[inline]
-    fn walk(&self, mut x: u64, n: u64) -> u64 {
-        while x >= n {
+    fn walk(&self, mut x: u64, inside: impl Fn(u64) -> bool) -> u64 {
+        while !inside(x) {
             x = self.pass(x);
         }
         x

@@ -1,35 +1,45 @@
 //! The plan: what a curriculum compiles to. Pure data; [`compile()`] makes it, [`Sampler`](super::sampler::Sampler) reads it.
 //!
+//! ```text
+//! Plan ─► PhasePlan ─┬─► pools      which rows: intervals of the order that move with the step, in closed form
+//!                    └─► segments   from which step on which share of a batch comes from which pool
+//! ```
 //! `compile` turns the spec into a plan, `check` keeps out plans that it could not have made.
 
 mod check;
 mod compile;
+mod pool;
 
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
-use super::share::Share;
 use crate::api::curriculum::Order;
 
-pub use compile::{Facts, compile};
+pub use compile::{Facts, compile, named_groups};
+pub use pool::{Admission, Band, Part, PoolPlan, Role, Scope, ScoreThreshold};
+pub(crate) use pool::Bounds;
 
 /// Most groups of a data set.
 pub const MAX_GROUPS: usize = 256;
 /// Most phases of a curriculum.
 pub const MAX_PHASES: usize = 32;
-/// Most segments of a phase: how often pacing is looked at.
+/// Most segments of a phase: how often shares change and passes over a moving pool begin anew.
 pub const MAX_SEGMENTS: usize = 256;
+/// Most pools of a phase.
+pub const MAX_POOLS: usize = 4096;
+/// Most shares of a phase, pools times segments: a plan of one phase must fit into a ConfigMap.
+pub const MAX_SHARES: usize = 1 << 16;
 /// Most steps of a phase.
 pub const MAX_STEPS: u64 = 1_000_000_000;
 /// Most rows of a global batch.
 pub const MAX_BATCH: u64 = 1 << 20;
 /// Largest number of rows, and seed: integers up to here are exact in every JSON reader.
 pub const MAX_EXACT: u64 = (1 << 53) - 1;
-/// The shares of a segment's terms sum to this.
+/// The shares of a segment sum to this.
 pub const WHOLE: u32 = 1_000_000;
 
 /// Version of the plan's format and of the sampling it stands for: the same plan and version give the same rows.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// Everything that decides which rows a batch holds, but for the order of the rows itself (the score index).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -47,7 +57,7 @@ pub struct Plan {
     pub rows: u64,
     /// Rows of each group, in the order of the groups; one entry when there are no groups.
     pub group_rows: Vec<u64>,
-    /// The index that the strata refer to; `None`: uniform sampling, and every segment has one term of all rows.
+    /// The index that the pools refer to; `None`: uniform sampling, and every phase has one pool of all rows.
     pub scores: Option<PlanScores>,
     /// The phases in this plan: all of them, or just the one that an attempt trains.
     pub phases: Vec<PhasePlan>,
@@ -75,42 +85,20 @@ pub struct PhasePlan {
     pub start_step: u64,
     /// First step after the phase.
     pub end_step: u64,
+    /// Where the rows of a batch may come from; at least one.
+    pub pools: Vec<PoolPlan>,
     /// Consecutive; the first begins at `start_step`, each lasts until the next begins.
     pub segments: Vec<Segment>,
 }
 
-/// A stretch of steps with constant strata.
+/// A stretch of steps with constant shares. Passes over pools that move begin anew with each segment; quotas go on.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Segment {
     /// First step.
     pub start_step: u64,
-    /// Where the rows of a batch come from: the uniform floor, the pools of earlier phases, and last the phase's own pool.
-    /// No two have the same rows.
-    pub terms: Vec<Term>,
-}
-
-/// A share of every batch that is drawn from an interval of the order, of all rows or of each group.
-///
-/// A term over [`Scope::EachGroup`] stands for one stratum per group, weighted by the stratum's rows.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Term {
-    /// Share of the batch in millionths; the shares of a segment sum to 1,000,000.
-    pub share: u32,
-    /// Of all rows together or of each group.
-    pub scope: Scope,
-    /// The admitted fraction of the scope's rows, in units of 10⁻¹²: the stratum is the first ⌈f·n⌉ of n rows.
-    pub fraction: u64,
-}
-
-/// What a term's interval is taken of.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All rows in one order.
-    All,
-    /// Every group in an order of its own.
-    EachGroup,
+    /// Share of the batch that comes from each pool of the phase, in millionths; they sum to 1,000,000.
+    pub shares: Vec<u32>,
 }
 
 /// Why there is no plan: which field, what it says, and what would be right.
@@ -156,16 +144,12 @@ impl Plan {
     /// The same steps and phases with every row equally likely: what a run falls back to without a score index. It is what
     /// [`compile()`] makes of the same spec without scores.
     pub fn uniform(&self) -> Self {
-        let terms = [Term {
-            share: WHOLE,
-            scope: Scope::All,
-            fraction: Share::ONE.units(),
-        }];
         let phases = self.phases.iter().map(|phase| PhasePlan {
             name: phase.name.clone(),
+            pools: vec![PoolPlan::everything(Role::Own)],
             segments: vec![Segment {
                 start_step: phase.start_step,
-                terms: terms.to_vec(),
+                shares: vec![WHOLE],
             }],
             ..*phase
         });
@@ -176,23 +160,11 @@ impl Plan {
         }
     }
 
-    /// Rows that a term admits, of all groups together.
-    pub fn rows_of(&self, term: &Term) -> u64 {
-        // A fraction above 1 does not pass `check`.
-        let fraction = Share::from_units(term.fraction).unwrap_or(Share::ONE);
-        match term.scope {
-            Scope::All => fraction.ceil_of(self.rows),
-            Scope::EachGroup => self.group_rows.iter().map(|&rows| fraction.ceil_of(rows)).sum(),
-        }
-    }
-
-    /// The segment that a step belongs to; `None` outside of the plan.
-    pub fn segment_at(&self, step: u64) -> Option<&Segment> {
-        let phase = self
-            .phases
+    /// The phase that a step belongs to; `None` outside of the plan.
+    pub fn phase_at(&self, step: u64) -> Option<&PhasePlan> {
+        self.phases
             .iter()
-            .find(|phase| (phase.start_step..phase.end_step).contains(&step))?;
-        phase.segments.iter().rev().find(|segment| segment.start_step <= step)
+            .find(|phase| (phase.start_step..phase.end_step).contains(&step))
     }
 
     /// The plan as canonical JSON (RFC 8785): the same plan is the same bytes.
@@ -219,10 +191,11 @@ impl Plan {
     }
 }
 
-impl Segment {
-    /// The phase's own pool: the last term.
-    pub fn pool(&self) -> Option<&Term> {
-        self.terms.last()
+impl PhasePlan {
+    /// The place of the segment that a step belongs to; the last one for later steps.
+    pub fn segment_at(&self, step: u64) -> usize {
+        let after = self.segments.partition_point(|segment| segment.start_step <= step);
+        after.saturating_sub(1)
     }
 }
 

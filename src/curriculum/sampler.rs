@@ -1,12 +1,13 @@
 //! The sampler: which rows make up the batch of a step. A pure function of plan, order and step, at the same cost for every step.
 //!
 //! ```text
-//! step ─► segment ─► slots [M, M+B) of it ─► quotas: draws [a, b) of each stratum
-//!                                              draw j ─► pass ⌊j/n⌋, position π(j mod n) ─► order ─► row
-//!                                              slot of the batch: a permutation of 0..B
+//! step ─► slots [M, M+B) of the phase ─► quotas: draws [a, b) of each stratum, an interval of n rows at this step
+//!                                          draw j ─► pass ⌊j/n⌋, position π(j mod n) ─► order ─► row
+//!                                          slot of the batch: a permutation of 0..B
 //! ```
 //! Every rank of a distributed job computes the same batch and keeps its part, so the world's size changes nothing.
 
+mod look;
 mod segment;
 
 use std::ops::Range;
@@ -16,6 +17,7 @@ use super::mix;
 use super::order::RowOrder;
 use super::permute::Permutation;
 use super::plan::{Plan, PlanError};
+pub use look::{Look, PoolLook};
 use segment::SegmentTable;
 
 /// Draws that are looked up together: enough for the memory accesses of a large index to overlap, and little enough for the stack.
@@ -27,7 +29,8 @@ pub struct Sampler {
     plan: Plan,
     /// First step of each segment, ascending, with the segment's place in the plan.
     starts: Vec<(u64, usize, usize)>,
-    /// Tables of the segment used last: consecutive batches share it, and all tables of a plan would be too many to keep.
+    /// Tables of the segment used last: consecutive batches share it, the next segment's goes on from it, and all tables of a plan
+    /// would be too many to keep.
     current: Mutex<Option<Arc<SegmentTable>>>,
 }
 
@@ -83,7 +86,7 @@ impl Sampler {
     /// Fills `out` with the rows of a step's batch: `batchSize` row numbers.
     ///
     /// # Assumptions
-    /// `order` has the plan's rows and groups.
+    /// `order` has the plan's rows and groups, and is the same in every call.
     ///
     /// # Errors
     /// When the step is not one of the plan's. `out` is empty then.
@@ -118,16 +121,18 @@ impl Sampler {
         out: &mut Vec<u64>,
     ) -> Result<(), SampleError> {
         out.clear();
-        let table = self.table(step)?;
+        let table = self.table(step, order)?;
         out.resize((slots.end - slots.start) as usize, 0);
 
+        let phase = &self.plan.phases[table.phase];
+        let bounds = table.bounds(&self.plan, phase, step, order);
         let batch = self.plan.batch_size;
         // A stratum's draws are in random order already: what the shuffle adds is the mixture of several strata.
         let shuffle = (table.strata.len() > 1).then(|| Permutation::new(batch, mix::child(table.slots_key, step)));
-        let first = (step - table.start_step) * batch;
+        let first = (step - table.phase_start) * batch;
         let mut drawn = 0;
-        table.quotas.for_each(first..first + batch, |stratum, draws| {
-            let stratum = &table.strata[stratum];
+        table.quotas.for_each(first..first + batch, |number, draws| {
+            let stratum = &table.strata[number];
             let mut place = Place {
                 shuffle: shuffle.as_ref(),
                 next: drawn,
@@ -136,12 +141,13 @@ impl Sampler {
                 out: out.as_mut_slice(),
             };
             drawn += draws.end - draws.start;
-            stratum.draw(draws, order, &mut place);
+            let interval = || phase.pools[stratum.pool].interval(bounds[stratum.pool], stratum.rows);
+            stratum.draw(draws, table.quotas.before(number), interval, order, &mut place);
         });
         Ok(())
     }
 
-    fn table(&self, step: u64) -> Result<Arc<SegmentTable>, SampleError> {
+    fn table<O: RowOrder + ?Sized>(&self, step: u64, order: &O) -> Result<Arc<SegmentTable>, SampleError> {
         let (start, end) = (self.plan.start_step(), self.plan.total_steps());
         // Segments follow each other without a gap, so every step from the first to the end has one.
         let after = self.starts.partition_point(|&(first, ..)| first <= step);
@@ -149,16 +155,19 @@ impl Sampler {
             .checked_sub(1)
             .and_then(|i| self.starts.get(i))
             .filter(|_| step < end);
-        let &(first, phase, segment) = place.ok_or(SampleError::Step { step, start, end })?;
+        let &(_, phase, segment) = place.ok_or(SampleError::Step { step, start, end })?;
 
         let lock = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = lock().as_ref().filter(|table| table.start_step == first) {
+        let mut table = lock().clone().filter(|table| table.phase == phase && table.segment <= segment);
+        if let Some(table) = table.as_ref().filter(|table| table.segment == segment) {
             return Ok(Arc::clone(table));
         }
-        let table = Arc::new(SegmentTable::new(
-            &self.plan,
-            &self.plan.phases[phase].segments[segment],
-        ));
+        // Quotas go on from segment to segment.
+        let first = table.as_ref().map_or(0, |table| table.segment + 1);
+        for next in first..=segment {
+            table = Some(Arc::new(SegmentTable::new(&self.plan, phase, next, table.as_deref(), order)));
+        }
+        let table = table.ok_or(SampleError::Step { step, start, end })?;
         *lock() = Some(Arc::clone(&table));
         Ok(table)
     }

@@ -89,12 +89,6 @@ impl Share {
             None => (self.0 as u128 * n as u128).div_ceil(UNITS as u128) as u64,
         }
     }
-
-    /// The share in millionths, to the nearest, but never 0 for a share above 0.
-    pub(super) const fn millionths(self) -> u32 {
-        let rounded = ((self.0 + 500_000) / 1_000_000) as u32;
-        if rounded == 0 && self.0 > 0 { 1 } else { rounded }
-    }
 }
 
 impl TryFrom<&Fraction> for Share {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::contract::Source;
 use super::source::Opened;
 use crate::api::curriculum::Order;
-use crate::curriculum::plan::{PlanScores, Segment};
+use crate::curriculum::plan::{PlanScores, PoolPlan, Segment};
 
 /// The plan in effect.
 #[derive(Serialize, Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct PlanInfo {
     /// The score index that the plan names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scores: Option<PlanScores>,
+    /// Where the rows of a batch may come from.
+    pub pools: Vec<PoolPlan>,
     /// From which step on which shares of a batch are drawn from which pool.
     pub segments: Vec<Segment>,
 }
@@ -58,6 +60,7 @@ impl PlanInfo {
             source: opened.source,
             source_message: opened.source_message.clone(),
             scores: plan.scores.clone(),
+            pools: phase.pools.clone(),
             segments: phase.segments.clone(),
         }
     }

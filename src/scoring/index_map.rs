@@ -218,6 +218,19 @@ impl RowOrder for ScoreIndex {
             *position = rows.get(*position as usize).copied().unwrap_or(0);
         }
     }
+
+    /// Rows without a score come last and are never admitted by one.
+    fn at_most(&self, score: f64) -> u64 {
+        self.scores.partition_point(|found| *found <= score) as u64
+    }
+
+    fn with_ties(&self, rows: u64) -> u64 {
+        let last = rows.checked_sub(1).and_then(|last| self.scores.get(last as usize));
+        match last {
+            Some(&score) if !score.is_nan() => self.at_most(score),
+            _ => rows,
+        }
+    }
 }
 
 /// The footer's bytes.

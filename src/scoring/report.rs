@@ -43,6 +43,9 @@ pub struct Inspection {
     /// Rows of each group in the order of the groups' values; empty without a group column. At most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_rows: Vec<u64>,
+    /// Place of each of the task's `namedGroups` among the groups; `None` where the data set has no such group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named_groups: Vec<Option<u32>>,
     /// An index on the store that this job could use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<FoundIndex>,

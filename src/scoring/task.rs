@@ -17,6 +17,9 @@ pub struct Task {
     /// Column of the groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,
+    /// Groups that the curriculum names: the inspection tells their places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named_groups: Vec<String>,
     /// Key of the data set's source and path, 64 hexadecimal digits: names the folder `datasets/<datasetKey>/` on the store.
     pub dataset_key: String,
     /// Key of the scores, 64 hexadecimal digits: names the folders `scores/<key>/` and `index/<key>/`.

@@ -10,6 +10,7 @@ use crate::{
         job::{CurriculumJob, CurriculumJobSpec},
         scoring::{self, ScorerSpec},
     },
+    curriculum::plan,
     scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit},
 };
 
@@ -34,6 +35,7 @@ pub fn task(job: &CurriculumJob) -> Task {
         path: spec.dataset.path.clone(),
         format: format(&spec.dataset),
         group_column: spec.dataset.group_column.clone(),
+        named_groups: plan::named_groups(&spec.curriculum).into_iter().map(str::to_owned).collect(),
         dataset_key: key_of(&json!({"volume": value(&spec.dataset.volume), "path": spec.dataset.path})),
         key: key_of(&json!({
             "version": SCORES_VERSION,

@@ -18,11 +18,12 @@ use super::training;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
 use crate::api::scoring::OnFailure;
-use crate::api::status::{DatasetStatus, ScoreSource, ScoresStatus};
+use crate::api::status::{DatasetStatus, NamedGroup, ScoreSource, ScoresStatus};
 use crate::controller::actions::{Delete, Ensure, Kind, Milestone};
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
+use crate::curriculum::plan;
 use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
 
 const ACTION: &str = "Score";
@@ -202,6 +203,14 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
             .group_rows
             .iter()
             .map(|rows| i64::try_from(*rows).unwrap_or(i64::MAX))
+            .collect(),
+        named_groups: plan::named_groups(&turn.job.spec.curriculum)
+            .into_iter()
+            .zip(&inspection.named_groups)
+            .filter_map(|(name, place)| {
+                let group = i32::try_from((*place)?).ok()?;
+                Some(NamedGroup { name: name.to_owned(), group })
+            })
             .collect(),
     });
     turn.status.scores = Some(ScoresStatus {

@@ -48,6 +48,11 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         seed: turn.job.spec.seed.unsigned_abs(),
         rows: dataset.rows.unsigned_abs(),
         group_rows: dataset.group_rows.iter().map(|rows| rows.unsigned_abs()).collect(),
+        groups: dataset
+            .named_groups
+            .iter()
+            .map(|group| (group.name.clone(), group.group.unsigned_abs()))
+            .collect(),
         scores,
     };
     plan::compile(&turn.job.spec.curriculum, &facts)

@@ -1,6 +1,10 @@
 //! What every plan satisfies. A plan may come from a file, and the sampler must not panic or go wrong on any.
 
-use super::{MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_STEPS, PLAN_VERSION, PhasePlan, Plan, PlanError, Segment, WHOLE};
+use super::{
+    Admission, Band, MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_POOLS, MAX_SEGMENTS, MAX_STEPS, PLAN_VERSION, PhasePlan,
+    Plan, PlanError, PoolPlan, Scope, Segment, WHOLE,
+};
+use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
 
 /// Last step that a plan may reach: 32 phases of 10⁹ steps and ample room, and its slots still fit in 64 bits.
@@ -54,6 +58,9 @@ impl Plan {
                 );
             }
             phase.check(&field)?;
+            for (p, pool) in phase.pools.iter().enumerate() {
+                pool.check(&format!("{field}.pools[{p}]"), &self.group_rows)?;
+            }
             next = phase.end_step;
         }
         match self.phases.is_empty() {
@@ -73,8 +80,13 @@ impl PhasePlan {
             );
             return Err(PlanError::new(format!("{field}.endStep"), problem));
         }
-        if self.segments.is_empty() {
-            return Err(PlanError::new(format!("{field}.segments"), "there is none"));
+        if !(1..=MAX_POOLS).contains(&self.pools.len()) {
+            let problem = format!("{} pools; needed are between 1 and {MAX_POOLS}", self.pools.len());
+            return Err(PlanError::new(format!("{field}.pools"), problem));
+        }
+        if !(1..=MAX_SEGMENTS).contains(&self.segments.len()) {
+            let problem = format!("{} segments; needed are between 1 and {MAX_SEGMENTS}", self.segments.len());
+            return Err(PlanError::new(format!("{field}.segments"), problem));
         }
         let mut least = self.start_step;
         for (i, segment) in self.segments.iter().enumerate() {
@@ -89,7 +101,7 @@ impl PhasePlan {
                 );
                 return Err(PlanError::new(format!("{field}.startStep"), problem));
             }
-            segment.check(&field)?;
+            segment.check(&field, self.pools.len())?;
             least = segment.start_step + 1;
         }
         Ok(())
@@ -97,24 +109,65 @@ impl PhasePlan {
 }
 
 impl Segment {
-    fn check(&self, field: &str) -> Result<(), PlanError> {
-        let sum: u64 = self.terms.iter().map(|term| u64::from(term.share)).sum();
-        if sum != u64::from(WHOLE) {
-            return Err(PlanError::new(
-                format!("{field}.terms"),
-                format!("the shares sum to {sum}, not to {WHOLE}"),
-            ));
+    fn check(&self, field: &str, pools: usize) -> Result<(), PlanError> {
+        let field = format!("{field}.shares");
+        if self.shares.len() != pools {
+            let problem = format!("{} shares of {pools} pools", self.shares.len());
+            return Err(PlanError::new(field, problem));
         }
-        match self
-            .terms
-            .iter()
-            .position(|term| term.fraction == 0 || Share::from_units(term.fraction).is_none())
+        let sum: u64 = self.shares.iter().map(|&share| u64::from(share)).sum();
+        if sum != u64::from(WHOLE) {
+            return Err(PlanError::new(field, format!("sum to {sum}, not to {WHOLE}")));
+        }
+        Ok(())
+    }
+}
+
+impl PoolPlan {
+    fn check(&self, field: &str, group_rows: &[u64]) -> Result<(), PlanError> {
+        let whole = Share::ONE.units();
+        let fail = |name: &str, problem: String| Err(PlanError::new(format!("{field}.{name}"), problem));
+        if !(1..=whole).contains(&self.least) {
+            return fail("least", format!("{} is not between 1 and {whole}", self.least));
+        }
+        if let Scope::Group(group) = self.scope
+            && group_rows.get(group as usize).is_none_or(|&rows| rows == 0)
         {
+            return fail("scope", format!("group {group} has no rows"));
+        }
+        if let Band::Width(width) = self.band
+            && !(1..=whole).contains(&width)
+        {
+            return fail("band", format!("{width} is not between 1 and {whole}"));
+        }
+        if let Some(part) = self.part
+            && part.index >= part.of
+        {
+            return fail("part", format!("part {} of {} does not exist", part.index, part.of));
+        }
+        let Admission::Fraction(pacing) = &self.admits else {
+            return match self.scope {
+                Scope::All if self.band == Band::Whole && self.part.is_none() => Ok(()),
+                _ => fail("scope", "thresholds need the whole order of all rows".to_owned()),
+            };
+        };
+        let fractions: Vec<u64> = match pacing {
+            Pacing::Constant(fraction) => vec![*fraction],
+            Pacing::Ramp { from, to, .. }
+            | Pacing::Competence { from, to, .. }
+            | Pacing::FixedExponential { from, to, .. }
+            | Pacing::VariedExponential { from, to, .. } => vec![*from, *to],
+            Pacing::Buckets { .. } => Vec::new(),
+            Pacing::Piecewise(points) => {
+                if points.is_empty() || points.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+                    return fail("admits", "its points do not ascend".to_owned());
+                }
+                points.iter().map(|&(_, fraction)| fraction).collect()
+            }
+        };
+        match fractions.iter().find(|fraction| !(1..=whole).contains(*fraction)) {
             None => Ok(()),
-            Some(i) => Err(PlanError::new(
-                format!("{field}.terms[{i}].fraction"),
-                format!("{} is not between 1 and {}", self.terms[i].fraction, Share::ONE.units()),
-            )),
+            Some(fraction) => fail("admits", format!("{fraction} is not between 1 and {whole}")),
         }
     }
 }

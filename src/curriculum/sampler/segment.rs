@@ -1,4 +1,9 @@
 //! What a segment's batches have in common: its strata, their keys and the quotas.
+//!
+//! A stratum is a pool's interval of one order. While it stays the same, its draws go through it pass by pass, each a permutation.
+//! A pool that moves is sampled by one permutation of all that it holds in the segment, applied until the interval of the step is
+//! reached (see [`Permutation::apply_all_within`]): a bijection at every step, and nearly the same from step to step, so that a
+//! pass hardly shows a row twice. Where it moves by more than its own size, each step has a permutation of its own interval.
 
 use std::ops::Range;
 
@@ -7,29 +12,50 @@ use crate::api::curriculum::Order;
 use crate::curriculum::mix::{self, Purpose};
 use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::permute::Permutation;
-use crate::curriculum::plan::{Plan, Scope, Segment};
+use crate::curriculum::plan::{Bounds, PhasePlan, Plan, PoolPlan, Scope};
 use crate::curriculum::quota::{Quotas, Weights};
-use crate::curriculum::share::Share;
 
 /// A segment, expanded.
 #[derive(Debug)]
 pub(super) struct SegmentTable {
-    pub(super) start_step: u64,
+    /// Places of the phase and of the segment in the plan.
+    pub(super) phase: usize,
+    pub(super) segment: usize,
+    /// First step of the phase: slots and draws are counted from there.
+    pub(super) phase_start: u64,
     /// Key of the order of slots.
     pub(super) slots_key: u64,
     pub(super) quotas: Quotas,
     /// In the numbering of `quotas`.
     pub(super) strata: Vec<Stratum>,
+    /// Whether a pool moves.
+    moves: bool,
 }
 
-/// The first `rows` rows of a scope.
+/// An interval of one order.
 #[derive(Debug)]
 pub(super) struct Stratum {
-    scope: OrderScope,
-    rows: u64,
+    /// Place of its pool in the phase.
+    pub(super) pool: usize,
+    pub(super) scope: OrderScope,
+    /// Rows of the scope.
+    pub(super) rows: u64,
     /// Key of the order of its draws.
     key: u64,
     arrangement: Arrangement,
+    extent: Extent,
+}
+
+#[derive(Debug)]
+enum Extent {
+    /// The same rows at every step of the phase.
+    Fixed(Range<u64>),
+    Moving {
+        /// Draws of a pass: the fewest rows that the interval has in the segment.
+        cells: u64,
+        /// All rows that the interval has in the segment, unless they are too many.
+        domain: Option<Range<u64>>,
+    },
 }
 
 /// From a position in the pool to a position in the order of difficulty.
@@ -53,43 +79,96 @@ enum Arrangement {
 }
 
 impl SegmentTable {
-    pub(super) fn new(plan: &Plan, segment: &Segment) -> Self {
-        // The segment's first step stands for the segment: it does not depend on which phases the plan holds.
-        let key = |purpose| mix::child(mix::root(plan.seed, purpose), segment.start_step);
-        let strata_key = key(Purpose::Stratum);
+    /// The table of a segment; `before` is that of the segment before it, if there is one in the phase.
+    pub(super) fn new<O: RowOrder + ?Sized>(plan: &Plan, phase: usize, segment: usize, before: Option<&Self>, order: &O) -> Self {
+        let of = &plan.phases[phase];
+        // First steps stand for phase and segment: they do not depend on which phases the plan holds.
+        let key = |purpose, start| mix::child(mix::root(plan.seed, purpose), start);
+        let start = of.segments[segment].start_step;
+        let end = of.segments.get(segment + 1).map_or(of.end_step, |next| next.start_step);
+        let steps = (start - of.start_step)..(end - of.start_step);
+
         let mut strata = Vec::new();
-        let mut weights = Vec::with_capacity(segment.terms.len());
-        for (number, term) in (0..).zip(&segment.terms) {
-            let fraction = Share::from_units(term.fraction).unwrap_or(Share::ONE);
+        let mut weights = Vec::with_capacity(of.pools.len());
+        for (number, pool) in of.pools.iter().enumerate() {
+            let fixed = pool.is_constant();
+            let key = key(Purpose::Stratum, if fixed { of.start_step } else { start });
+            let ends = [steps.start, steps.end - 1].map(|t| pool.bounds(t, plan.rows, order));
             let first = strata.len();
-            let term_key = mix::child(strata_key, number);
-            let mut push = |scope, scope_rows, number| {
+            for_each_scope(plan, pool, |scope, rows, part| {
                 strata.push(Stratum {
+                    pool: number,
                     scope,
-                    rows: fraction.ceil_of(scope_rows),
-                    key: mix::child(term_key, number),
-                    arrangement: Arrangement::new(plan, scope, scope_rows),
+                    rows,
+                    key: mix::child(mix::child(key, number as u64), part),
+                    arrangement: Arrangement::new(plan, scope, rows),
+                    extent: Extent::new(pool, ends, rows, fixed),
                 });
-            };
-            match term.scope {
-                Scope::All => push(OrderScope::All, plan.rows, 0),
-                Scope::EachGroup => {
-                    for (group, &rows) in (0..).zip(&plan.group_rows) {
-                        push(OrderScope::Group(group), rows, u64::from(group));
-                    }
-                }
-            }
-            let rows = strata[first..].iter().map(|stratum| stratum.rows).collect();
+            });
+            let rows = strata[first..].iter().map(|stratum| {
+                let interval = pool.interval(ends[0], stratum.rows);
+                interval.end - interval.start
+            });
             weights.push(Weights {
-                share: u64::from(term.share),
-                strata: rows,
+                share: u64::from(of.segments[segment].shares[number]),
+                strata: rows.collect(),
             });
         }
+        let quotas = match before {
+            None => Quotas::new(&weights, key(Purpose::Quota, of.start_step)),
+            Some(before) => before.quotas.next(&weights, steps.start * plan.batch_size),
+        };
         Self {
-            start_step: segment.start_step,
-            slots_key: key(Purpose::Slots),
-            quotas: Quotas::new(&weights, key(Purpose::Quota)),
+            phase,
+            segment,
+            phase_start: of.start_step,
+            slots_key: key(Purpose::Slots, of.start_step),
+            quotas,
+            moves: of.pools.iter().any(|pool| !pool.is_constant()),
             strata,
+        }
+    }
+
+    /// Both ends of every pool at a step; empty when no pool moves.
+    pub(super) fn bounds<O: RowOrder + ?Sized>(&self, plan: &Plan, phase: &PhasePlan, step: u64, order: &O) -> Vec<Bounds> {
+        if !self.moves {
+            return Vec::new();
+        }
+        let t = step - self.phase_start;
+        phase.pools.iter().map(|pool| pool.bounds(t, plan.rows, order)).collect()
+    }
+}
+
+/// Calls `visit` with each order that a pool is an interval of, its rows if it has any, and a number.
+pub(super) fn for_each_scope(plan: &Plan, pool: &PoolPlan, mut visit: impl FnMut(OrderScope, u64, u64)) {
+    match pool.scope {
+        Scope::All => visit(OrderScope::All, plan.rows, 0),
+        Scope::EachGroup => {
+            for (group, &rows) in (0..).zip(&plan.group_rows).filter(|&(_, &rows)| rows > 0) {
+                visit(OrderScope::Group(group), rows, u64::from(group));
+            }
+        }
+        Scope::Group(group) => {
+            let rows = plan.group_rows.get(group as usize).copied().unwrap_or(0);
+            if rows > 0 {
+                visit(OrderScope::Group(group), rows, 0);
+            }
+        }
+    }
+}
+
+impl Extent {
+    /// From the ends of the interval at the first and at the last step of the segment.
+    fn new(pool: &PoolPlan, ends: [Bounds; 2], rows: u64, fixed: bool) -> Self {
+        let [first, last] = ends.map(|bounds| pool.interval(bounds, rows));
+        if fixed {
+            return Self::Fixed(first);
+        }
+        let cells = (first.end - first.start).min(last.end - last.start);
+        let domain = first.start.min(last.start)..first.end.max(last.end);
+        Self::Moving {
+            cells,
+            domain: Some(domain).filter(|domain| domain.end - domain.start <= 2 * cells),
         }
     }
 }
@@ -132,23 +211,62 @@ impl Arrangement {
     }
 }
 
+/// How the draws of one batch go through a stratum.
+struct Walk {
+    /// Draws of a pass.
+    cells: u64,
+    /// Number of the segment's or phase's first draw.
+    origin: u64,
+    /// The interval at this step.
+    interval: Range<u64>,
+    /// What is permuted.
+    domain: Range<u64>,
+}
+
 impl Stratum {
-    /// Puts the rows of some draws, counted from the segment's first slot, where they belong.
+    /// Puts the rows of some draws, counted from the phase's first slot, where they belong. `before` of them lie before the segment;
+    /// `interval` is the stratum's at this step, needed where it moves.
     ///
     /// The stratum has a row, or else the quotas give it no draw.
     #[inline]
-    pub(super) fn draw<O: RowOrder + ?Sized>(&self, draws: Range<u64>, order: &O, place: &mut Place<'_>) {
-        let mut draw = draws.start;
-        while draw < draws.end {
-            let (pass, first) = (draw / self.rows, draw % self.rows);
-            let last = (first + (draws.end - draw)).min(self.rows);
-            let permutation = Permutation::new(self.rows, mix::child(self.key, pass));
+    pub(super) fn draw<O: RowOrder + ?Sized>(
+        &self,
+        draws: Range<u64>,
+        before: u64,
+        interval: impl FnOnce() -> Range<u64>,
+        order: &O,
+        place: &mut Place<'_>,
+    ) {
+        let walk = match &self.extent {
+            Extent::Fixed(interval) => Walk {
+                cells: interval.end - interval.start,
+                origin: 0,
+                interval: interval.clone(),
+                domain: interval.clone(),
+            },
+            Extent::Moving { cells, domain } => {
+                let interval = interval();
+                let covers = |domain: &Range<u64>| domain.start <= interval.start && interval.end <= domain.end;
+                Walk {
+                    // What a plan from a file does between the ends of a segment is not known.
+                    cells: (*cells).min(interval.end - interval.start),
+                    origin: before,
+                    domain: domain.clone().filter(covers).unwrap_or_else(|| interval.clone()),
+                    interval,
+                }
+            }
+        };
+        let (mut draw, end) = (draws.start - walk.origin, draws.end - walk.origin);
+        while draw < end {
+            let (pass, first) = (draw / walk.cells, draw % walk.cells);
+            let last = (first + (end - draw)).min(walk.cells);
+            let permutation = Permutation::new(walk.domain.end - walk.domain.start, mix::child(self.key, pass));
             draw += last - first;
 
             let mut chunk = first;
             while chunk < last {
                 let end = last.min(chunk + CHUNK as u64);
-                self.draw_chunk(chunk..end, &permutation, order, place);
+                self.draw_chunk(chunk..end, &walk, &permutation, order, place);
                 chunk = end;
             }
         }
@@ -158,6 +276,7 @@ impl Stratum {
     fn draw_chunk<O: RowOrder + ?Sized>(
         &self,
         indices: Range<u64>,
+        walk: &Walk,
         permutation: &Permutation,
         order: &O,
         place: &mut Place<'_>,
@@ -166,10 +285,32 @@ impl Stratum {
         let mut positions = [0; CHUNK];
         let wanted = place.take(&mut slots, &mut positions, indices);
         let (slots, positions) = (&slots[..wanted], &mut positions[..wanted]);
-        permutation.apply_all(positions);
+        walk.positions(permutation, positions);
         self.arrangement.rows(self.scope, positions, order);
         for (&slot, &row) in slots.iter().zip(&*positions) {
             place.out[slot as usize] = row;
         }
+    }
+}
+
+impl Walk {
+    /// Replaces draws within a pass by positions in the interval.
+    #[inline]
+    fn positions(&self, permutation: &Permutation, draws: &mut [u64]) {
+        let within = self.interval.start - self.domain.start..self.interval.end - self.domain.start;
+        if self.domain.start == 0 && within.start == 0 {
+            permutation.apply_all_within(within, draws);
+            return;
+        }
+        // The position that is congruent to the draw modulo the pass: when the interval moves on by some rows, the others keep
+        // their draws.
+        let turn = self.cells - self.interval.start % self.cells;
+        for draw in draws.iter_mut() {
+            let shifted = *draw + turn;
+            let place = if shifted >= self.cells { shifted - self.cells } else { shifted };
+            *draw = within.start + place;
+        }
+        permutation.apply_all_within(within, draws);
+        draws.iter_mut().for_each(|position| *position += self.domain.start);
     }
 }

@@ -1,24 +1,19 @@
 //! `spec.curriculum`: what is shown to the model, and when. Readable without Kubernetes.
 
+mod mixing;
+mod numbers;
+mod pacing;
+mod pool;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A number from 0 to 1 as a decimal string with at most 9 digits after the point, such as `"0.25"`.
-/// Strings, because an API with floats rounds differently in every client.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[serde(transparent)]
-pub struct Fraction(
-    #[schemars(length(min = 1, max = 11), regex(pattern = r"^(0(\.[0-9]{1,9})?|1(\.0{1,9})?)$"), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^(0([.][0-9]{1,9})?|1([.]0{1,9})?)$')",
-         "message": "must be a decimal number from '0' to '1' with at most 9 digits after the point, such as '0.25'"}]))]
-    pub String,
-);
-
-impl From<&str> for Fraction {
-    fn from(s: &str) -> Self {
-        Self(s.to_owned())
-    }
-}
+pub use mixing::{GroupSharesSpec, GroupWeight, HardNegativesSpec, MixingSpec, WeightingSpec};
+pub use numbers::{Fraction, Positive, Score};
+pub use pacing::{PacingFunction, PacingPoint, PacingSpec};
+pub use pool::{
+    DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpeedSpec, PoolSpec, ScorePoolSpec,
+};
 
 /// The schedule of a run: an ordered list of phases over the rows of the data set.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -27,10 +22,19 @@ impl From<&str> for Fraction {
     // Malformed numbers are named by the rule of their own field; here they must only not fail the conversion.
     {"rule": "has(self.uniformFloor) && !self.uniformFloor.matches('^[01]([.][0-9]+)?$') || self.phases.all(p, \
               has(p.replay) && !p.replay.matches('^[01]([.][0-9]+)?$') || \
-              (has(p.replay) ? double(p.replay) : 0.0) + (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
-     "message": "`uniformFloor` plus a phase's `replay` must be less than 1, so that the phase's own pool keeps a share of every batch"},
+              has(p.hardNegatives) && !p.hardNegatives.share.matches('^[01]([.][0-9]+)?$') || \
+              (has(p.replay) ? double(p.replay) : 0.0) + (has(p.hardNegatives) ? double(p.hardNegatives.share) : 0.0) + \
+              (has(self.uniformFloor) ? double(self.uniformFloor) : 0.0) < 1.0)",
+     "message": "`uniformFloor` plus a phase's `replay` and `hardNegatives.share` must be less than 1, so that the phase's own pool keeps a share of every batch"},
     {"rule": "self.phases.size() == 0 || !has(self.phases[0].replay) || self.phases[0].replay.matches('^0([.]0*)?$')",
-     "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"}
+     "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"},
+    {"rule": "self.phases.size() == 0 || !has(self.phases[0].inherit) || !self.phases[0].inherit",
+     "message": "`phases[0].inherit` must be false: the first phase has no phase before it", "fieldPath": ".phases"},
+    {"rule": "has(self.balance) && self.balance == 'Group' || !has(self.groupShares) && self.phases.all(p, !has(p.mixing))",
+     "message": "`groupShares` and a phase's `mixing` need `balance: Group`"},
+    {"rule": "(!has(self.balance) || self.balance == 'None') && (!has(self.order) || self.order != 'HardFirst') || \
+              self.phases.all(p, !has(p.pool) || !has(p.pool.score) && !has(p.pool.deepSpeed))",
+     "message": "pools by `score` and `deepSpeed` need `balance: None`, and `order` EasyFirst or Random: thresholds count from the easiest of all rows"}
 ]))]
 pub struct CurriculumSpec {
     /// Rows in one global batch, that is, one step of the whole training job.
@@ -45,6 +49,9 @@ pub struct CurriculumSpec {
     /// Share of every batch drawn uniformly from all rows, so that no row is starved. Default `"0"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uniform_floor: Option<Fraction>,
+    /// Bounds on the share of every group in a batch, so that none is starved or crowds out the others. Needs `balance: Group`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_shares: Option<GroupSharesSpec>,
     /// The phases, in the order in which they run. At most 32.
     #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub phases: Vec<PhaseSpec>,
@@ -76,8 +83,10 @@ pub enum Balance {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!has(self.pool.pacing) || !has(self.duration.steps) || !has(self.pool.pacing.steps) || self.pool.pacing.steps <= self.duration.steps",
-     "message": "`pool.pacing.steps` must not be greater than `duration.steps`: the pacing would not end within the phase"}
+    {"rule": "has(self.pool) || has(self.inherit) && self.inherit", "message": "`pool` must be set unless `inherit` is true"},
+    {"rule": "has(self.duration) || has(self.inherit) && self.inherit", "message": "`duration` must be set unless `inherit` is true"},
+    {"rule": "!has(self.weighting) || !has(self.pool) || !has(self.pool.score) && !has(self.pool.deepSpeed)",
+     "message": "`weighting` goes with a pool of `fraction` or `pacing`: bins of equal size need a known number of rows"}
 ]))]
 pub struct PhaseSpec {
     /// Name of the phase, unique within the curriculum: lower case letters, digits and '-'.
@@ -85,57 +94,32 @@ pub struct PhaseSpec {
         {"rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
          "message": "must consist of lower case letters, digits and '-', and begin and end with a letter or a digit"}]))]
     pub name: String,
+    /// Take every field that is not set here from the phase before, so that only what differs need be written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherit: bool,
     /// Which rows are admitted.
-    pub pool: PoolSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolSpec>,
     /// How long the phase lasts.
-    pub duration: DurationSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<DurationSpec>,
     /// Share of every batch drawn from the pools of earlier phases, against forgetting. Default `"0"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Fraction>,
-}
-
-/// The admitted rows: exactly one of a constant fraction and a pacing function.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.fraction) != has(self.pacing)", "message": "exactly one of `fraction` and `pacing` must be set"},
-    {"rule": "!has(self.fraction) || !self.fraction.matches('^0([.]0*)?$')", "message": "`fraction` must be greater than '0': an empty pool has no rows to train on"}
-]))]
-pub struct PoolSpec {
-    /// The same fraction of the rows for the whole phase.
+    /// A share of every batch from the hard end of the order, next to the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fraction: Option<Fraction>,
-    /// A fraction that changes from step to step.
+    pub hard_negatives: Option<HardNegativesSpec>,
+    /// Shares of the groups in the pool. Default: by their rows. Needs `balance: Group`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pacing: Option<PacingSpec>,
-}
-
-/// A pacing function: progress within the phase → admitted fraction.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!self.from.matches('^0([.]0*)?$')", "message": "`from` must be greater than '0': an empty pool has no rows to train on"},
-    {"rule": "!self.to.matches('^0([.]0*)?$')", "message": "`to` must be greater than '0': an empty pool has no rows to train on"}
-]))]
-pub struct PacingSpec {
-    /// Shape of the growth.
-    pub function: PacingFunction,
-    /// Fraction admitted at the phase's first step.
-    pub from: Fraction,
-    /// Fraction admitted from step `steps` of the phase on.
-    pub to: Fraction,
-    /// Steps from `from` to `to`. Default: the whole phase.
+    pub mixing: Option<MixingSpec>,
+    /// Unequal weights of easy and hard rows of the pool. Default: every row is equally likely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000_000))]
-    pub steps: Option<i64>,
-}
-
-/// Shape of a pacing function.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(extend("type" = "string"))]
-pub enum PacingFunction {
-    /// `from + (to − from) · t / steps`.
-    Linear,
+    pub weighting: Option<WeightingSpec>,
+    /// Steps at the phase's beginning in which the batch goes over from uniform sampling of all rows to the phase's own mixture,
+    /// in a straight line. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub warm_up_steps: Option<i64>,
 }
 
 /// Length of a phase: exactly one of steps and epochs.

@@ -1,0 +1,419 @@
+//! From the spec to the plan: every schedule becomes pools that move in closed form, and segments of constant shares.
+
+mod groups;
+mod inherit;
+mod mixture;
+mod read;
+mod refresh;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{
+    Admission, Band, MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_PHASES, MAX_POOLS, MAX_SEGMENTS, MAX_SHARES, MAX_STEPS,
+    PLAN_VERSION, PhasePlan, Plan, PlanError, PlanScores, PoolPlan, Role, Scope, Segment,
+};
+use crate::api::curriculum::{Balance, CurriculumSpec, DurationSpec, Order, PhaseSpec};
+use crate::curriculum::pacing::Pacing;
+use crate::curriculum::share::Share;
+use groups::{Division, Limits};
+use inherit::Phase;
+use mixture::{Mixture, Source};
+
+const MICRO: u64 = 1_000_000;
+
+/// What a plan needs to know besides the spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Seed of the run, at most 2⁵³ − 1.
+    pub seed: u64,
+    /// Rows of the data set.
+    pub rows: u64,
+    /// Rows of each group, in the order of the groups; empty without a group column.
+    pub group_rows: Vec<u64>,
+    /// Places of the groups that the spec names.
+    pub groups: BTreeMap<String, u32>,
+    /// The score index to use; `None`: go without, every row equally likely.
+    pub scores: Option<PlanScores>,
+}
+
+/// Compiles a curriculum.
+///
+/// The bounds of the CRD are checked again, since a spec may come from a file. With `facts.scores` the plan refers to that index,
+/// under `Order::Random` too: the groups' rows are read from it. Without, the plan is uniform: the same phases and steps, and one
+/// pool of all rows; so also for `Order::Random`, because a fallback must not depend on what the spec would have liked.
+///
+/// # Guarantees
+/// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase have the same rows.
+/// - An own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and all rows at fraction 1.
+/// - A phase has at most [`MAX_SEGMENTS`] segments, [`MAX_POOLS`] pools and [`MAX_SHARES`] shares.
+///
+/// # Errors
+/// Names the first field that contradicts the bounds, another field or the data.
+pub fn compile(spec: &CurriculumSpec, facts: &Facts) -> Result<Plan, PlanError> {
+    let batch_size = u64::try_from(spec.batch_size)
+        .ok()
+        .filter(|b| (1..=MAX_BATCH).contains(b))
+        .ok_or_else(|| {
+            PlanError::new(
+                "curriculum.batchSize",
+                format!("{} is not between 1 and {MAX_BATCH}", spec.batch_size),
+            )
+        })?;
+    check_facts(facts)?;
+    if spec.balance == Balance::Group && facts.group_rows.is_empty() {
+        return Err(PlanError::new(
+            "curriculum.balance",
+            "'Group' needs the groups of the rows: set `dataset.groupColumn`, or use 'None'",
+        ));
+    }
+    let floor = match &spec.uniform_floor {
+        Some(fraction) => read::share("curriculum.uniformFloor".into(), fraction)?,
+        None => Share::ZERO,
+    };
+    check_names(&spec.phases)?;
+    let limits = match &spec.group_shares {
+        Some(_) if spec.balance == Balance::None => {
+            return Err(PlanError::new("curriculum.groupShares", "needs `balance: Group`"));
+        }
+        Some(limits) => Some(Limits::read(limits, facts)?),
+        None => None,
+    };
+
+    let mut compiler = Compiler {
+        facts,
+        order: spec.order,
+        balance: spec.balance,
+        batch_size,
+        floor,
+        limits,
+        earlier: Vec::new(),
+        next_step: 0,
+    };
+    let resolved = inherit::resolve(&spec.phases)?;
+    let phases = (0..).zip(&resolved).map(|(index, phase)| compiler.phase(index, phase));
+    let plan = Plan {
+        version: PLAN_VERSION,
+        seed: facts.seed,
+        batch_size,
+        order: spec.order,
+        rows: facts.rows,
+        group_rows: if facts.group_rows.is_empty() {
+            vec![facts.rows]
+        } else {
+            facts.group_rows.clone()
+        },
+        scores: facts.scores.clone(),
+        phases: phases.collect::<Result<_, _>>()?,
+    };
+    Ok(if plan.scores.is_some() { plan } else { plan.uniform() })
+}
+
+/// The groups that a curriculum names, without repetition, in the order of their bytes.
+pub fn named_groups(spec: &CurriculumSpec) -> BTreeSet<&str> {
+    let mixings = spec.phases.iter().filter_map(|phase| phase.mixing.as_ref());
+    let weights = mixings.filter_map(|mixing| mixing.weights.as_ref()).flatten();
+    weights.map(|group| group.name.as_str()).collect()
+}
+
+fn check_facts(facts: &Facts) -> Result<(), PlanError> {
+    if facts.seed > MAX_EXACT {
+        return Err(PlanError::new(
+            "seed",
+            format!("{} is not between 0 and {MAX_EXACT}", facts.seed),
+        ));
+    }
+    if !(1..=MAX_EXACT).contains(&facts.rows) {
+        return Err(PlanError::new(
+            "dataset",
+            format!("{} rows; needed are between 1 and {MAX_EXACT}", facts.rows),
+        ));
+    }
+    let groups = &facts.group_rows;
+    if groups.len() > MAX_GROUPS {
+        let problem = format!("{} groups; at most {MAX_GROUPS} are possible", groups.len());
+        return Err(PlanError::new("dataset.groupColumn", problem));
+    }
+    let in_groups: u128 = groups.iter().map(|&n| u128::from(n)).sum();
+    if !groups.is_empty() && in_groups != u128::from(facts.rows) {
+        let problem = format!(
+            "the groups have {in_groups} rows together, but the data set has {}",
+            facts.rows
+        );
+        return Err(PlanError::new("dataset.groupColumn", problem));
+    }
+    Ok(())
+}
+
+fn check_names(phases: &[PhaseSpec]) -> Result<(), PlanError> {
+    if !(1..=MAX_PHASES).contains(&phases.len()) {
+        let problem = format!("{} phases; needed are between 1 and {MAX_PHASES}", phases.len());
+        return Err(PlanError::new("curriculum.phases", problem));
+    }
+    let mut seen = HashSet::new();
+    match phases.iter().position(|phase| !seen.insert(&phase.name)) {
+        None => Ok(()),
+        Some(i) => Err(PlanError::new(
+            format!("curriculum.phases[{i}].name"),
+            format!(
+                "'{}' is the name of an earlier phase too; names must be unique",
+                phases[i].name
+            ),
+        )),
+    }
+}
+
+/// What the phases compiled so far leave to the next one.
+struct Compiler<'a> {
+    facts: &'a Facts,
+    order: Order,
+    balance: Balance,
+    batch_size: u64,
+    floor: Share,
+    limits: Option<Limits>,
+    /// Final pools of each earlier phase, with their shares of it.
+    earlier: Vec<Vec<(f64, PoolPlan)>>,
+    next_step: u64,
+}
+
+impl<'a> Compiler<'a> {
+    fn phase(&mut self, index: u32, spec: &Phase<'_>) -> Result<PhasePlan, PlanError> {
+        let field = format!("curriculum.phases[{index}]");
+        self.check_combination(&field, spec)?;
+        let steps = self.duration(&field, spec)?;
+        let mixture = self.mixture(&field, spec, steps)?;
+        let limit = (MAX_SHARES / mixture.pools().len()).clamp(16, MAX_SEGMENTS);
+        let mut starts = refresh::of_pools(mixture.pools(), steps, limit / 2);
+        starts.extend(mixture.refreshes(steps, limit / 2));
+        starts.sort_unstable();
+        starts.dedup();
+
+        let start_step = self.next_step;
+        let ends = starts.iter().skip(1).copied().chain([steps]);
+        let segments = starts.iter().zip(ends).map(|(&start, end)| {
+            Ok(Segment {
+                start_step: start_step + start,
+                shares: mixture.shares(start..end)?,
+            })
+        });
+        let segments = segments.collect::<Result<_, PlanError>>()?;
+        self.earlier.push(mixture.leaves(steps - 1));
+        self.next_step = start_step + steps;
+        Ok(PhasePlan {
+            index,
+            name: spec.name.to_owned(),
+            start_step,
+            end_step: self.next_step,
+            pools: mixture.into_pools(),
+            segments,
+        })
+    }
+
+    fn check_combination(&self, field: &str, spec: &Phase<'_>) -> Result<(), PlanError> {
+        let by_score = spec.pool.score.is_some() || spec.pool.deep_speed.is_some();
+        let name = if spec.pool.score.is_some() { "score" } else { "deepSpeed" };
+        let problem = match (by_score, self.balance, self.order) {
+            (true, Balance::Group, _) => "needs `balance: None`: thresholds count from the easiest of all rows",
+            (true, _, Order::HardFirst) => "needs `order` EasyFirst or Random: thresholds count from the easiest row",
+            _ if by_score && spec.weighting.is_some() => "does not go with `weighting`: bins need a known number of rows",
+            _ if by_score && spec.duration.epochs.is_some() => "does not go with `duration.epochs`: how many rows it admits is not known; use `steps`",
+            _ if spec.mixing.is_some() && self.balance == Balance::None => {
+                return Err(PlanError::new(format!("{field}.mixing"), "needs `balance: Group`"));
+            }
+            _ => return Ok(()),
+        };
+        Err(PlanError::new(format!("{field}.pool.{name}"), problem))
+    }
+
+    fn duration(&self, field: &str, spec: &Phase<'_>) -> Result<u64, PlanError> {
+        match spec.duration {
+            DurationSpec { steps: Some(steps), epochs: None } => read::count(format!("{field}.duration.steps"), *steps),
+            DurationSpec { steps: None, epochs: Some(epochs) } => {
+                let field = format!("{field}.duration.epochs");
+                let passes = u64::try_from(*epochs)
+                    .ok()
+                    .filter(|&e| e > 0)
+                    .ok_or_else(|| PlanError::new(&field, format!("{epochs} is less than 1")))?;
+                // The duration does not change what values a pacing function takes, only when.
+                let largest = self.largest(spec)?;
+                let steps = (u128::from(passes) * u128::from(largest)).div_ceil(u128::from(self.batch_size));
+                u64::try_from(steps).ok().filter(|&s| s <= MAX_STEPS).ok_or_else(|| {
+                    let problem = format!(
+                        "{epochs} passes over {largest} rows in batches of {} are {steps} steps; at most {MAX_STEPS} are \
+                         possible: use fewer epochs or a larger batch",
+                        self.batch_size
+                    );
+                    PlanError::new(field, problem)
+                })
+            }
+            _ => Err(PlanError::new(
+                format!("{field}.duration"),
+                "exactly one of `steps` and `epochs` must be set",
+            )),
+        }
+    }
+
+    /// Rows of the phase's pool where it is largest.
+    fn largest(&self, spec: &Phase<'_>) -> Result<u64, PlanError> {
+        let field = "curriculum.phases[].pool";
+        let (admits, _) = read::pool(field, spec.pool, 1)?;
+        let Admission::Fraction(pacing) = admits else {
+            return Ok(self.facts.rows);
+        };
+        let pool = self.own_pool(Admission::Fraction(Pacing::Constant(pacing.largest(u64::MAX).units())), Band::Whole);
+        Ok(self.rows_of(&pool))
+    }
+
+    /// The pool of all groups together, or of all rows.
+    fn own_pool(&self, admits: Admission, band: Band) -> PoolPlan {
+        let (scope, parts) = self.population();
+        bounded(Role::Own, scope, admits, band, &parts, self.batch_size)
+    }
+
+    fn population(&self) -> (Scope, Vec<u64>) {
+        match self.balance {
+            Balance::None => (Scope::All, vec![self.facts.rows]),
+            Balance::Group => (Scope::EachGroup, self.facts.group_rows.clone()),
+        }
+    }
+
+    /// Rows of a constant pool.
+    fn rows_of(&self, pool: &PoolPlan) -> u64 {
+        let parts = match pool.scope {
+            Scope::All => vec![self.facts.rows],
+            Scope::EachGroup => self.facts.group_rows.clone(),
+            Scope::Group(group) => self.facts.group_rows.get(group as usize).copied().into_iter().collect(),
+        };
+        let bounds = pool.bounds(0, self.facts.rows, &crate::curriculum::order::Identity);
+        let lengths = parts.iter().map(|&rows| pool.interval(bounds, rows)).map(|rows| rows.end - rows.start);
+        lengths.sum()
+    }
+
+    /// Everything that a batch of the phase is made of.
+    fn mixture(&self, field: &str, spec: &Phase<'_>, steps: u64) -> Result<Mixture<'a>, PlanError> {
+        let replay = match spec.replay {
+            Some(fraction) => read::share(format!("{field}.replay"), fraction)?,
+            None => Share::ZERO,
+        };
+        if replay > Share::ZERO && self.earlier.is_empty() {
+            return Err(PlanError::new(
+                format!("{field}.replay"),
+                "the first phase has no earlier phase to replay; leave it out or set '0'",
+            ));
+        }
+        let (hard_share, hard_fraction) = match spec.hard_negatives {
+            Some(hard) => (
+                read::share(format!("{field}.hardNegatives.share"), &hard.share)?,
+                read::admitted(format!("{field}.hardNegatives.fraction"), &hard.fraction)?,
+            ),
+            None => (Share::ZERO, Share::ONE),
+        };
+        let taken = self.floor.units() + replay.units() + hard_share.units();
+        if taken >= Share::ONE.units() {
+            let problem = format!(
+                "`uniformFloor` ({}), `replay` ({}) and `hardNegatives.share` ({}) leave nothing to the phase's own pool; their sum must \
+                 be less than 1",
+                decimal(self.floor),
+                decimal(replay),
+                decimal(hard_share)
+            );
+            return Err(PlanError::new(field, problem));
+        }
+
+        let (scope, parts) = self.population();
+        let mut mixture = Mixture::new(self.facts, steps, Share::from_units(Share::ONE.units() - taken).unwrap_or(Share::ONE));
+        mixture.add(PoolPlan::everything(Role::Floor), Source::Floor(self.floor));
+        let phases = self.earlier.len().max(1) as f64;
+        for (share, pool) in self.earlier.iter().flatten() {
+            mixture.add(pool.clone(), Source::Fixed(real(replay) * share / phases));
+        }
+        let everything = Admission::Fraction(Pacing::Constant(Share::ONE.units()));
+        let hard = bounded(Role::HardNegatives, scope, everything, Band::Width(hard_fraction.units()), &parts, self.batch_size);
+        mixture.add(hard, Source::Fixed(real(hard_share)));
+        self.add_own(field, spec, steps, &mut mixture)?;
+        mixture.warm_up(field, spec.warm_up_steps)?;
+        if mixture.pools().len() > MAX_POOLS {
+            let problem = format!(
+                "groups, bins and replayed pools make {} pools; at most {MAX_POOLS} are possible: use fewer bins",
+                mixture.pools().len()
+            );
+            return Err(PlanError::new(field, problem));
+        }
+        Ok(mixture)
+    }
+
+    /// The phase's own pools: one, or one per group, each cut into bins where bins are weighted.
+    fn add_own(&self, field: &str, spec: &Phase<'_>, steps: u64, mixture: &mut Mixture<'a>) -> Result<(), PlanError> {
+        let (admits, band) = read::pool(&format!("{field}.pool"), spec.pool, steps)?;
+        mixture.weigh_bins(&format!("{field}.weighting"), spec.weighting)?;
+        if spec.mixing.is_none() && self.limits.is_none() {
+            mixture.add_bins(&self.own_pool(admits, band), None);
+            return Ok(());
+        }
+        let field = format!("{field}.mixing");
+        let division = Division::read(&field, spec.mixing, self.facts)?;
+        let mut own: BTreeMap<usize, Pacing> = BTreeMap::new();
+        for (i, group) in spec.mixing.iter().flat_map(|mixing| mixing.weights.iter().flatten()).enumerate() {
+            let field = format!("{field}.weights[{i}]");
+            let pacing = match (&group.fraction, &group.pacing) {
+                (None, None) => continue,
+                (Some(fraction), None) => Pacing::Constant(read::admitted(format!("{field}.fraction"), fraction)?.units()),
+                (None, Some(pacing)) => read::pacing(&format!("{field}.pacing"), pacing, steps)?,
+                (Some(_), Some(_)) => {
+                    return Err(PlanError::new(field, "at most one of `fraction` and `pacing` must be set"));
+                }
+            };
+            own.insert(groups::place(&field, &group.name, self.facts)?, pacing);
+        }
+        let largest = division.largest(&self.facts.group_rows);
+        for (number, &rows) in (0..).zip(&self.facts.group_rows) {
+            if rows == 0 {
+                continue;
+            }
+            let place = number as usize;
+            let (admits, band) = match own.remove(&place) {
+                Some(pacing) => (Admission::Fraction(pacing), Band::Whole),
+                None => (admits.clone(), band),
+            };
+            // As many rows as the group has slots in a batch.
+            let slots = (self.batch_size as f64 * largest[place]).ceil() as u64;
+            let pool = bounded(Role::Own, Scope::Group(number), admits, band, &[rows], slots);
+            mixture.add_bins(&pool, Some(place));
+        }
+        mixture.divide(division, self.limits, &field);
+        Ok(())
+    }
+}
+
+/// A pool that holds at least `enough` rows of `parts` whatever else it says, or all if they are fewer.
+fn bounded(role: Role, scope: Scope, admits: Admission, band: Band, parts: &[u64], enough: u64) -> PoolPlan {
+    let least = least(parts, enough);
+    let band = match band {
+        Band::Width(width) => Band::Width(width.max(least)),
+        other => other,
+    };
+    PoolPlan { role, scope, admits, band, least, part: None }
+}
+
+/// The smallest fraction whose pool has `enough` rows, or all rows if they are fewer.
+fn least(parts: &[u64], enough: u64) -> u64 {
+    let size = |units: u64| -> u64 {
+        let share = Share::from_units(units).unwrap_or(Share::ONE);
+        parts.iter().map(|&n| share.ceil_of(n)).sum()
+    };
+    let enough = enough.max(1).min(size(Share::ONE.units()));
+    // Pools grow with the fraction, and all rows are enough.
+    let (mut too_small, mut large_enough) = (0, Share::ONE.units());
+    while large_enough - too_small > 1 {
+        let middle = too_small + (large_enough - too_small) / 2;
+        if size(middle) < enough { too_small = middle } else { large_enough = middle }
+    }
+    large_enough
+}
+
+fn real(share: Share) -> f64 {
+    share.units() as f64 / Share::ONE.units() as f64
+}
+
+fn decimal(share: Share) -> String {
+    format!("'{}.{:06}'", share.units() / Share::ONE.units(), share.units() % Share::ONE.units() / 1_000_000)
+}
