@@ -21,6 +21,11 @@ impl RowOrder for Order {
             OrderScope::Group(group) => u64::from(group) * 1_000_000_000 + position,
         }
     }
+
+    /// Scores are the ranks of 4,000 rows.
+    fn at_most(&self, score: f64) -> u64 {
+        (score.clamp(0.0, 1.0) * 4000.0) as u64
+    }
 }
 
 fn plan(seed: u64, group_rows: &[u64], curriculum: Value) -> Plan {
@@ -28,12 +33,45 @@ fn plan(seed: u64, group_rows: &[u64], curriculum: Value) -> Plan {
         seed,
         rows: group_rows.iter().sum(),
         group_rows: group_rows.to_vec(),
+        groups: (0..group_rows.len() as u32)
+            .map(|group| (format!("g{group}"), group))
+            .collect(),
         scores: Some(PlanScores {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),
         }),
     };
     compile(&serde_json::from_value(curriculum).expect("a valid spec"), &facts).expect("a valid curriculum")
+}
+
+/// A phase of 100 steps for every pacing function, and what else moves.
+fn families() -> Vec<Value> {
+    let pacings = [
+        json!({"function": "Quadratic", "from": "0.1"}),
+        json!({"function": "Root", "from": "0.1", "degree": "3"}),
+        json!({"function": "Polynomial", "from": "0.1", "degree": "1.5"}),
+        json!({"function": "Exponential", "from": "0.1"}),
+        json!({"function": "Logarithmic", "from": "0.1", "portion": "0.8"}),
+        json!({"function": "Competence", "from": "0.01", "degree": "2"}),
+        json!({"function": "FixedExponential", "from": "0.04", "factor": "1.9", "interval": 10}),
+        json!({"function": "VariedExponential", "from": "0.04", "factor": "1.9", "boundaries": [5, 20, 60]}),
+        json!({"function": "SingleStep", "from": "0.3", "steps": 50}),
+        json!({"function": "BabyStep", "buckets": 7}),
+        json!({"function": "OnePass", "buckets": 7}),
+        json!({"function": "Piecewise", "points": [{"step": 10, "fraction": "0.2"}, {"step": 60, "fraction": "0.9"}, {"step": 90, "fraction": "0.4"}]}),
+    ];
+    let mut phases: Vec<Value> = (0..)
+        .zip(pacings)
+        .map(|(i, pacing): (u32, Value)| json!({"name": format!("p{i}"), "pool": {"pacing": pacing}, "duration": {"steps": 100}}))
+        .collect();
+    phases[1]["pool"]["window"] = "0.25".into();
+    phases[2]["weighting"] = json!({"bins": 8, "temperature": "0.1", "finalTemperature": "10"});
+    phases[3]["hardNegatives"] = json!({"share": "0.2", "fraction": "0.1"});
+    phases[4]["mixing"] = json!({"exponent": "1", "finalExponent": "0"});
+    phases[5]["mixing"] = json!({"weights": [{"name": "g0", "weight": "0.6", "finalWeight": "0.4"},
+                                             {"name": "g1", "weight": "0.4", "finalWeight": "0.6", "fraction": "0.5"}]});
+    phases[6]["replay"] = "0.2".into();
+    phases
 }
 
 /// Name, plan, and the steps that are looked at.
@@ -70,6 +108,30 @@ fn plans() -> Vec<(&'static str, Plan, Vec<u64>)> {
             plan(7, &groups, with(with(digits, "order", "Random"), "balance", "None")),
             early,
         ),
+        (
+            "every family",
+            plan(
+                5,
+                &[5000, 3000],
+                json!({"batchSize": 32, "balance": "Group", "groupShares": {"minimum": "0.3"}, "uniformFloor": "0.02", "phases": families()}),
+            ),
+            (0..families().len() as u64)
+                .flat_map(|phase| [100 * phase, 100 * phase + 57, 100 * phase + 99])
+                .collect(),
+        ),
+        (
+            "thresholds",
+            plan(
+                6,
+                &[4000],
+                json!({"batchSize": 32, "phases": [
+                {"name": "score", "pool": {"score": {"from": "0.1", "to": "0.9", "function": "Root"}}, "warmUpSteps": 20, "duration": {"steps": 100}},
+                {"name": "deepspeed", "replay": "0.1", "duration": {"steps": 100}, "pool": {"deepSpeed": {
+                    "min_difficulty": 1, "max_difficulty": 100, "difficulty_type": "percentile", "schedule_type": "fixed_root",
+                    "schedule_config": {"total_curriculum_step": 80, "difficulty_step": 5, "root_degree": 2}}}}]}),
+            ),
+            vec![0, 7, 50, 99, 100, 150, 199],
+        ),
         ("tiny", plan(1, &[1, 0, 2], long(5)), vec![0, 1, 2, 999_999_999]),
         (
             "large",
@@ -98,14 +160,16 @@ fn report() -> Vec<String> {
         .collect()
 }
 
-const GOLDEN: [&str; 7] = [
-    "digits sha256:2f1a97577ba4b0ba3a54c92a84e8ce92fef0b8e8cfe677f125ad6e7be6c6216c sha256:a133eddf1f34e30a6485274b8bfa23595c62f89e6f9df4481d6b454c5043aea8",
-    "uniform sha256:4c8dfa5b1ccfb83c657e808b2d93ebde2192e8a9e71d4d2faf5860cdb56a3e93 sha256:8407613e23f0f52ade0b8f9127fd39e87033636638663f99a24b271696a6097e",
-    "hard sha256:a81361a5c894cb188469878885b07d9557f567edf35ca168736a5c18bdabf8b4 sha256:8738494de8d7eb5dda3f888f390c8c24f16ba36e0f673d0ed47ed7ab3ab7d6bb",
-    "random sha256:6c24e4d81068ae1fd728f5b2b69f905e0723d5b25c91fb67c551726debc96247 sha256:3d76ea3a54ba82f49ccd65e8101eb11cccddf1a0f5ed7ddf41b49de43a5dccda",
-    "random over all sha256:7ae4fb7051e72113b5a85cd50e07d9708280acc2df1f3cc3dd4a00e5b6d74426 sha256:8bd1595f8aa85a6f16c4d2a5cb89c39ec04d6a063f3d5866556e5a38614805c0",
-    "tiny sha256:e4da296da3c4afca31584c3c8aaca90fc9c5ae499d747fe86720f576ff723962 sha256:0d11eaa8df33e7034e9d3efe72dc61ab92c0ea39d9423c4f86691e454b2198cc",
-    "large sha256:9afc87da8809d5191d6be9e273b7787815a734e8e942c2c7add909633d38e874 sha256:2a1bd48306939e5986c0887afc8f695c7fc1eec29bbacabf0755a8a81675c8d7",
+const GOLDEN: [&str; 9] = [
+    "digits sha256:3098acee394806893f57ede89652418c8b6046725e1da2be928294a5b209c0cf sha256:751c0aeeff0a3ed835fddf602a4a8ba342f563b5394de17f727f3f2bc80921cf",
+    "uniform sha256:fa0b38a9f6f4192bd7622b27f842e9f862f46eb3af4a330171907ce8751d36e3 sha256:8407613e23f0f52ade0b8f9127fd39e87033636638663f99a24b271696a6097e",
+    "hard sha256:31f542aab3a9fa091203f5c35e9ae2f78abfca599fbd0fb62bb1de00db8109e1 sha256:b87bb9d4bf878f50503a7b3c76d163e5624261766b5345d6fa6a6efad261291e",
+    "random sha256:c3221424feab4c4d98a35955a714f0f560b960db9616e2ec91594c3bad0c209e sha256:84f4de36d39393b11f2708c2c51d38f7dff8dd0a83c5082437685511f32a22b6",
+    "random over all sha256:8806b59c5c5f90eec30ea25af2ab692b4d8c41848c65826b5dc6a461713232d6 sha256:3970c63e34a69e8612456f50e9c31dfdf065f1966fb097656b535604c9239347",
+    "every family sha256:0e40959f5b2d024508dcb597a55dda28aea525068f8e64851ac762be3fa8fbba sha256:345bb082e1b31659e8f0ee29a995a68df6264cde0ec64dae2805aad77f24874b",
+    "thresholds sha256:8e946aac86a245cb9ce10ba0b4b324433418b9726bdbb3e69ae0070744e3c29f sha256:b57710fd373b214d999c3b6393e870aaede747b24c052ecdad4d365b1e748651",
+    "tiny sha256:d1c9e8517c93288ac1017f7489eda2c0d771fcadea7ed2d65bf56a61ab32858e sha256:0d11eaa8df33e7034e9d3efe72dc61ab92c0ea39d9423c4f86691e454b2198cc",
+    "large sha256:6353b3742d4c133eef3dc136c0d882147dae67938554853737661d1dcfcaaef8 sha256:2a1bd48306939e5986c0887afc8f695c7fc1eec29bbacabf0755a8a81675c8d7",
 ];
 
 #[test]

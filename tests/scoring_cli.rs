@@ -38,6 +38,7 @@ impl Pods {
             kind: kind.clone(),
         };
         let task = Task {
+            named_groups: Vec::new(),
             path: "train.csv".to_owned(),
             format: Format::Csv,
             group_column: Some("label".to_owned()),

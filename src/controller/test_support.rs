@@ -175,6 +175,7 @@ pub(crate) fn summary(key: &str) -> IndexSummary {
 
 pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
     say(&Report::Inspected(Inspection {
+        named_groups: Vec::new(),
         rows: ROWS,
         group_rows: Vec::new(),
         found,

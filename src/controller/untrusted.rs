@@ -54,8 +54,14 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
     let found = found.filter(|FoundIndex { summary, .. }| {
         is_plausible_summary(summary) && summary.rows == rows && summary.group_rows == group_rows
     });
-    let places_fit = named_groups.iter().flatten().all(|&place| (place as usize) < group_rows.len());
-    let fits = (1..=MAX_INTEGER).contains(&rows) && add_up(&group_rows, rows) && named_groups.len() <= MAX_GROUPS && places_fit;
+    let places_fit = named_groups
+        .iter()
+        .flatten()
+        .all(|&place| (place as usize) < group_rows.len());
+    let fits = (1..=MAX_INTEGER).contains(&rows)
+        && add_up(&group_rows, rows)
+        && named_groups.len() <= MAX_GROUPS
+        && places_fit;
     fits.then_some(Inspection {
         rows,
         group_rows,

@@ -62,15 +62,10 @@ fn phases_have_names_of_their_own(job: &CurriculumJob) -> Option<String> {
 }
 
 fn phases_have_one_duration(job: &CurriculumJob) -> Option<String> {
-    let wrong = job
-        .spec
-        .curriculum
-        .phases
-        .iter()
-        .find(|p| match &p.duration {
-            None => !p.inherit,
-            Some(duration) => duration.steps.is_some() == duration.epochs.is_some(),
-        })?;
+    let wrong = job.spec.curriculum.phases.iter().find(|p| match &p.duration {
+        None => !p.inherit,
+        Some(duration) => duration.steps.is_some() == duration.epochs.is_some(),
+    })?;
     Some(format!(
         "exactly one of `steps` and `epochs` must be set in `duration` of phase '{}'",
         wrong.name
@@ -78,18 +73,18 @@ fn phases_have_one_duration(job: &CurriculumJob) -> Option<String> {
 }
 
 fn phases_have_one_pool(job: &CurriculumJob) -> Option<String> {
-    let wrong = job
-        .spec
-        .curriculum
-        .phases
-        .iter()
-        .find(|p| match &p.pool {
-            None => !p.inherit,
-            Some(pool) => {
-                let kinds = [pool.fraction.is_some(), pool.pacing.is_some(), pool.score.is_some(), pool.deep_speed.is_some()];
-                kinds.iter().filter(|set| **set).count() != 1
-            }
-        })?;
+    let wrong = job.spec.curriculum.phases.iter().find(|p| match &p.pool {
+        None => !p.inherit,
+        Some(pool) => {
+            let kinds = [
+                pool.fraction.is_some(),
+                pool.pacing.is_some(),
+                pool.score.is_some(),
+                pool.deep_speed.is_some(),
+            ];
+            kinds.iter().filter(|set| **set).count() != 1
+        }
+    })?;
     Some(format!(
         "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set in `pool` of phase '{}'",
         wrong.name
@@ -152,11 +147,11 @@ mod tests {
                 "`curriculum.phases`",
             ),
             (
-                |job| job.spec.curriculum.phases[1].duration.epochs = Some(1),
+                |job| job.spec.curriculum.phases[1].duration.as_mut().unwrap().epochs = Some(1),
                 "`duration` of phase 'middle'",
             ),
             (
-                |job| job.spec.curriculum.phases[1].pool.fraction = None,
+                |job| job.spec.curriculum.phases[1].pool.as_mut().unwrap().fraction = None,
                 "`pool` of phase 'middle'",
             ),
             (

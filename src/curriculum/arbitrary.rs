@@ -3,12 +3,11 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::order::{OrderScope, RowOrder};
 use super::plan::{Facts, PlanScores};
-use crate::api::curriculum::{
-    Balance, CurriculumSpec, DurationSpec, Fraction, Order, PacingFunction, PacingSpec, PhaseSpec, PoolSpec,
-};
+use crate::api::curriculum::{CurriculumSpec, Fraction};
 
 pub(super) fn scores() -> PlanScores {
     PlanScores {
@@ -45,62 +44,193 @@ fn steps() -> impl Strategy<Value = i64> {
     prop_oneof![3 => 1..400i64, 1 => 1..=1_000_000_000i64]
 }
 
-fn pool() -> impl Strategy<Value = PoolSpec> {
+/// Any number that the API takes as a parameter.
+fn parameter() -> impl Strategy<Value = String> {
     prop_oneof![
-        fraction().prop_map(|f| PoolSpec {
-            fraction: Some(f),
-            pacing: None
+        (1..6u32, 0..1_000_000u32).prop_map(|(whole, part)| format!("{whole}.{part:06}")),
+        Just("0.000001".to_owned()),
+        Just("999999".to_owned()),
+    ]
+}
+
+/// An object without the entries that are null.
+fn object(value: Value) -> Value {
+    match value {
+        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        other => other,
+    }
+}
+
+fn pacing() -> BoxedStrategy<Value> {
+    let fraction = || fraction().prop_map(|f| f.0);
+    let shapes = prop::sample::select(vec![
+        "Linear",
+        "Quadratic",
+        "Root",
+        "Polynomial",
+        "Exponential",
+        "Logarithmic",
+        "Competence",
+    ]);
+    let until = || (option::of(steps()), option::of(parameter()));
+    let ramp = (
+        shapes,
+        fraction(),
+        option::of(fraction()),
+        until(),
+        option::of(parameter()),
+    )
+        .prop_map(|(function, from, to, (steps, portion), degree)| {
+            let graded = matches!(function, "Root" | "Polynomial" | "Competence");
+            object(json!({"function": function, "from": from, "to": to, "steps": steps,
+                          "portion": portion.filter(|_| steps.is_none()), "degree": degree.filter(|_| graded)}))
+        });
+    let jump = (
+        prop::sample::select(vec!["Step", "SingleStep"]),
+        fraction(),
+        fraction(),
+        steps(),
+    )
+        .prop_map(|(function, from, to, steps)| json!({"function": function, "from": from, "to": to, "steps": steps}));
+    let fixed = (fraction(), parameter(), steps())
+        .prop_map(|(from, factor, interval)| json!({"function": "FixedExponential", "from": from, "factor": factor, "interval": interval}));
+    let ascending = || prop::collection::btree_set(0..1_000_000i64, 1..9);
+    let varied = (fraction(), parameter(), ascending())
+        .prop_map(|(from, factor, boundaries)| json!({"function": "VariedExponential", "from": from, "factor": factor, "boundaries": boundaries}));
+    let buckets = (
+        prop::sample::select(vec!["BabyStep", "OnePass"]),
+        1..=256i32,
+        option::of(steps()),
+    )
+        .prop_map(|(function, buckets, steps)| {
+            object(json!({"function": function, "buckets": buckets, "steps": steps}))
+        });
+    let points = (ascending(), vec(fraction(), 9)).prop_map(|(steps, fractions)| {
+        let points: Vec<_> = steps
+            .iter()
+            .zip(fractions)
+            .map(|(step, fraction)| json!({"step": step, "fraction": fraction}))
+            .collect();
+        json!({"function": "Piecewise", "points": points})
+    });
+    let constant = fraction().prop_map(|from| json!({"function": "Constant", "from": from}));
+    prop_oneof![6 => ramp.boxed(), 1 => jump.boxed(), 1 => fixed.boxed(), 1 => varied.boxed(), 2 => buckets.boxed(), 2 => points.boxed(), 1 => constant.boxed()].boxed()
+}
+
+fn pool() -> BoxedStrategy<Value> {
+    let fraction = || fraction().prop_map(|f| f.0);
+    let window = || option::weighted(0.2, fraction());
+    let score = (-1000..1000i32, option::of(-1000..1000i32)).prop_map(
+        |(from, to)| json!({"score": object(json!({"from": from.to_string(), "to": to.map(|to| to.to_string())}))}),
+    );
+    let deep_speed = (1..100i64, 0..1000i64, 1..50i64, steps(), any::<bool>()).prop_map(
+        |(min, more, multiple, total, percentile)| {
+            json!({"deepSpeed": {"min_difficulty": min, "max_difficulty": min + more, "schedule_type": "fixed_linear",
+                             "difficulty_type": if percentile { "percentile" } else { "value" },
+                             "schedule_config": {"total_curriculum_step": total, "difficulty_step": multiple}}})
+        },
+    );
+    prop_oneof![
+        4 => (fraction(), window()).prop_map(|(fraction, window)| object(json!({"fraction": fraction, "window": window}))),
+        8 => (pacing(), window()).prop_map(|(pacing, window)| {
+            let window = window.filter(|_| pacing["function"] != "OnePass");
+            object(json!({"pacing": pacing, "window": window}))
         }),
-        (fraction(), fraction(), option::of(steps())).prop_map(|(from, to, steps)| {
-            let pacing = PacingSpec {
-                function: PacingFunction::Linear,
-                from,
-                to,
-                steps,
-            };
-            PoolSpec {
-                fraction: None,
-                pacing: Some(pacing),
+        1 => score,
+        1 => deep_speed,
+    ]
+    .boxed()
+}
+
+fn group_pacing() -> impl Strategy<Value = Value> {
+    let functions = prop::sample::select(vec![
+        "Linear",
+        "Quadratic",
+        "Root",
+        "Exponential",
+        "Logarithmic",
+        "Step",
+        "Competence",
+    ]);
+    (functions, fraction(), option::of(fraction()), option::of(steps())).prop_map(|(function, from, to, steps)| {
+        object(json!({"function": function, "from": from.0, "to": to.map(|to| to.0), "steps": steps}))
+    })
+}
+
+/// Groups are named by their numbers.
+fn mixing() -> BoxedStrategy<Value> {
+    let share = || small_fraction().prop_map(|f| f.0);
+    let group = (share(), option::of(share()), option::weighted(0.3, group_pacing()));
+    let weights = (prop::collection::btree_set(0..4u32, 1..4), vec(group, 4)).prop_map(|(names, groups)| {
+        let weights: Vec<_> = names
+            .iter()
+            .zip(groups)
+            .map(|(name, (weight, end, pacing))| {
+                object(json!({"name": name.to_string(), "weight": weight, "finalWeight": end, "pacing": pacing}))
+            })
+            .collect();
+        json!({"weights": weights})
+    });
+    let exponent = (share(), option::of(share()))
+        .prop_map(|(start, end)| object(json!({"exponent": start, "finalExponent": end})));
+    prop_oneof![weights, exponent].boxed()
+}
+
+fn duration() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        3 => steps().prop_map(|s| json!({"steps": s})),
+        1 => prop_oneof![1..20i32, 1..=1_000_000i32].prop_map(|e| json!({"epochs": e})),
+    ]
+}
+
+fn phases() -> impl Strategy<Value = Vec<Value>> {
+    let share = || option::weighted(0.3, small_fraction().prop_map(|f| f.0));
+    let weighting = option::weighted(0.2, (2..=64i32, parameter(), option::of(parameter())));
+    let phase = (pool(), duration(), share(), (share(), fraction()), option::weighted(0.2, mixing()), weighting, option::weighted(0.2, steps()), any::<bool>())
+        .prop_map(|(pool, duration, replay, (hard, of), mixing, weighting, warm_up, inherit)| {
+            let hard = hard.map(|share| json!({"share": share, "fraction": of.0}));
+            let weighting = weighting.map(|(bins, from, to)| object(json!({"bins": bins, "temperature": from, "finalTemperature": to})));
+            object(json!({"pool": pool, "duration": duration, "replay": replay, "hardNegatives": hard, "mixing": mixing,
+                          "weighting": weighting, "warmUpSteps": warm_up, "inherit": inherit}))
+        })
+        .boxed();
+    prop_oneof![4 => vec(phase.clone(), 1..4), 1 => vec(phase, 4..=32)].prop_map(|mut phases| {
+        for (i, phase) in phases.iter_mut().enumerate() {
+            phase["name"] = format!("phase-{i}").into();
+            if i == 0 {
+                (phase["replay"], phase["inherit"]) = ("0".into(), false.into());
+            } else if phase["inherit"] == true && i % 2 == 0 {
+                // Leaves out what it can.
+                *phase = json!({"name": phase["name"], "inherit": true, "duration": phase["duration"]});
             }
-        }),
-    ]
-}
-
-fn duration() -> impl Strategy<Value = DurationSpec> {
-    prop_oneof![
-        3 => steps().prop_map(|s| DurationSpec { steps: Some(s), epochs: None }),
-        1 => prop_oneof![1..20i32, 1..=1_000_000i32].prop_map(|e| DurationSpec { steps: None, epochs: Some(e) }),
-    ]
-}
-
-fn phases() -> impl Strategy<Value = Vec<PhaseSpec>> {
-    let phase = || (pool(), duration(), option::weighted(0.3, small_fraction()));
-    prop_oneof![4 => vec(phase(), 1..4), 1 => vec(phase(), 4..=32)].prop_map(|phases| {
-        let named = phases
-            .into_iter()
-            .enumerate()
-            .map(|(i, (pool, duration, replay))| PhaseSpec {
-                name: format!("phase-{i}"),
-                pool,
-                duration,
-                replay: replay.filter(|_| i > 0),
-            });
-        named.collect()
+        }
+        phases
     })
 }
 
 /// Any curriculum; it may still contradict itself in ways that no schema can see.
 pub(super) fn spec() -> impl Strategy<Value = CurriculumSpec> {
     let batch_size = prop_oneof![4 => 1..300i32, 1 => 1..=1_048_576i32];
-    let order = prop_oneof![Just(Order::EasyFirst), Just(Order::HardFirst), Just(Order::Random)];
-    let balance = prop_oneof![Just(Balance::None), Just(Balance::Group)];
-    (batch_size, order, balance, option::of(small_fraction()), phases()).prop_map(
-        |(batch_size, order, balance, uniform_floor, phases)| CurriculumSpec {
-            batch_size,
-            order,
-            balance,
-            uniform_floor,
-            phases,
+    let order = prop::sample::select(vec!["EasyFirst", "HardFirst", "Random"]);
+    let balance = prop::sample::select(vec!["None", "Group"]);
+    let share = || option::of(small_fraction().prop_map(|f| f.0));
+    let limits = option::weighted(0.2, (Just("0.01"), prop::sample::select(vec!["0.5", "0.9", "1"])));
+    (batch_size, order, balance, share(), limits, phases()).prop_map(
+        |(batch_size, order, balance, floor, limits, mut phases)| {
+            let limits = limits
+                .filter(|_| balance == "Group")
+                .map(|(least, most)| json!({"minimum": least, "maximum": most}));
+            if balance == "None" {
+                phases
+                    .iter_mut()
+                    .filter_map(Value::as_object_mut)
+                    .for_each(|phase| drop(phase.remove("mixing")));
+            }
+            let spec = object(
+                json!({"batchSize": batch_size, "order": order, "balance": balance, "uniformFloor": floor,
+                                 "groupShares": limits, "phases": phases}),
+            );
+            serde_json::from_value(spec).unwrap()
         },
     )
 }
@@ -114,6 +244,9 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
         Facts {
             seed,
             rows: group_rows.iter().sum(),
+            groups: (0..group_rows.len() as u32)
+                .map(|group| (group.to_string(), group))
+                .collect(),
             group_rows,
             scores: Some(scores()),
         }

@@ -36,7 +36,20 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(units(text, 6), expected, "{text}");
         }
-        for text in ["", "-", ".5", "1.", "1.1234567", "1e3", "+1", "--1", " 1", "1,5", "99999999999999999999", "NaN"] {
+        for text in [
+            "",
+            "-",
+            ".5",
+            "1.",
+            "1.1234567",
+            "1e3",
+            "+1",
+            "--1",
+            " 1",
+            "1,5",
+            "99999999999999999999",
+            "NaN",
+        ] {
             assert_eq!(units(text, 6), None, "{text}");
         }
     }

@@ -16,8 +16,9 @@ use super::canonical;
 use crate::api::curriculum::Order;
 
 pub use compile::{Facts, compile, named_groups};
-pub use pool::{Admission, Band, Part, PoolPlan, Role, Scope, ScoreThreshold};
 pub(crate) use pool::Bounds;
+
+pub use pool::{Admission, Band, Part, PoolPlan, Role, Scope, ScoreThreshold};
 
 /// Most groups of a data set.
 pub const MAX_GROUPS: usize = 256;

@@ -205,7 +205,8 @@ impl Node {
     /// The fraction of a slot that the left side is owed after the first `slots`, in 2⁻⁶⁴.
     fn fraction_left(&self, slots: u64) -> u64 {
         let weight = u128::from(self.weight.max(1));
-        let numerator = u128::from(slots.saturating_sub(self.before)) * u128::from(self.left_weight) + u128::from(self.remainder);
+        let numerator =
+            u128::from(slots.saturating_sub(self.before)) * u128::from(self.left_weight) + u128::from(self.remainder);
         (((numerator % weight) << 64) / weight) as u64
     }
 }

@@ -158,14 +158,22 @@ impl Sampler {
         let &(_, phase, segment) = place.ok_or(SampleError::Step { step, start, end })?;
 
         let lock = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut table = lock().clone().filter(|table| table.phase == phase && table.segment <= segment);
+        let mut table = lock()
+            .clone()
+            .filter(|table| table.phase == phase && table.segment <= segment);
         if let Some(table) = table.as_ref().filter(|table| table.segment == segment) {
             return Ok(Arc::clone(table));
         }
         // Quotas go on from segment to segment.
         let first = table.as_ref().map_or(0, |table| table.segment + 1);
         for next in first..=segment {
-            table = Some(Arc::new(SegmentTable::new(&self.plan, phase, next, table.as_deref(), order)));
+            table = Some(Arc::new(SegmentTable::new(
+                &self.plan,
+                phase,
+                next,
+                table.as_deref(),
+                order,
+            )));
         }
         let table = table.ok_or(SampleError::Step { step, start, end })?;
         *lock() = Some(Arc::clone(&table));

@@ -44,7 +44,10 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
     write_json(&store.manifest(task), &manifest)?;
     let found = find_index(task, store, &manifest)?;
     let place = |name: &String| manifest.group_names.iter().position(|other| other == name);
-    let named_groups = task.named_groups.iter().map(|name| place(name).and_then(|place| u32::try_from(place).ok()));
+    let named_groups = task
+        .named_groups
+        .iter()
+        .map(|name| place(name).and_then(|place| u32::try_from(place).ok()));
     Ok(Inspection {
         rows: manifest.rows,
         named_groups: named_groups.collect(),

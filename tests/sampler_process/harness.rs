@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use curriculum_operator::api::curriculum::Order;
-use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PlanScores, Scope, Segment, Term};
+use curriculum_operator::curriculum::pacing::Pacing;
+use curriculum_operator::curriculum::plan::{
+    Admission, PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Scope, Segment,
+};
 use curriculum_operator::curriculum::sampler::Sampler;
 use curriculum_operator::sampler::contract::SamplerStatus;
 use curriculum_operator::scoring::combine::Order as ScoredOrder;
@@ -49,27 +52,22 @@ impl Bench {
         let digest = index_file::write(&dir.path().join("store/index/abc/index.arrow"), content)
             .unwrap()
             .digest;
-        let segment = |start_step, percent: u64| Segment {
+        let pool = |percent: u64| PoolPlan {
+            scope: Scope::EachGroup,
+            admits: Admission::Fraction(Pacing::Constant(percent * 10_000_000_000)),
+            ..PoolPlan::everything(Role::Own)
+        };
+        let segment = |start_step, shares: [u32; 3]| Segment {
             start_step,
-            terms: vec![
-                Term {
-                    share: 250_000,
-                    scope: Scope::All,
-                    fraction: 1_000_000_000_000,
-                },
-                Term {
-                    share: 750_000,
-                    scope: Scope::EachGroup,
-                    fraction: percent * 10_000_000_000,
-                },
-            ],
+            shares: shares.to_vec(),
         };
         let phase = PhasePlan {
             index: 2,
             name: "grow".into(),
             start_step: 100,
             end_step: 150,
-            segments: vec![segment(100, 10), segment(120, 30)],
+            pools: vec![PoolPlan::everything(Role::Floor), pool(10), pool(30)],
+            segments: vec![segment(100, [250_000, 750_000, 0]), segment(120, [250_000, 0, 750_000])],
         };
         let plan = Plan {
             version: PLAN_VERSION,

@@ -1,9 +1,9 @@
 //! Mixing: how the rows of a batch are divided over groups, difficulties, and rows outside of the pool.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Fraction, PacingSpec, Positive};
+use super::{Fraction, PacingFunction, Positive};
 
 /// Shares of the groups in the phase's own pool, instead of shares by their rows. Exactly one of `weights` and `exponent`.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
@@ -47,7 +47,33 @@ pub struct GroupWeight {
     pub fraction: Option<Fraction>,
     /// The group's own pacing, instead of the phase's pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pacing: Option<PacingSpec>,
+    pub pacing: Option<GroupPacing>,
+}
+
+/// A group's own pacing: a function without parameters of its own, from one fraction to another.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!self.from.matches('^0([.]0*)?$') && (!has(self.to) || !self.to.matches('^0([.]0*)?$'))",
+     "message": "`from` and `to` must be greater than '0': an empty pool has no rows to train on"}
+]))]
+pub struct GroupPacing {
+    /// Shape of the growth, as in a phase's `pacing`; Root and Competence of degree 2.
+    #[schemars(schema_with = "simple_functions")]
+    pub function: PacingFunction,
+    /// Fraction of the group admitted at the phase's first step.
+    pub from: Fraction,
+    /// Fraction admitted at the end. Default `"1"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Fraction>,
+    /// Steps from `from` to `to`. Default: the whole phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub steps: Option<i64>,
+}
+
+fn simple_functions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Linear", "Quadratic", "Root", "Exponential", "Logarithmic", "Step", "Competence"]})
 }
 
 /// Unequal weights within the pool: its rows are cut into bins of equal size in the order of difficulty, and bin i of n is weighted

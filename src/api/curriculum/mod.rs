@@ -8,12 +8,10 @@ mod pool;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use mixing::{GroupSharesSpec, GroupWeight, HardNegativesSpec, MixingSpec, WeightingSpec};
+pub use mixing::{GroupPacing, GroupSharesSpec, GroupWeight, HardNegativesSpec, MixingSpec, WeightingSpec};
 pub use numbers::{Fraction, Positive, Score};
 pub use pacing::{PacingFunction, PacingPoint, PacingSpec};
-pub use pool::{
-    DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpeedSpec, PoolSpec, ScorePoolSpec,
-};
+pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpeedSpec, PoolSpec, ScorePoolSpec};
 
 /// The schedule of a run: an ordered list of phases over the rows of the data set.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]

@@ -1,9 +1,9 @@
 //! Pools: which rows a phase admits.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Fraction, PacingSpec, Positive, Score};
+use super::{Fraction, PacingFunction, PacingSpec, Positive, Score};
 
 /// The admitted rows: exactly one of a constant fraction, a pacing function, score thresholds and a DeepSpeed curriculum.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
@@ -41,9 +41,7 @@ pub struct PoolSpec {
     {"rule": "has(self.to) || !has(self.function) && !has(self.steps) && !has(self.degree)",
      "message": "`function`, `steps` and `degree` go with `to`"},
     {"rule": "!has(self.degree) || has(self.function) && self.function in ['Root', 'Polynomial']",
-     "message": "`degree` is a parameter of Root and Polynomial only"},
-    {"rule": "!has(self.function) || self.function in ['Linear', 'Quadratic', 'Root', 'Polynomial', 'Exponential', 'Logarithmic', 'Step']",
-     "message": "`function` of scores must be Linear, Quadratic, Root, Polynomial, Exponential, Logarithmic or Step"}
+     "message": "`degree` is a parameter of Root and Polynomial only"}
 ]))]
 pub struct ScorePoolSpec {
     /// Greatest score admitted at the phase's first step.
@@ -53,7 +51,8 @@ pub struct ScorePoolSpec {
     pub to: Option<Score>,
     /// Shape of the way from `from` to `to`. Default Linear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub function: Option<super::PacingFunction>,
+    #[schemars(schema_with = "score_functions")]
+    pub function: Option<PacingFunction>,
     /// Steps from `from` to `to`. Default: the whole phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
@@ -61,6 +60,10 @@ pub struct ScorePoolSpec {
     /// Degree of Root and Polynomial. Default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degree: Option<Positive>,
+}
+
+fn score_functions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Linear", "Quadratic", "Root", "Polynomial", "Exponential", "Logarithmic", "Step"]})
 }
 
 /// One metric of DeepSpeed's `curriculum_metrics`, with DeepSpeed's own names: its steps count from 1, difficulties are rounded down

@@ -109,6 +109,7 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         rows: 100,
         group_rows: Vec::new(),
         scores: None,
+        groups: std::collections::BTreeMap::new(),
     };
     let plan = plan::compile(&job.spec.curriculum, &facts)
         .unwrap()

@@ -35,7 +35,10 @@ pub fn task(job: &CurriculumJob) -> Task {
         path: spec.dataset.path.clone(),
         format: format(&spec.dataset),
         group_column: spec.dataset.group_column.clone(),
-        named_groups: plan::named_groups(&spec.curriculum).into_iter().map(str::to_owned).collect(),
+        named_groups: plan::named_groups(&spec.curriculum)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         dataset_key: key_of(&json!({"volume": value(&spec.dataset.volume), "path": spec.dataset.path})),
         key: key_of(&json!({
             "version": SCORES_VERSION,

@@ -9,7 +9,7 @@ use super::pod::BINARY;
 use super::*;
 use crate::{
     api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus},
-    curriculum::plan::{PhasePlan, Plan, PlanScores, Scope, Segment, Term},
+    curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Segment, WHOLE},
     scoring::report::IndexSummary,
 };
 
@@ -92,24 +92,23 @@ fn settings() -> Settings {
 }
 
 fn phase() -> PhasePlan {
-    let terms = vec![Term {
-        share: 1_000_000,
-        scope: Scope::All,
-        fraction: 200_000_000_000,
+    let segments = vec![Segment {
+        start_step: 300,
+        shares: vec![WHOLE],
     }];
-    let segments = vec![Segment { start_step: 300, terms }];
     PhasePlan {
         index: 1,
         name: "easy".to_owned(),
         start_step: 300,
         end_step: 600,
+        pools: vec![PoolPlan::everything(Role::Own)],
         segments,
     }
 }
 
 fn plan() -> Plan {
     Plan {
-        version: 1,
+        version: PLAN_VERSION,
         seed: 42,
         batch_size: 64,
         order: crate::api::curriculum::Order::EasyFirst,

@@ -209,7 +209,10 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
             .zip(&inspection.named_groups)
             .filter_map(|(name, place)| {
                 let group = i32::try_from((*place)?).ok()?;
-                Some(NamedGroup { name: name.to_owned(), group })
+                Some(NamedGroup {
+                    name: name.to_owned(),
+                    group,
+                })
             })
             .collect(),
     });

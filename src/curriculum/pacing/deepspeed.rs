@@ -47,7 +47,10 @@ impl DeepSpeed {
             _ if self.minimum >= self.maximum => self.minimum,
             // Grows with the step: what was reached is not left again.
             DeepSpeedSchedule::Root { .. } => self.difficulty(step),
-            DeepSpeedSchedule::Discrete { difficulties, last_steps } => {
+            DeepSpeedSchedule::Discrete {
+                difficulties,
+                last_steps,
+            } => {
                 let now = last_steps.partition_point(|&last| last < step);
                 // The first one at or above the maximum stays, if its turn has come. Steps count from 1: what ends at 0 has none.
                 let first = last_steps.partition_point(|&last| last < 1);
@@ -65,12 +68,21 @@ impl DeepSpeed {
     /// `d = ⌊(step/total)^(1/degree) · (max − min) + min⌋`, down to a multiple, up to the first multiple from the minimum on, at most the
     /// maximum, which may be no multiple.
     fn difficulty(&self, step: u64) -> u64 {
-        let DeepSpeedSchedule::Root { total, multiple, degree } = self.schedule else {
+        let DeepSpeedSchedule::Root {
+            total,
+            multiple,
+            degree,
+        } = self.schedule
+        else {
             return self.maximum;
         };
         let (multiple, degree) = (multiple.max(1), degree.max(1));
         let x = step as f64 / total.max(1) as f64;
-        let root = if degree == 1 { x } else { libm::pow(x, 1.0 / degree as f64) };
+        let root = if degree == 1 {
+            x
+        } else {
+            libm::pow(x, 1.0 / degree as f64)
+        };
         let raw = (root * (self.maximum - self.minimum) as f64 + self.minimum as f64).floor() as u64;
         let least = self.minimum.div_ceil(multiple).saturating_mul(multiple);
         (raw - raw % multiple).max(least).min(self.maximum)
@@ -83,9 +95,11 @@ impl DeepSpeed {
         loop {
             // The first step of the next difficulty: the difficulties of a discrete schedule may come back, so step by its list.
             let next = match &self.schedule {
-                DeepSpeedSchedule::Discrete { last_steps, .. } => {
-                    last_steps.iter().copied().find(|&last| last > t).filter(|&next| next < duration)
-                }
+                DeepSpeedSchedule::Discrete { last_steps, .. } => last_steps
+                    .iter()
+                    .copied()
+                    .find(|&last| last > t)
+                    .filter(|&next| next < duration),
                 DeepSpeedSchedule::Root { .. } => {
                     let now = self.at(t);
                     (self.at(duration.saturating_sub(1)) > now).then(|| first_above(t, duration, |t| self.at(t) > now))

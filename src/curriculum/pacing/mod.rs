@@ -83,10 +83,23 @@ impl Pacing {
             Self::Constant(share) => *share,
             Self::Ramp { shape, from, to, steps } => between(*shape, *from, *to, micro(t), *steps),
             Self::Competence { from, to, steps, power } => competence(*from, *to, micro(t), *steps, *power),
-            Self::FixedExponential { from, to, factor, interval } => multiplied(*from, *to, *factor, t / (*interval).max(1)),
-            Self::VariedExponential { from, to, factor, boundaries } => {
-                multiplied(*from, *to, *factor, boundaries.partition_point(|&boundary| boundary < t) as u64)
-            }
+            Self::FixedExponential {
+                from,
+                to,
+                factor,
+                interval,
+            } => multiplied(*from, *to, *factor, t / (*interval).max(1)),
+            Self::VariedExponential {
+                from,
+                to,
+                factor,
+                boundaries,
+            } => multiplied(
+                *from,
+                *to,
+                *factor,
+                boundaries.partition_point(|&boundary| boundary < t) as u64,
+            ),
             Self::Buckets { buckets, .. } => share_of(self.bucket(t) + 1, *buckets),
             Self::Piecewise(points) => piecewise(points, t),
         };
@@ -96,7 +109,9 @@ impl Pacing {
     /// Where the bucket that ends at [`Pacing::at`] begins: 0 for functions without buckets.
     pub(super) fn bucket_start(&self, t: u64) -> Share {
         match self {
-            Self::Buckets { buckets, .. } => Share::from_units(share_of(self.bucket(t), *buckets)).unwrap_or(Share::ZERO),
+            Self::Buckets { buckets, .. } => {
+                Share::from_units(share_of(self.bucket(t), *buckets)).unwrap_or(Share::ZERO)
+            }
             _ => Share::ZERO,
         }
     }
@@ -124,7 +139,12 @@ impl Pacing {
         let last = duration.saturating_sub(1);
         let turns = self.turns().into_iter().filter(|&t| t <= last);
         // Monotone in between, so that the largest is at an end.
-        [0, last].into_iter().chain(turns).map(|t| self.at(t)).max().unwrap_or(Share::ONE)
+        [0, last]
+            .into_iter()
+            .chain(turns)
+            .map(|t| self.at(t))
+            .max()
+            .unwrap_or(Share::ONE)
     }
 }
 

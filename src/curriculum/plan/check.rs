@@ -85,7 +85,10 @@ impl PhasePlan {
             return Err(PlanError::new(format!("{field}.pools"), problem));
         }
         if !(1..=MAX_SEGMENTS).contains(&self.segments.len()) {
-            let problem = format!("{} segments; needed are between 1 and {MAX_SEGMENTS}", self.segments.len());
+            let problem = format!(
+                "{} segments; needed are between 1 and {MAX_SEGMENTS}",
+                self.segments.len()
+            );
             return Err(PlanError::new(format!("{field}.segments"), problem));
         }
         let mut least = self.start_step;

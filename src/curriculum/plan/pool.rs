@@ -151,7 +151,10 @@ impl PoolPlan {
     /// Both ends at step `t` of the phase; `rows` is the number of rows of the whole order, which thresholds are looked up in.
     pub(crate) fn bounds<O: RowOrder + ?Sized>(&self, t: u64, rows: u64, order: &O) -> Bounds {
         match &self.admits {
-            Admission::Fraction(pacing) => self.shares(pacing, t),
+            Admission::Fraction(pacing) => {
+                let (from, to) = self.shares(pacing, t);
+                Bounds::Shares { from, to }
+            }
             Admission::Score(threshold) => Bounds::Rows(order.at_most(threshold.at(t)).min(rows)),
             Admission::DeepSpeed(schedule) => {
                 let difficulty = schedule.at(t);
@@ -167,50 +170,54 @@ impl PoolPlan {
         }
     }
 
-    /// Both ends of a pool by fraction.
-    pub(crate) fn shares(&self, pacing: &Pacing, t: u64) -> Bounds {
+    fn shares(&self, pacing: &Pacing, t: u64) -> (Share, Share) {
         let least = Share::from_units(self.least).unwrap_or(Share::ONE);
         let to = pacing.at(t).max(least);
         let from = match self.band {
             Band::Whole => Share::ZERO,
             Band::Width(width) => Share::from_units(to.units().saturating_sub(width)).unwrap_or(Share::ZERO),
-            // A bucket of too few rows takes some from before it.
-            Band::Bucket => pacing
-                .bucket_start(t)
-                .min(Share::from_units(to.units() - least.units()).unwrap_or(Share::ZERO)),
+            Band::Bucket => pacing.bucket_start(t).min(to),
         };
-        Bounds::Shares { from, to }
+        (from, to)
     }
 
     /// The interval at `bounds` of an order of `rows` rows: at least one row, unless there is none.
     pub(crate) fn interval(&self, bounds: Bounds, rows: u64) -> Range<u64> {
+        let least = Share::from_units(self.least).unwrap_or(Share::ONE).ceil_of(rows);
         let whole = match bounds {
-            Bounds::Shares { from, to } => from.ceil_of(rows)..to.ceil_of(rows),
-            Bounds::Rows(to) => {
-                let least = Share::from_units(self.least).unwrap_or(Share::ONE).ceil_of(rows);
-                0..to.max(least)
+            Bounds::Shares { from, to } => {
+                let end = to.ceil_of(rows);
+                // A window or bucket of too few rows takes some from before it.
+                from.ceil_of(rows).min(end.saturating_sub(least))..end
             }
+            Bounds::Rows(to) => 0..to.max(least),
         };
         let whole = whole.start.min(whole.end.saturating_sub(1))..whole.end;
         match self.part {
             None => whole,
             Some(Part { index, of }) => {
-                let bound = |i: u32| whole.start + ((u128::from(whole.end - whole.start) * u128::from(i)) / u128::from(of.max(1))) as u64;
+                let bound = |i: u32| {
+                    whole.start + ((u128::from(whole.end - whole.start) * u128::from(i)) / u128::from(of.max(1))) as u64
+                };
                 let (start, end) = (bound(index), bound(index.saturating_add(1)));
                 // Fewer rows than parts: neighbours share one.
-                if start < end { start..end } else { start.min(whole.end.saturating_sub(1))..(start + 1).min(whole.end) }
+                if start < end {
+                    start..end
+                } else {
+                    start.min(whole.end.saturating_sub(1))..(start + 1).min(whole.end)
+                }
             }
         }
     }
 
-    /// The smallest and the largest fraction that the pool's interval spans between two steps (pools by fraction only).
-    pub(crate) fn span(&self, t: u64) -> Option<(u64, u64)> {
-        let Admission::Fraction(pacing) = &self.admits else {
-            return None;
-        };
-        match self.shares(pacing, t) {
-            Bounds::Shares { from, to } => Some((from.units(), to.units())),
-            Bounds::Rows(_) => None,
+    /// Where the interval of a pool by fraction begins and ends at step `t` of the phase, in 10⁻¹².
+    pub(crate) fn shares_at(&self, t: u64) -> Option<(u64, u64)> {
+        match &self.admits {
+            Admission::Fraction(pacing) => {
+                let (from, to) = self.shares(pacing, t);
+                Some((from.units(), to.units()))
+            }
+            _ => None,
         }
     }
 }

@@ -66,7 +66,10 @@ impl Look<'_> {
 impl PoolLook<'_> {
     /// Rows of all its intervals.
     pub fn rows(&self) -> u64 {
-        self.intervals.iter().map(|(_, interval)| interval.end - interval.start).sum()
+        self.intervals
+            .iter()
+            .map(|(_, interval)| interval.end - interval.start)
+            .sum()
     }
 }
 
@@ -77,7 +80,10 @@ impl Sampler {
     /// When the step is not one of the plan's.
     pub fn look<O: RowOrder + ?Sized>(&self, step: u64, order: &O) -> Result<Look<'_>, SampleError> {
         let plan = self.plan();
-        let found = plan.phases.iter().position(|phase| (phase.start_step..phase.end_step).contains(&step));
+        let found = plan
+            .phases
+            .iter()
+            .position(|phase| (phase.start_step..phase.end_step).contains(&step));
         let number = found.ok_or(SampleError::Step {
             step,
             start: plan.start_step(),
@@ -86,11 +92,18 @@ impl Sampler {
         let phase = &plan.phases[number];
         let t = step - phase.start_step;
         let shares = &phase.segments[phase.segment_at(step)].shares;
-        let pools = phase.pools.iter().zip(shares).enumerate().filter(|&(_, (_, &share))| share > 0);
+        let pools = phase
+            .pools
+            .iter()
+            .zip(shares)
+            .enumerate()
+            .filter(|&(_, (_, &share))| share > 0);
         let pools = pools.map(|(number, (pool, &share))| {
             let bounds = pool.bounds(t, plan.rows, order);
             let mut intervals = Vec::new();
-            for_each_scope(plan, pool, |scope, rows, _| intervals.push((scope, pool.interval(bounds, rows))));
+            for_each_scope(plan, pool, |scope, rows, _| {
+                intervals.push((scope, pool.interval(bounds, rows)))
+            });
             PoolLook {
                 plan: pool,
                 number,

@@ -80,7 +80,13 @@ enum Arrangement {
 
 impl SegmentTable {
     /// The table of a segment; `before` is that of the segment before it, if there is one in the phase.
-    pub(super) fn new<O: RowOrder + ?Sized>(plan: &Plan, phase: usize, segment: usize, before: Option<&Self>, order: &O) -> Self {
+    pub(super) fn new<O: RowOrder + ?Sized>(
+        plan: &Plan,
+        phase: usize,
+        segment: usize,
+        before: Option<&Self>,
+        order: &O,
+    ) -> Self {
         let of = &plan.phases[phase];
         // First steps stand for phase and segment: they do not depend on which phases the plan holds.
         let key = |purpose, start| mix::child(mix::root(plan.seed, purpose), start);
@@ -130,12 +136,22 @@ impl SegmentTable {
     }
 
     /// Both ends of every pool at a step; empty when no pool moves.
-    pub(super) fn bounds<O: RowOrder + ?Sized>(&self, plan: &Plan, phase: &PhasePlan, step: u64, order: &O) -> Vec<Bounds> {
+    pub(super) fn bounds<O: RowOrder + ?Sized>(
+        &self,
+        plan: &Plan,
+        phase: &PhasePlan,
+        step: u64,
+        order: &O,
+    ) -> Vec<Bounds> {
         if !self.moves {
             return Vec::new();
         }
         let t = step - self.phase_start;
-        phase.pools.iter().map(|pool| pool.bounds(t, plan.rows, order)).collect()
+        phase
+            .pools
+            .iter()
+            .map(|pool| pool.bounds(t, plan.rows, order))
+            .collect()
     }
 }
 
@@ -307,7 +323,11 @@ impl Walk {
         let turn = self.cells - self.interval.start % self.cells;
         for draw in draws.iter_mut() {
             let shifted = *draw + turn;
-            let place = if shifted >= self.cells { shifted - self.cells } else { shifted };
+            let place = if shifted >= self.cells {
+                shifted - self.cells
+            } else {
+                shifted
+            };
             *draw = within.start + place;
         }
         permutation.apply_all_within(within, draws);

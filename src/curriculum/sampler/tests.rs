@@ -7,7 +7,7 @@ use super::*;
 use crate::api::curriculum::{CurriculumSpec, Order};
 use crate::curriculum::arbitrary::{self, Tagged};
 use crate::curriculum::order::{Identity, OrderScope};
-use crate::curriculum::plan::{Facts, compile};
+use crate::curriculum::plan::{Facts, Role, compile};
 
 fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
     let spec: CurriculumSpec = serde_json::from_value(spec).unwrap();
@@ -16,6 +16,7 @@ fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
         seed,
         rows,
         group_rows: group_rows.to_vec(),
+        groups: std::collections::BTreeMap::new(),
         scores: Some(arbitrary::scores()),
     };
     compile(&spec, &facts).unwrap()
@@ -31,6 +32,15 @@ fn mixed(batch_size: u64) -> serde_json::Value {
     json!({"batchSize": batch_size, "balance": "Group", "uniformFloor": "0.05", "phases": [
         {"name": "a", "pool": {"fraction": "0.1"}, "duration": {"steps": 40}},
         {"name": "b", "pool": {"pacing": {"function": "Linear", "from": "0.2", "to": "1", "steps": 60}}, "replay": "0.1", "duration": {"steps": 100}}]})
+}
+
+/// Rows of the own pools at a step.
+fn own_rows(plan: &Plan, step: u64) -> u64 {
+    Sampler::new(plan.clone())
+        .unwrap()
+        .look(step, &Tagged)
+        .unwrap()
+        .own_rows()
 }
 
 fn batch(sampler: &Sampler, step: u64) -> Vec<u64> {
@@ -55,7 +65,7 @@ proptest! {
     fn every_pass_shows_each_row_once(seed in 0..1u64 << 53, rows in 1..700u64, batch_size in 1..200u64, percent in 1..=100u64) {
         let fraction = format!("{}.{:02}", percent / 100, percent % 100);
         let plan = plan(constant(batch_size, "EasyFirst", "None", &fraction, 3000), seed, &[rows]);
-        let pool = plan.rows_of(&plan.phases[0].segments[0].terms[0]);
+        let pool = own_rows(&plan, 0);
         prop_assert_eq!(pool, (percent * rows).div_ceil(100).max(batch_size.min(rows)));
         let shown = rows_until(plan, (3 * pool).div_ceil(batch_size));
         let passes: Vec<&[u64]> = shown.chunks_exact(pool as usize).collect();
@@ -75,19 +85,15 @@ proptest! {
         let mut spec = constant(batch_size, "EasyFirst", "Group", "0.3", 40);
         spec["uniformFloor"] = "0.1".into();
         let plan = plan(spec, seed, &groups);
-        let pool = plan.phases[0].segments[0].pool().unwrap().clone();
+        let intervals: HashMap<OrderScope, u64> = Sampler::new(plan.clone()).unwrap().look(0, &Tagged).unwrap().pools.iter()
+            .flat_map(|pool| pool.intervals.clone()).map(|(scope, rows)| (scope, rows.end)).collect();
         let mut shown: HashMap<OrderScope, HashMap<u64, u64>> = HashMap::new();
         for row in rows_until(plan, steps) {
             let (scope, position) = Tagged::read(row);
             *shown.entry(scope).or_default().entry(position).or_default() += 1;
         }
         for (scope, counts) in shown {
-            let size = match scope {
-                OrderScope::All => groups.iter().sum(),
-                OrderScope::Group(group) => {
-                    crate::curriculum::share::Share::from_units(pool.fraction).unwrap().ceil_of(groups[group as usize])
-                }
-            };
+            let size = intervals[&scope];
             prop_assert!(counts.keys().all(|&position| position < size), "outside of the pool");
             let most = counts.values().max().copied().unwrap_or(0);
             let least = if counts.len() as u64 == size { counts.values().min().copied().unwrap_or(0) } else { 0 };
@@ -117,11 +123,11 @@ proptest! {
         spec["phases"][1]["replay"] = format!("0.{replay:02}").into();
         spec["phases"][1]["pool"] = json!({"fraction": "1"});
         let plan = plan(spec, seed, &groups);
-        let segment = &plan.phases[1].segments[0];
+        let pools = &plan.phases[1].pools;
         // Small data sets: the replayed pool is as large as a batch must be, and so all of them.
-        prop_assume!(segment.terms.len() >= 2 && plan.rows_of(&segment.terms[segment.terms.len() - 2]) < plan.rows);
+        prop_assume!(pools.iter().any(|pool| pool.role == Role::Replay));
         let pass = plan.rows * 100 / (100 - floor - replay);
-        let counts = segment::SegmentTable::new(&plan, segment).quotas.of_first(pass);
+        let counts = SegmentTable::new(&plan, 1, 0, None, &Tagged).quotas.of_first(pass);
         let first = usize::from(floor > 0);
         let drawn = counts[first..first + groups.len()].iter().sum::<u64>();
         let exact = (pass * replay) as f64 / 100.0;
@@ -184,17 +190,166 @@ proptest! {
             sampler.batch_for_rank(step, world / 2, world, &Tagged, &mut out).unwrap();
             let slots = rank_slots(plan.batch_size, world / 2, world);
             prop_assert_eq!(out.len() as u64, slots.end - slots.start);
-            let pools: Vec<_> = plan.segment_at(step).unwrap().terms.clone();
+            let look = sampler.look(step, &Tagged).unwrap();
+            let intervals: Vec<_> = look.pools.iter().flat_map(|pool| pool.intervals.clone()).collect();
             for row in out {
                 let (scope, position) = Tagged::read(row);
                 let rows = match scope { OrderScope::All => plan.rows, OrderScope::Group(g) => plan.group_rows[g as usize] };
                 prop_assert!(position < rows);
                 let easiest = match plan.order { Order::HardFirst => rows - 1 - position, Order::EasyFirst | Order::Random => position };
-                let admits = |fraction| crate::curriculum::share::Share::from_units(fraction).unwrap().ceil_of(rows);
-                prop_assert!(plan.order == Order::Random || pools.iter().any(|term| easiest < admits(term.fraction)));
+                prop_assert!(plan.order == Order::Random || intervals.iter().any(|(of, rows)| *of == scope && rows.contains(&easiest)));
             }
         }
         prop_assert_eq!(sampler.batch(steps, &Tagged, &mut Vec::new()), Err(SampleError::Step { step: steps, start: 0, end: steps }));
+    }
+}
+
+/// One phase of a moving pool.
+fn moving(pool: &serde_json::Value, batch_size: u64, steps: u64, rows: u64, seed: u64) -> Sampler {
+    let spec = json!({"batchSize": batch_size, "phases": [{"name": "a", "pool": pool, "duration": {"steps": steps}}]});
+    Sampler::new(plan(spec, seed, &[rows])).unwrap()
+}
+
+fn pools() -> impl Strategy<Value = serde_json::Value> {
+    let fraction = || (1..100u32).prop_map(|percent| format!("0.{percent:02}"));
+    let ramp = (
+        prop::sample::select(vec!["Linear", "Root", "Exponential", "Logarithmic", "Quadratic"]),
+        fraction(),
+        fraction(),
+        1..400u64,
+    )
+        .prop_map(|(function, from, to, steps)| json!({"function": function, "from": from, "to": to, "steps": steps}));
+    let buckets = (prop::sample::select(vec!["BabyStep", "OnePass"]), 1..20u32)
+        .prop_map(|(function, buckets)| json!({"function": function, "buckets": buckets}));
+    let window = prop::option::of(fraction());
+    (prop_oneof![3 => ramp, 1 => buckets], window).prop_map(|(pacing, window)| match window {
+        Some(window) if pacing["function"] != "OnePass" => json!({"pacing": pacing, "window": window}),
+        _ => json!({"pacing": pacing}),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However a pool moves: a batch holds rows of the pool of its step, none twice, and resuming changes nothing.
+    #[test]
+    fn a_moving_pool_is_sampled_exactly(pool in pools(), batch_size in 1..40u64, rows in 40..2000u64, seed in 0..1u64 << 53, at in 0..300u64) {
+        let whole = moving(&pool, batch_size, 300, rows, seed);
+        for step in 0..300 {
+            let look = whole.look(step, &Tagged).unwrap();
+            let interval = look.pools[0].intervals[0].1.clone();
+            let shown = batch(&whole, step);
+            prop_assert!(shown.iter().all(|row| interval.contains(row)), "step {}: {:?} outside of {:?}", step, shown, interval);
+            if step == at {
+                prop_assert_eq!(&shown, &batch(&moving(&pool, batch_size, 300, rows, seed), step));
+            }
+            // A batch may hold the end of one pass and the beginning of the next.
+            let mut counts: HashMap<u64, u64> = HashMap::new();
+            shown.iter().for_each(|row| *counts.entry(*row).or_default() += 1);
+            let passes = 1 + batch_size.div_ceil(interval.end - interval.start);
+            prop_assert!(counts.values().all(|&count| count <= passes), "step {}: {:?}", step, counts);
+        }
+    }
+}
+
+/// While a pool grows, its rows have equal chances at every step, and a pass hardly shows one twice.
+#[test]
+fn a_growing_pool_is_uniform_and_its_passes_go_round() {
+    let pool = json!({"pacing": {"function": "Linear", "from": "0.5", "to": "1", "steps": 1000}});
+    let (mut tenths, mut draws) = ([0u64; 10], 0);
+    for seed in 0..2000 {
+        let sampler = moving(&pool, 10, 1000, 1000, seed);
+        // 775 rows, in the middle of a segment.
+        let rows = own_rows(sampler.plan(), 550);
+        for row in batch(&sampler, 550) {
+            tenths[(row * 10 / rows) as usize] += 1;
+            draws += 1;
+        }
+    }
+    let expected = draws as f64 / 10.0;
+    let chi: f64 = tenths.iter().map(|&n| (n as f64 - expected).powi(2) / expected).sum();
+    // 99.9 % of a chi-square with 9 degrees of freedom.
+    assert!(chi < 27.9, "{chi}: {tenths:?}");
+
+    // From 500 to 550 rows in 100 steps of 5 draws: one pass. Independent draws would show some 37 % fewer different rows.
+    let sampler = moving(
+        &json!({"pacing": {"function": "Linear", "from": "0.5", "to": "1", "steps": 1000}}),
+        5,
+        1000,
+        1000,
+        7,
+    );
+    let mut shown: Vec<u64> = (0..100).flat_map(|step| batch(&sampler, step)).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    assert!(shown.len() > 470, "{}", shown.len());
+}
+
+/// A window that moves on keeps what it has shown apart: over the time that a row is in it, it is shown as often as any other.
+#[test]
+fn a_sliding_window_shows_its_rows_evenly() {
+    let pool = json!({"pacing": {"function": "Linear", "from": "0.1", "to": "1", "steps": 9000}, "window": "0.1"});
+    let sampler = moving(&pool, 10, 9000, 10_000, 3);
+    let mut counts = vec![0u32; 10_000];
+    for step in 0..9000 {
+        batch(&sampler, step)
+            .into_iter()
+            .for_each(|row| counts[row as usize] += 1);
+    }
+    // A row is in the window for 1,000 steps of 10 of its 1,000 rows: ten times.
+    let middle = &counts[1000..9000];
+    assert!(
+        middle.iter().all(|&count| (3..=19).contains(&count)),
+        "{:?} to {:?}",
+        middle.iter().min(),
+        middle.iter().max()
+    );
+    let near = middle.iter().filter(|&&count| (8..=12).contains(&count)).count();
+    assert!(near > 6400, "{near} of 8000");
+}
+
+/// Shares that change 100 times are met over the run within the depth of the tree.
+#[test]
+fn moving_shares_are_exact_over_the_phase() {
+    let weights = json!([{"name": "a", "weight": "0.9", "finalWeight": "0.1"}, {"name": "b", "weight": "0.1", "finalWeight": "0.9"}]);
+    let spec = json!({"batchSize": 7, "balance": "Group", "uniformFloor": "0.1", "phases": [
+        {"name": "a", "pool": {"fraction": "1"}, "mixing": {"weights": weights}, "duration": {"steps": 5000}}]});
+    let facts = Facts {
+        rows: 1000,
+        group_rows: vec![500, 500],
+        groups: [("a".to_owned(), 0), ("b".to_owned(), 1)].into(),
+        scores: Some(arbitrary::scores()),
+        ..Facts::default()
+    };
+    for seed in 0..20 {
+        let plan = compile(
+            &serde_json::from_value(spec.clone()).unwrap(),
+            &Facts { seed, ..facts.clone() },
+        )
+        .unwrap();
+        assert!(plan.phases[0].segments.len() > 60);
+        let sampler = Sampler::new(plan).unwrap();
+        let (mut counts, mut exact) = ([0u64; 3], [0.0; 3]);
+        let phase = &sampler.plan().phases[0];
+        for step in 0..5000 {
+            for (exact, &share) in exact.iter_mut().zip(&phase.segments[phase.segment_at(step)].shares) {
+                *exact += 7.0 * f64::from(share) / 1e6;
+            }
+            for row in batch(&sampler, step) {
+                let place = match Tagged::read(row).0 {
+                    OrderScope::All => 0,
+                    OrderScope::Group(group) => 1 + group as usize,
+                };
+                counts[place] += 1;
+            }
+            let error = counts
+                .iter()
+                .zip(exact)
+                .map(|(&count, exact)| (count as f64 - exact).abs())
+                .fold(0.0, f64::max);
+            assert!(error < 2.01, "step {step}: {counts:?} instead of {exact:?}");
+        }
+        assert!(counts[1].abs_diff(15_750) <= 2, "{counts:?}");
     }
 }
 
@@ -224,7 +379,7 @@ fn random_order_ignores_the_scores_and_its_pools_are_nested() {
     let rows = |fraction: &str, seed| {
         let sampler = Sampler::new(plan(constant(100, "Random", "None", fraction, 10), seed, &[1000])).unwrap();
         let (mut out, mut pool) = (Vec::new(), Vec::new());
-        for step in 0..sampler.plan().rows_of(&sampler.plan().phases[0].segments[0].terms[0]) / 100 {
+        for step in 0..own_rows(sampler.plan(), 0) / 100 {
             sampler.batch(step, &Reversed, &mut out).unwrap();
             let with_scores = out.clone();
             sampler.batch(step, &Identity, &mut out).unwrap();

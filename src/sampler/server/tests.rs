@@ -263,7 +263,7 @@ async fn the_plan_tells_what_a_trainer_needs() {
         (&json!(10), &json!(30), &json!(12))
     );
     assert_eq!(info["source"], "Index");
-    assert_eq!(info["segments"][0]["terms"][0]["scope"], "EachGroup");
+    assert_eq!(info["pools"][0]["scope"], "eachGroup");
 }
 
 #[tokio::test]

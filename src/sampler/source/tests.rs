@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::curriculum::Order as PlanOrder;
-use crate::curriculum::plan::{PLAN_VERSION, Scope, Segment, Term};
+use crate::curriculum::pacing::Pacing;
+use crate::curriculum::plan::{Admission, PLAN_VERSION, PoolPlan, Role, Scope, Segment, WHOLE};
 
 /// Rows backwards; the groups are the row numbers modulo the number of groups.
 struct Backwards {
@@ -19,14 +20,14 @@ impl RowOrder for Backwards {
 
 /// 1,000 rows in four groups; 20 steps of 12 rows, the easiest 10 % of every group.
 pub(crate) fn attempt_plan() -> Plan {
-    let term = Term {
-        share: 1_000_000,
+    let pool = PoolPlan {
         scope: Scope::EachGroup,
-        fraction: 100_000_000_000,
+        admits: Admission::Fraction(Pacing::Constant(100_000_000_000)),
+        ..PoolPlan::everything(Role::Own)
     };
     let segment = Segment {
         start_step: 10,
-        terms: vec![term],
+        shares: vec![WHOLE],
     };
     Plan {
         version: PLAN_VERSION,
@@ -44,6 +45,7 @@ pub(crate) fn attempt_plan() -> Plan {
             name: "grow".into(),
             start_step: 10,
             end_step: 30,
+            pools: vec![pool],
             segments: vec![segment],
         }],
     }

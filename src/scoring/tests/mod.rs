@@ -38,6 +38,7 @@ impl Place {
             _ => Format::JsonLines,
         };
         let task = Task {
+            named_groups: Vec::new(),
             path,
             format,
             group_column: None,

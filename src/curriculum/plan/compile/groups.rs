@@ -1,8 +1,8 @@
 //! Groups: their shares of the phase's own pool.
 
 use super::super::PlanError;
-use super::read;
 use super::Facts;
+use super::read;
 use crate::api::curriculum::{GroupSharesSpec, MixingSpec};
 use crate::curriculum::share::Share;
 
@@ -49,7 +49,10 @@ impl Division {
                 };
                 Ok(Self::Exponent(start, end))
             }
-            _ => Err(PlanError::new(field, "exactly one of `weights` and `exponent` must be set")),
+            _ => Err(PlanError::new(
+                field,
+                "exactly one of `weights` and `exponent` must be set",
+            )),
         }
     }
 
@@ -79,7 +82,13 @@ impl Division {
             Self::Weights(weights) => weights.iter().map(|&(start, end)| line(start, end)).collect(),
             Self::Exponent(start, end) => {
                 let exponent = line(*start, *end);
-                let weight = |&rows: &u64| if rows == 0 { 0.0 } else { libm::pow(rows as f64, exponent) };
+                let weight = |&rows: &u64| {
+                    if rows == 0 {
+                        0.0
+                    } else {
+                        libm::pow(rows as f64, exponent)
+                    }
+                };
                 group_rows.iter().map(weight).collect()
             }
         };
@@ -127,11 +136,17 @@ impl Limits {
             return Err(PlanError::new(field("minimum"), problem));
         }
         if minimum * groups > 1.0 + SLACK {
-            let problem = format!("'{minimum}' for each of {groups} groups is more than a batch; at most '{}' is possible", shorten(1.0 / groups));
+            let problem = format!(
+                "'{minimum}' for each of {groups} groups is more than a batch; at most '{}' is possible",
+                shorten(1.0 / groups)
+            );
             return Err(PlanError::new(field("minimum"), problem));
         }
         if maximum * groups < 1.0 - SLACK {
-            let problem = format!("'{maximum}' for each of {groups} groups is less than a batch; at least '{}' is needed", shorten(1.0 / groups + 5e-7));
+            let problem = format!(
+                "'{maximum}' for each of {groups} groups is less than a batch; at least '{}' is needed",
+                shorten(1.0 / groups + 5e-7)
+            );
             return Err(PlanError::new(field("maximum"), problem));
         }
         Ok(Self { minimum, maximum })
@@ -143,7 +158,14 @@ impl Limits {
     ///
     /// # Errors
     /// When the other parts alone break a bound.
-    pub(super) fn apply(&self, phase: &str, shares: &mut [f64], own: f64, others: &[f64], group_rows: &[u64]) -> Result<(), PlanError> {
+    pub(super) fn apply(
+        &self,
+        phase: &str,
+        shares: &mut [f64],
+        own: f64,
+        others: &[f64],
+        group_rows: &[u64],
+    ) -> Result<(), PlanError> {
         let bounds: Vec<(f64, f64)> = others
             .iter()
             .zip(group_rows)
@@ -163,18 +185,29 @@ impl Limits {
             return Err(PlanError::new("curriculum.groupShares", problem));
         }
         // The sum grows with the factor: from `least` at 0 to `most`, but for groups without a weight.
-        let clamped = |factor: f64| shares.iter().zip(&bounds).map(|(&share, &(least, most))| (share * factor).clamp(least, most.max(least))).collect::<Vec<_>>();
+        let clamped = |factor: f64| {
+            shares
+                .iter()
+                .zip(&bounds)
+                .map(|(&share, &(least, most))| (share * factor).clamp(least, most.max(least)))
+                .collect::<Vec<_>>()
+        };
         let (mut low, mut high) = (0.0, 1.0);
         while clamped(high).iter().sum::<f64>() < 1.0 - SLACK && high < 1e12 {
             high *= 2.0;
         }
         for _ in 0..100 {
             let middle = (low + high) / 2.0;
-            if clamped(middle).iter().sum::<f64>() < 1.0 { low = middle } else { high = middle }
+            if clamped(middle).iter().sum::<f64>() < 1.0 {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         let found = clamped(high);
         if found.iter().sum::<f64>() < 1.0 - 1e-6 {
-            let problem = format!("cannot be kept in {phase}: the groups with a weight may not have a whole batch together");
+            let problem =
+                format!("cannot be kept in {phase}: the groups with a weight may not have a whole batch together");
             return Err(PlanError::new("curriculum.groupShares.maximum", problem));
         }
         shares.copy_from_slice(&found);

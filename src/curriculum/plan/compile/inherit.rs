@@ -1,8 +1,8 @@
 //! Inheritance: what a phase leaves out, it takes from the phase before.
 
 use super::super::PlanError;
-use crate::api::curriculum::{DurationSpec, HardNegativesSpec, MixingSpec, PhaseSpec, PoolSpec, WeightingSpec};
 use crate::api::curriculum::Fraction;
+use crate::api::curriculum::{DurationSpec, HardNegativesSpec, MixingSpec, PhaseSpec, PoolSpec, WeightingSpec};
 
 /// A phase with nothing left to look up.
 pub(super) struct Phase<'a> {
@@ -24,13 +24,26 @@ pub(super) fn resolve(phases: &[PhaseSpec]) -> Result<Vec<Phase<'_>>, PlanError>
         let before = match (spec.inherit, resolved.last()) {
             (false, _) => None,
             (true, Some(before)) => Some(before),
-            (true, None) => return Err(PlanError::new(field("inherit"), "the first phase has no phase before it")),
+            (true, None) => {
+                return Err(PlanError::new(
+                    field("inherit"),
+                    "the first phase has no phase before it",
+                ));
+            }
         };
         let missing = |name| PlanError::new(field(name), "must be set, or `inherit` be true");
         let phase = Phase {
             name: &spec.name,
-            pool: spec.pool.as_ref().or(before.map(|b| b.pool)).ok_or_else(|| missing("pool"))?,
-            duration: spec.duration.as_ref().or(before.map(|b| b.duration)).ok_or_else(|| missing("duration"))?,
+            pool: spec
+                .pool
+                .as_ref()
+                .or(before.map(|b| b.pool))
+                .ok_or_else(|| missing("pool"))?,
+            duration: spec
+                .duration
+                .as_ref()
+                .or(before.map(|b| b.duration))
+                .ok_or_else(|| missing("duration"))?,
             replay: spec.replay.as_ref().or(before.and_then(|b| b.replay)),
             hard_negatives: spec.hard_negatives.as_ref().or(before.and_then(|b| b.hard_negatives)),
             mixing: spec.mixing.as_ref().or(before.and_then(|b| b.mixing)),

@@ -90,7 +90,13 @@ impl<'a> Mixture<'a> {
             Some(Bins { count, .. }) => {
                 for index in 0..count {
                     let part = Some(Part { index, of: count });
-                    self.add(PoolPlan { part, ..pool.clone() }, Source::Own { group, bin: Some(index) });
+                    self.add(
+                        PoolPlan { part, ..pool.clone() },
+                        Source::Own {
+                            group,
+                            bin: Some(index),
+                        },
+                    );
                 }
             }
         }
@@ -99,11 +105,21 @@ impl<'a> Mixture<'a> {
     /// Weights for the bins of the pools that are added from now on.
     pub(super) fn weigh_bins(&mut self, field: &str, spec: Option<&WeightingSpec>) -> Result<(), PlanError> {
         let Some(spec) = spec else { return Ok(()) };
-        let count = u32::try_from(spec.bins).ok().filter(|bins| (2..=64).contains(bins)).ok_or_else(|| {
-            PlanError::new(format!("{field}.bins"), format!("{} is not between 2 and 64", spec.bins))
-        })?;
+        let count = u32::try_from(spec.bins)
+            .ok()
+            .filter(|bins| (2..=64).contains(bins))
+            .ok_or_else(|| {
+                PlanError::new(
+                    format!("{field}.bins"),
+                    format!("{} is not between 2 and 64", spec.bins),
+                )
+            })?;
         let from = read::parameter(format!("{field}.temperature"), Some(&spec.temperature), MICRO)?;
-        let to = read::parameter(format!("{field}.finalTemperature"), spec.final_temperature.as_ref(), from)?;
+        let to = read::parameter(
+            format!("{field}.finalTemperature"),
+            spec.final_temperature.as_ref(),
+            from,
+        )?;
         let temperature = |units: u64| units as f64 * PARAMETER_UNIT;
         self.bins = Some(Bins {
             count,
@@ -130,7 +146,12 @@ impl<'a> Mixture<'a> {
             let problem = "does not go with `groupShares`: uniform sampling does not keep the groups' shares";
             return Err(PlanError::new(field, problem));
         }
-        if !self.sources.iter().flatten().any(|source| matches!(source, Source::Floor(_))) {
+        if !self
+            .sources
+            .iter()
+            .flatten()
+            .any(|source| matches!(source, Source::Floor(_)))
+        {
             self.pools.insert(0, PoolPlan::everything(Role::Floor));
             self.sources.insert(0, vec![Source::Floor(Share::ZERO)]);
         }
@@ -175,11 +196,20 @@ impl<'a> Mixture<'a> {
             Source::Fixed(share) => share * (1.0 - uniform),
             Source::Own { group, bin } => {
                 let of_group = group.and_then(|group| groups.get(group)).copied().unwrap_or(1.0);
-                let of_bin = bin.zip(bins.as_ref()).and_then(|(bin, bins)| bins.get(bin as usize)).copied().unwrap_or(1.0);
+                let of_bin = bin
+                    .zip(bins.as_ref())
+                    .and_then(|(bin, bins)| bins.get(bin as usize))
+                    .copied()
+                    .unwrap_or(1.0);
                 self.own * (1.0 - uniform) * of_group * of_bin
             }
         };
-        Ok(millionths(self.sources.iter().map(|sources| sources.iter().map(share).sum()).collect()))
+        Ok(millionths(
+            self.sources
+                .iter()
+                .map(|sources| sources.iter().map(share).sum())
+                .collect(),
+        ))
     }
 
     /// The groups' shares of the own pool; empty where it is not divided.
@@ -201,7 +231,10 @@ impl<'a> Mixture<'a> {
                     .sum();
                 if taken > 0.0 {
                     let (rows, of_groups) = self.group_shares(pool);
-                    others.iter_mut().zip(of_groups).for_each(|(other, part)| *other += taken * part as f64 / rows as f64);
+                    others
+                        .iter_mut()
+                        .zip(of_groups)
+                        .for_each(|(other, part)| *other += taken * part as f64 / rows as f64);
                 }
             }
             let phase = self.field.trim_end_matches(".mixing");
@@ -224,7 +257,10 @@ impl<'a> Mixture<'a> {
             Scope::All if length(self.facts.rows) == self.facts.rows => groups.clone(),
             Scope::All => vec![length(self.facts.rows)],
             Scope::EachGroup => groups.iter().map(|&rows| length(rows)).collect(),
-            Scope::Group(group) => (0..).zip(groups).map(|(g, &rows)| if g == group { length(rows) } else { 0 }).collect(),
+            Scope::Group(group) => (0..)
+                .zip(groups)
+                .map(|(g, &rows)| if g == group { length(rows) } else { 0 })
+                .collect(),
         };
         (parts.iter().sum::<u64>().max(1), parts)
     }
@@ -236,7 +272,11 @@ impl<'a> Mixture<'a> {
         for (pool, sources) in self.pools.iter().zip(&self.sources) {
             for source in sources {
                 // Of several bins the first stands for all.
-                if let Source::Own { group, bin: None | Some(0) } = *source {
+                if let Source::Own {
+                    group,
+                    bin: None | Some(0),
+                } = *source
+                {
                     let share = group.and_then(|group| groups.get(group)).copied().unwrap_or(1.0);
                     leaves.push((share, frozen(pool, t)));
                 }
@@ -251,8 +291,14 @@ fn frozen(pool: &PoolPlan, t: u64) -> PoolPlan {
     let admits = match &pool.admits {
         Admission::Fraction(pacing) => Admission::Fraction(Pacing::Constant(pacing.at(t).units().max(pool.least))),
         Admission::Score(threshold) => {
-            let at = threshold.shape.between(threshold.from, threshold.to, t, threshold.steps);
-            Admission::Score(super::super::ScoreThreshold { from: at, to: at, ..*threshold })
+            let at = threshold
+                .shape
+                .between(threshold.from, threshold.to, t, threshold.steps);
+            Admission::Score(super::super::ScoreThreshold {
+                from: at,
+                to: at,
+                ..*threshold
+            })
         }
         Admission::DeepSpeed(schedule) => Admission::DeepSpeed(DeepSpeed {
             schedule: DeepSpeedSchedule::Discrete {
@@ -304,7 +350,9 @@ fn millionths(shares: Vec<f64>) -> Vec<u32> {
         // Only where tiny shares were raised: the largest gives.
         let mut excess = total - WHOLE;
         while excess > 0 {
-            let Some(largest) = (0..rounded.len()).max_by_key(|&i| rounded[i]) else { break };
+            let Some(largest) = (0..rounded.len()).max_by_key(|&i| rounded[i]) else {
+                break;
+            };
             let gives = excess.min(rounded[largest] - 1).max(1);
             rounded[largest] -= gives;
             excess -= gives;
@@ -328,14 +376,26 @@ mod tests {
 
     #[test]
     fn a_softmax_prefers_the_first_bins_and_flattens_with_temperature() {
-        let bins = Bins { count: 4, from: 0.25, to: 1e6 };
+        let bins = Bins {
+            count: 4,
+            from: 0.25,
+            to: 1e6,
+        };
         let cold = bins.weights(0.0);
         // e^0 : e^-1 : e^-2 : e^-3
         for (weight, expected) in cold.iter().zip([0.6439, 0.2369, 0.0871, 0.0321]) {
             assert!((weight - expected).abs() < 1e-4, "{cold:?}");
         }
         assert!(bins.weights(1.0).iter().all(|weight| (weight - 0.25).abs() < 1e-6));
-        assert_eq!(Bins { count: 2, from: 1e-6, to: 1e-6 }.weights(0.5), [1.0, 0.0]);
+        assert_eq!(
+            Bins {
+                count: 2,
+                from: 1e-6,
+                to: 1e-6
+            }
+            .weights(0.5),
+            [1.0, 0.0]
+        );
     }
 
     proptest! {

@@ -210,12 +210,20 @@ impl<'a> Compiler<'a> {
 
     fn check_combination(&self, field: &str, spec: &Phase<'_>) -> Result<(), PlanError> {
         let by_score = spec.pool.score.is_some() || spec.pool.deep_speed.is_some();
-        let name = if spec.pool.score.is_some() { "score" } else { "deepSpeed" };
+        let name = if spec.pool.score.is_some() {
+            "score"
+        } else {
+            "deepSpeed"
+        };
         let problem = match (by_score, self.balance, self.order) {
             (true, Balance::Group, _) => "needs `balance: None`: thresholds count from the easiest of all rows",
             (true, _, Order::HardFirst) => "needs `order` EasyFirst or Random: thresholds count from the easiest row",
-            _ if by_score && spec.weighting.is_some() => "does not go with `weighting`: bins need a known number of rows",
-            _ if by_score && spec.duration.epochs.is_some() => "does not go with `duration.epochs`: how many rows it admits is not known; use `steps`",
+            _ if by_score && spec.weighting.is_some() => {
+                "does not go with `weighting`: bins need a known number of rows"
+            }
+            _ if by_score && spec.duration.epochs.is_some() => {
+                "does not go with `duration.epochs`: how many rows it admits is not known; use `steps`"
+            }
             _ if spec.mixing.is_some() && self.balance == Balance::None => {
                 return Err(PlanError::new(format!("{field}.mixing"), "needs `balance: Group`"));
             }
@@ -226,8 +234,14 @@ impl<'a> Compiler<'a> {
 
     fn duration(&self, field: &str, spec: &Phase<'_>) -> Result<u64, PlanError> {
         match spec.duration {
-            DurationSpec { steps: Some(steps), epochs: None } => read::count(format!("{field}.duration.steps"), *steps),
-            DurationSpec { steps: None, epochs: Some(epochs) } => {
+            DurationSpec {
+                steps: Some(steps),
+                epochs: None,
+            } => read::count(format!("{field}.duration.steps"), *steps),
+            DurationSpec {
+                steps: None,
+                epochs: Some(epochs),
+            } => {
                 let field = format!("{field}.duration.epochs");
                 let passes = u64::try_from(*epochs)
                     .ok()
@@ -259,7 +273,10 @@ impl<'a> Compiler<'a> {
         let Admission::Fraction(pacing) = admits else {
             return Ok(self.facts.rows);
         };
-        let pool = self.own_pool(Admission::Fraction(Pacing::Constant(pacing.largest(u64::MAX).units())), Band::Whole);
+        let pool = self.own_pool(
+            Admission::Fraction(Pacing::Constant(pacing.largest(u64::MAX).units())),
+            Band::Whole,
+        );
         Ok(self.rows_of(&pool))
     }
 
@@ -284,7 +301,10 @@ impl<'a> Compiler<'a> {
             Scope::Group(group) => self.facts.group_rows.get(group as usize).copied().into_iter().collect(),
         };
         let bounds = pool.bounds(0, self.facts.rows, &crate::curriculum::order::Identity);
-        let lengths = parts.iter().map(|&rows| pool.interval(bounds, rows)).map(|rows| rows.end - rows.start);
+        let lengths = parts
+            .iter()
+            .map(|&rows| pool.interval(bounds, rows))
+            .map(|rows| rows.end - rows.start);
         lengths.sum()
     }
 
@@ -320,14 +340,25 @@ impl<'a> Compiler<'a> {
         }
 
         let (scope, parts) = self.population();
-        let mut mixture = Mixture::new(self.facts, steps, Share::from_units(Share::ONE.units() - taken).unwrap_or(Share::ONE));
+        let mut mixture = Mixture::new(
+            self.facts,
+            steps,
+            Share::from_units(Share::ONE.units() - taken).unwrap_or(Share::ONE),
+        );
         mixture.add(PoolPlan::everything(Role::Floor), Source::Floor(self.floor));
         let phases = self.earlier.len().max(1) as f64;
         for (share, pool) in self.earlier.iter().flatten() {
             mixture.add(pool.clone(), Source::Fixed(real(replay) * share / phases));
         }
         let everything = Admission::Fraction(Pacing::Constant(Share::ONE.units()));
-        let hard = bounded(Role::HardNegatives, scope, everything, Band::Width(hard_fraction.units()), &parts, self.batch_size);
+        let hard = bounded(
+            Role::HardNegatives,
+            scope,
+            everything,
+            Band::Width(hard_fraction.units()),
+            &parts,
+            self.batch_size,
+        );
         mixture.add(hard, Source::Fixed(real(hard_share)));
         self.add_own(field, spec, steps, &mut mixture)?;
         mixture.warm_up(field, spec.warm_up_steps)?;
@@ -352,14 +383,24 @@ impl<'a> Compiler<'a> {
         let field = format!("{field}.mixing");
         let division = Division::read(&field, spec.mixing, self.facts)?;
         let mut own: BTreeMap<usize, Pacing> = BTreeMap::new();
-        for (i, group) in spec.mixing.iter().flat_map(|mixing| mixing.weights.iter().flatten()).enumerate() {
+        for (i, group) in spec
+            .mixing
+            .iter()
+            .flat_map(|mixing| mixing.weights.iter().flatten())
+            .enumerate()
+        {
             let field = format!("{field}.weights[{i}]");
             let pacing = match (&group.fraction, &group.pacing) {
                 (None, None) => continue,
-                (Some(fraction), None) => Pacing::Constant(read::admitted(format!("{field}.fraction"), fraction)?.units()),
-                (None, Some(pacing)) => read::pacing(&format!("{field}.pacing"), pacing, steps)?,
+                (Some(fraction), None) => {
+                    Pacing::Constant(read::admitted(format!("{field}.fraction"), fraction)?.units())
+                }
+                (None, Some(pacing)) => read::group_pacing(&format!("{field}.pacing"), pacing, steps)?,
                 (Some(_), Some(_)) => {
-                    return Err(PlanError::new(field, "at most one of `fraction` and `pacing` must be set"));
+                    return Err(PlanError::new(
+                        field,
+                        "at most one of `fraction` and `pacing` must be set",
+                    ));
                 }
             };
             own.insert(groups::place(&field, &group.name, self.facts)?, pacing);
@@ -387,11 +428,14 @@ impl<'a> Compiler<'a> {
 /// A pool that holds at least `enough` rows of `parts` whatever else it says, or all if they are fewer.
 fn bounded(role: Role, scope: Scope, admits: Admission, band: Band, parts: &[u64], enough: u64) -> PoolPlan {
     let least = least(parts, enough);
-    let band = match band {
-        Band::Width(width) => Band::Width(width.max(least)),
-        other => other,
-    };
-    PoolPlan { role, scope, admits, band, least, part: None }
+    PoolPlan {
+        role,
+        scope,
+        admits,
+        band,
+        least,
+        part: None,
+    }
 }
 
 /// The smallest fraction whose pool has `enough` rows, or all rows if they are fewer.
@@ -405,7 +449,11 @@ fn least(parts: &[u64], enough: u64) -> u64 {
     let (mut too_small, mut large_enough) = (0, Share::ONE.units());
     while large_enough - too_small > 1 {
         let middle = too_small + (large_enough - too_small) / 2;
-        if size(middle) < enough { too_small = middle } else { large_enough = middle }
+        if size(middle) < enough {
+            too_small = middle
+        } else {
+            large_enough = middle
+        }
     }
     large_enough
 }
@@ -415,5 +463,9 @@ fn real(share: Share) -> f64 {
 }
 
 fn decimal(share: Share) -> String {
-    format!("'{}.{:06}'", share.units() / Share::ONE.units(), share.units() % Share::ONE.units() / 1_000_000)
+    format!(
+        "'{}.{:06}'",
+        share.units() / Share::ONE.units(),
+        share.units() % Share::ONE.units() / 1_000_000
+    )
 }

@@ -1,11 +1,12 @@
 //! Reading the spec's pools: decimal strings become integers, and every contradiction names its field.
 
 use super::super::{Admission, Band, MAX_EXACT, MAX_STEPS, PlanError, ScoreThreshold};
-use crate::api::curriculum::{
-    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, PacingFunction, PacingSpec, PoolSpec, Positive, Score, ScorePoolSpec,
-};
 use super::MICRO;
 use crate::api::curriculum::DeepSpeedSchedule as Schedule;
+use crate::api::curriculum::{
+    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, PoolSpec, Positive, Score,
+    ScorePoolSpec,
+};
 use crate::curriculum::decimal;
 use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, Pacing, Shape};
 use crate::curriculum::share::Share;
@@ -13,9 +14,9 @@ use crate::curriculum::share::Share;
 /// The pool of a spec in a phase of `duration` steps.
 pub(super) fn pool(field: &str, spec: &PoolSpec, duration: u64) -> Result<(Admission, Band), PlanError> {
     let admits = match (&spec.fraction, &spec.pacing, &spec.score, &spec.deep_speed) {
-        (Some(fraction), None, None, None) => {
-            Admission::Fraction(Pacing::Constant(admitted(format!("{field}.fraction"), fraction)?.units()))
-        }
+        (Some(fraction), None, None, None) => Admission::Fraction(Pacing::Constant(
+            admitted(format!("{field}.fraction"), fraction)?.units(),
+        )),
         (None, Some(spec), None, None) => Admission::Fraction(pacing(&format!("{field}.pacing"), spec, duration)?),
         (None, None, Some(spec), None) => Admission::Score(threshold(&format!("{field}.score"), spec, duration)?),
         (None, None, None, Some(spec)) => Admission::DeepSpeed(deep_speed(&format!("{field}.deepSpeed"), spec)?),
@@ -58,12 +59,21 @@ pub(super) fn pacing(field: &str, spec: &PacingSpec, duration: u64) -> Result<Pa
         PacingFunction::Constant => Pacing::Constant(from),
         PacingFunction::Linear => ramp(Shape::Linear),
         PacingFunction::Quadratic => ramp(Shape::Polynomial { degree: 2 * MICRO }),
-        PacingFunction::Root => ramp(Shape::Root { degree: degree(2 * MICRO)? }),
-        PacingFunction::Polynomial => ramp(Shape::Polynomial { degree: degree(2 * MICRO)? }),
+        PacingFunction::Root => ramp(Shape::Root {
+            degree: degree(2 * MICRO)?,
+        }),
+        PacingFunction::Polynomial => ramp(Shape::Polynomial {
+            degree: degree(2 * MICRO)?,
+        }),
         PacingFunction::Exponential => ramp(Shape::Exponential),
         PacingFunction::Logarithmic => ramp(Shape::Logarithmic),
         PacingFunction::Step | PacingFunction::SingleStep => ramp(Shape::Step),
-        PacingFunction::Competence => Pacing::Competence { from, to, steps, power: degree(MICRO)? },
+        PacingFunction::Competence => Pacing::Competence {
+            from,
+            to,
+            steps,
+            power: degree(MICRO)?,
+        },
         PacingFunction::FixedExponential => Pacing::FixedExponential {
             from,
             to,
@@ -75,7 +85,12 @@ pub(super) fn pacing(field: &str, spec: &PacingSpec, duration: u64) -> Result<Pa
             let steps = spec.boundaries.iter().flatten().map(|&step| natural(&field, step));
             let boundaries = steps.collect::<Result<Vec<_>, _>>()?;
             ascending(&field, &boundaries)?;
-            Pacing::VariedExponential { from, to, factor: factor()?, boundaries }
+            Pacing::VariedExponential {
+                from,
+                to,
+                factor: factor()?,
+                boundaries,
+            }
         }
         PacingFunction::BabyStep | PacingFunction::OnePass => Pacing::Buckets {
             buckets: count(format!("{field}.buckets"), i64::from(spec.buckets.unwrap_or(1)))?,
@@ -88,10 +103,46 @@ pub(super) fn pacing(field: &str, spec: &PacingSpec, duration: u64) -> Result<Pa
                 Ok((step, admitted(format!("{field}.fraction"), &point.fraction)?.units()))
             });
             let points = points.collect::<Result<Vec<_>, PlanError>>()?;
-            ascending(&format!("{field}.points"), &points.iter().map(|&(step, _)| step).collect::<Vec<_>>())?;
+            ascending(
+                &format!("{field}.points"),
+                &points.iter().map(|&(step, _)| step).collect::<Vec<_>>(),
+            )?;
             Pacing::Piecewise(points)
         }
     })
+}
+
+/// A group's own pacing in a phase of `duration` steps.
+pub(super) fn group_pacing(field: &str, spec: &GroupPacing, duration: u64) -> Result<Pacing, PlanError> {
+    use PacingFunction as F;
+    let simple = [
+        F::Linear,
+        F::Quadratic,
+        F::Root,
+        F::Exponential,
+        F::Logarithmic,
+        F::Step,
+        F::Competence,
+    ];
+    if !simple.contains(&spec.function) {
+        let problem = format!("{:?} is none of {simple:?}", spec.function);
+        return Err(PlanError::new(format!("{field}.function"), problem));
+    }
+    let whole = PacingSpec {
+        function: spec.function,
+        from: Some(spec.from.clone()),
+        to: spec.to.clone(),
+        // A step needs a place; at the end of the phase it never comes.
+        steps: spec.steps.or(i64::try_from(duration).ok()),
+        degree: (spec.function == F::Competence).then(|| Positive("2".to_owned())),
+        portion: None,
+        factor: None,
+        interval: None,
+        boundaries: None,
+        buckets: None,
+        points: None,
+    };
+    pacing(field, &whole, duration)
 }
 
 /// Which parameters a function has.
@@ -100,7 +151,10 @@ fn check_parameters(field: &str, spec: &PacingSpec) -> Result<(), PlanError> {
     let function = spec.function;
     let listed = matches!(function, F::BabyStep | F::OnePass | F::Piecewise);
     let exponential = matches!(function, F::FixedExponential | F::VariedExponential);
-    let timed = !matches!(function, F::Constant | F::FixedExponential | F::VariedExponential | F::Piecewise);
+    let timed = !matches!(
+        function,
+        F::Constant | F::FixedExponential | F::VariedExponential | F::Piecewise
+    );
     let graded = matches!(function, F::Root | F::Polynomial | F::Competence);
     let sudden = matches!(function, F::Step | F::SingleStep);
     let until = spec.steps.is_some() || spec.portion.is_some();
@@ -111,10 +165,30 @@ fn check_parameters(field: &str, spec: &PacingSpec) -> Result<(), PlanError> {
         ("steps", until, sudden, timed),
         ("degree", spec.degree.is_some(), false, graded),
         ("factor", spec.factor.is_some(), exponential, exponential),
-        ("interval", spec.interval.is_some(), function == F::FixedExponential, function == F::FixedExponential),
-        ("boundaries", spec.boundaries.is_some(), function == F::VariedExponential, function == F::VariedExponential),
-        ("buckets", spec.buckets.is_some(), listed && function != F::Piecewise, listed && function != F::Piecewise),
-        ("points", spec.points.is_some(), function == F::Piecewise, function == F::Piecewise),
+        (
+            "interval",
+            spec.interval.is_some(),
+            function == F::FixedExponential,
+            function == F::FixedExponential,
+        ),
+        (
+            "boundaries",
+            spec.boundaries.is_some(),
+            function == F::VariedExponential,
+            function == F::VariedExponential,
+        ),
+        (
+            "buckets",
+            spec.buckets.is_some(),
+            listed && function != F::Piecewise,
+            listed && function != F::Piecewise,
+        ),
+        (
+            "points",
+            spec.points.is_some(),
+            function == F::Piecewise,
+            function == F::Piecewise,
+        ),
     ];
     for (name, set, needed, allowed) in rules {
         let problem = match (set, needed, allowed) {
@@ -125,7 +199,10 @@ fn check_parameters(field: &str, spec: &PacingSpec) -> Result<(), PlanError> {
         return Err(PlanError::new(format!("{field}.{name}"), problem));
     }
     if spec.steps.is_some() && spec.portion.is_some() {
-        return Err(PlanError::new(field, "at most one of `steps` and `portion` must be set"));
+        return Err(PlanError::new(
+            field,
+            "at most one of `steps` and `portion` must be set",
+        ));
     }
     Ok(())
 }
@@ -137,9 +214,15 @@ fn steps(field: &str, spec: &PacingSpec, duration: u64) -> Result<u64, PlanError
         (None, Some(portion)) => {
             let field = format!("{field}.portion");
             let units = u128::from(parameter(field.clone(), Some(portion), MICRO)?) * u128::from(duration);
-            u64::try_from(units).ok().filter(|&units| units <= MAX_EXACT).ok_or_else(|| {
-                PlanError::new(field, format!("'{}' of {duration} steps are too many; use a smaller one", portion.0))
-            })
+            u64::try_from(units)
+                .ok()
+                .filter(|&units| units <= MAX_EXACT)
+                .ok_or_else(|| {
+                    PlanError::new(
+                        field,
+                        format!("'{}' of {duration} steps are too many; use a smaller one", portion.0),
+                    )
+                })
         }
         (None, None) => Ok(duration.max(1) * MICRO),
     }
@@ -161,9 +244,8 @@ fn threshold(field: &str, spec: &ScorePoolSpec, duration: u64) -> Result<ScoreTh
         PacingFunction::Logarithmic => Shape::Logarithmic,
         PacingFunction::Step => Shape::Step,
         other => {
-            let problem = format!(
-                "{other:?} is none of Linear, Quadratic, Root, Polynomial, Exponential, Logarithmic and Step"
-            );
+            let problem =
+                format!("{other:?} is none of Linear, Quadratic, Root, Polynomial, Exponential, Logarithmic and Step");
             return Err(PlanError::new(format!("{field}.function"), problem));
         }
     };
@@ -185,7 +267,10 @@ fn deep_speed(field: &str, spec: &DeepSpeedSpec) -> Result<DeepSpeed, PlanError>
     let field = format!("{field}.schedule_config");
     let needed = |name: &str, value: Option<i64>| match value {
         Some(value) => count(format!("{field}.{name}"), value),
-        None => Err(PlanError::new(format!("{field}.{name}"), format!("must be set for {:?}", spec.schedule_type))),
+        None => Err(PlanError::new(
+            format!("{field}.{name}"),
+            format!("must be set for {:?}", spec.schedule_type),
+        )),
     };
     let root = |degree| {
         Ok(DeepSpeedSchedule::Root {
@@ -221,7 +306,10 @@ fn deep_speed(field: &str, spec: &DeepSpeedSpec) -> Result<DeepSpeed, PlanError>
                 return Err(PlanError::new(format!("{field}.difficulty"), problem));
             }
             ascending(&format!("{field}.max_step"), &last_steps)?;
-            DeepSpeedSchedule::Discrete { difficulties, last_steps }
+            DeepSpeedSchedule::Discrete {
+                difficulties,
+                last_steps,
+            }
         }
     };
     Ok(DeepSpeed {
@@ -259,18 +347,22 @@ pub(super) fn parameter(field: String, value: Option<&Positive>, default: u64) -
         .ok_or_else(|| {
             PlanError::new(
                 field,
-                format!("'{text}' is not a decimal number greater than '0' with at most 6 digits before and after the point"),
+                format!(
+                    "'{text}' is not a decimal number greater than '0' with at most 6 digits before and after the point"
+                ),
             )
         })
 }
 
 fn score(field: String, Score(text): &Score) -> Result<i64, PlanError> {
-    decimal::units(text, 6).filter(|units| units.unsigned_abs() <= MAX_EXACT).ok_or_else(|| {
-        PlanError::new(
-            field,
-            format!("'{text}' is not a decimal number with at most 9 digits before and 6 after the point"),
-        )
-    })
+    decimal::units(text, 6)
+        .filter(|units| units.unsigned_abs() <= MAX_EXACT)
+        .ok_or_else(|| {
+            PlanError::new(
+                field,
+                format!("'{text}' is not a decimal number with at most 9 digits before and 6 after the point"),
+            )
+        })
 }
 
 /// A number of steps or the like, at least 1.

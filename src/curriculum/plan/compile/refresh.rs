@@ -15,7 +15,10 @@ pub(super) fn of_pools(pools: &[PoolPlan], duration: u64, limit: usize) -> Vec<u
     let mut seen: Vec<&PoolPlan> = Vec::new();
     for pool in pools.iter().filter(|pool| !pool.is_constant()) {
         // Groups and bins of one pool move together.
-        if seen.iter().any(|other| other.admits == pool.admits && other.band == pool.band && other.least == pool.least) {
+        if seen
+            .iter()
+            .any(|other| other.admits == pool.admits && other.band == pool.band && other.least == pool.least)
+        {
             continue;
         }
         seen.push(pool);
@@ -45,7 +48,7 @@ fn thin(steps: &mut Vec<u64>, limit: usize) {
 fn of_pool(pool: &PoolPlan, duration: u64, limit: usize) -> Vec<u64> {
     match &pool.admits {
         Admission::Fraction(pacing) => {
-            let span = |t| pool.span(t).unwrap_or((0, 1));
+            let span = |t| pool.shares_at(t).unwrap_or((0, 1));
             let turns = pacing.turns();
             RATIOS
                 .iter()
@@ -62,11 +65,21 @@ fn of_pool(pool: &PoolPlan, duration: u64, limit: usize) -> Vec<u64> {
 
 /// The steps at which what the pool held since the step before is more than `ratio` times what it holds at the least; `None` when
 /// they are more than `limit`.
-fn by_ratio(span: &impl Fn(u64) -> (u64, u64), turns: &[u64], duration: u64, ratio: f64, limit: usize) -> Option<Vec<u64>> {
+fn by_ratio(
+    span: &impl Fn(u64) -> (u64, u64),
+    turns: &[u64],
+    duration: u64,
+    ratio: f64,
+    limit: usize,
+) -> Option<Vec<u64>> {
     let mut steps = Vec::new();
     let mut start = 0;
     // Pieces in which both ends move in one direction.
-    let ends = turns.iter().copied().filter(|&t| t > 0 && t < duration).chain([duration]);
+    let ends = turns
+        .iter()
+        .copied()
+        .filter(|&t| t > 0 && t < duration)
+        .chain([duration]);
     for end in ends {
         loop {
             let (from, to) = span(start);
