@@ -5,7 +5,7 @@
 
 use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::controller::build::{self, Settings, SnapshotInput};
-use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, Scope, Segment, Term};
+use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PoolPlan, Role, Segment, WHOLE};
 use curriculum_operator::scoring::report::IndexSummary;
 use e2e::api_server::ApiServer;
 use k8s_openapi::api::batch::v1::Job;
@@ -34,12 +34,10 @@ fn samples() -> Vec<CurriculumJob> {
 }
 
 fn plan(job: &CurriculumJob) -> Plan {
-    let terms = vec![Term {
-        share: 1_000_000,
-        scope: Scope::All,
-        fraction: 1_000_000_000_000,
+    let segments = vec![Segment {
+        start_step: 0,
+        shares: vec![WHOLE],
     }];
-    let segments = vec![Segment { start_step: 0, terms }];
     let name = job.spec.curriculum.phases[0].name.clone();
     Plan {
         version: PLAN_VERSION,
@@ -54,6 +52,7 @@ fn plan(job: &CurriculumJob) -> Plan {
             name,
             start_step: 0,
             end_step: 10,
+            pools: vec![PoolPlan::everything(Role::Own)],
             segments,
         }],
     }

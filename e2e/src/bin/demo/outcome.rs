@@ -2,7 +2,9 @@
 
 use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::api::names::{LABEL_COMPONENT, LABEL_JOB};
+use curriculum_operator::curriculum::order::Identity;
 use curriculum_operator::curriculum::plan::Plan;
+use curriculum_operator::curriculum::sampler::Sampler;
 use e2e::Result;
 use e2e::case::Case;
 use e2e::observe::status;
@@ -99,6 +101,9 @@ fn accuracies(logs: &[String]) -> Vec<(f64, f64)> {
     points
 }
 
+/// Points of a phase at which the picture shows the pool.
+const POINTS: u64 = 100;
+
 /// Pool sizes from the plans that the samplers read.
 async fn pool(case: &Case, name: &str) -> Result<Vec<(f64, f64)>> {
     let selector = format!("{LABEL_JOB}={name},{LABEL_COMPONENT}=plan");
@@ -114,10 +119,10 @@ async fn pool(case: &Case, name: &str) -> Result<Vec<(f64, f64)>> {
             .and_then(|data| data.get("plan.json"))
             .ok_or("a plan without plan.json")?;
         let plan: Plan = serde_json::from_str(text)?;
-        for segment in plan.phases.iter().flat_map(|phase| &phase.segments) {
-            if let Some(pool) = segment.pool() {
-                points.push((segment.start_step as f64, plan.rows_of(pool) as f64));
-            }
+        let (start, end) = (plan.start_step(), plan.total_steps());
+        let sampler = Sampler::new(plan)?;
+        for step in (start..end).step_by((end - start).div_ceil(POINTS).max(1) as usize) {
+            points.push((step as f64, sampler.look(step, &Identity)?.own_rows() as f64));
         }
     }
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
