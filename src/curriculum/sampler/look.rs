@@ -102,7 +102,7 @@ impl Sampler {
             let bounds = pool.bounds(t, plan.rows, order);
             let mut intervals = Vec::new();
             for_each_scope(plan, pool, |scope, rows, _| {
-                intervals.push((scope, pool.interval(bounds, rows)))
+                intervals.push((scope, pool.interval(bounds, rows)));
             });
             PoolLook {
                 plan: pool,

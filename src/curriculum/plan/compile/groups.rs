@@ -199,9 +199,9 @@ impl Limits {
         for _ in 0..100 {
             let middle = (low + high) / 2.0;
             if clamped(middle).iter().sum::<f64>() < 1.0 {
-                low = middle
+                low = middle;
             } else {
-                high = middle
+                high = middle;
             }
         }
         let found = clamped(high);

@@ -204,12 +204,12 @@ impl<'a> Mixture<'a> {
                 self.own * (1.0 - uniform) * of_group * of_bin
             }
         };
-        Ok(millionths(
-            self.sources
-                .iter()
-                .map(|sources| sources.iter().map(share).sum())
-                .collect(),
-        ))
+        let shares: Vec<f64> = self
+            .sources
+            .iter()
+            .map(|sources| sources.iter().map(share).sum())
+            .collect();
+        Ok(millionths(&shares))
     }
 
     /// The groups' shares of the own pool; empty where it is not divided.
@@ -331,7 +331,7 @@ impl Bins {
 }
 
 /// Shares in millionths that sum to [`WHOLE`]: rounded down, the rest to those that lost most; at least one for a share above 0.
-fn millionths(shares: Vec<f64>) -> Vec<u32> {
+fn millionths(shares: &[f64]) -> Vec<u32> {
     let sum: f64 = shares.iter().sum();
     let exact: Vec<f64> = shares.iter().map(|share| share / sum * f64::from(WHOLE)).collect();
     let mut rounded: Vec<u32> = exact
@@ -369,9 +369,9 @@ mod tests {
 
     #[test]
     fn decimal_shares_are_exact() {
-        assert_eq!(millionths(vec![0.05, 0.1, 0.85]), [50_000, 100_000, 850_000]);
-        assert_eq!(millionths(vec![1.0, 1.0, 1.0]), [333_334, 333_333, 333_333]);
-        assert_eq!(millionths(vec![0.000_000_01, 0.0, 0.999_999_99]), [1, 0, 999_999]);
+        assert_eq!(millionths(&[0.05, 0.1, 0.85]), [50_000, 100_000, 850_000]);
+        assert_eq!(millionths(&[1.0, 1.0, 1.0]), [333_334, 333_333, 333_333]);
+        assert_eq!(millionths(&[0.000_000_01, 0.0, 0.999_999_99]), [1, 0, 999_999]);
     }
 
     #[test]
@@ -403,7 +403,7 @@ mod tests {
         fn millionths_sum_to_the_whole(shares in prop::collection::vec(prop_oneof![Just(0.0), 1e-12..1.0], 1..5000)) {
             prop_assume!(shares.iter().any(|&share| share > 0.0));
             let sum: f64 = shares.iter().sum();
-            let rounded = millionths(shares.clone());
+            let rounded = millionths(&shares);
             prop_assert_eq!(rounded.iter().sum::<u32>(), WHOLE);
             for (&rounded, share) in rounded.iter().zip(shares) {
                 prop_assert_eq!(rounded > 0, share > 0.0);

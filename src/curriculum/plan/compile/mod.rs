@@ -450,9 +450,9 @@ fn least(parts: &[u64], enough: u64) -> u64 {
     while large_enough - too_small > 1 {
         let middle = too_small + (large_enough - too_small) / 2;
         if size(middle) < enough {
-            too_small = middle
+            too_small = middle;
         } else {
-            large_enough = middle
+            large_enough = middle;
         }
     }
     large_enough

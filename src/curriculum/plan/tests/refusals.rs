@@ -21,7 +21,7 @@ fn errors_name_field_value_and_what_would_be_right() {
         (
             &|v| {
                 v["phases"][1]["pool"]["pacing"] =
-                    json!({"function": "FixedExponential", "from": "0.1", "interval": 10})
+                    json!({"function": "FixedExponential", "from": "0.1", "interval": 10});
             },
             "curriculum.phases[1].pool.pacing.factor: must be set for FixedExponential",
         ),
@@ -51,12 +51,7 @@ fn errors_name_field_value_and_what_would_be_right() {
         ),
         (
             &|v| {
-                v["phases"][1]
-                    .as_object_mut()
-                    .unwrap()
-                    .remove("pool")
-                    .map(drop)
-                    .unwrap_or_default()
+                v["phases"][1].as_object_mut().unwrap().remove("pool").map_or((), drop);
             },
             "curriculum.phases[1].pool: must be set, or `inherit` be true",
         ),

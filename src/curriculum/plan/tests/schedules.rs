@@ -83,7 +83,7 @@ fn a_window_moves_with_its_end() {
 }
 
 /// A curriculum of two groups, and a change to its phase.
-fn two_groups(change: Value) -> CurriculumSpec {
+fn two_groups(change: &Value) -> CurriculumSpec {
     let mut curriculum = json!({"batchSize": 100, "balance": "Group", "phases": [{"name": "a", "pool": {"fraction": "0.5"}, "duration": {"steps": 1000}}]});
     let phase = &mut curriculum["phases"][0];
     for (name, value) in change.as_object().unwrap() {
@@ -108,7 +108,7 @@ fn group_shares(plan: &Plan, t: u64) -> Vec<u32> {
 #[test]
 fn weights_of_groups_are_kept_and_move_in_a_straight_line() {
     let weights = json!({"weights": [{"name": "g0", "weight": "0.9", "finalWeight": "0.1"}, {"name": "g1", "weight": "0.1", "finalWeight": "0.9"}]});
-    let plan = compile(&two_groups(json!({"mixing": weights})), &facts(1000, &[900, 100])).unwrap();
+    let plan = compile(&two_groups(&json!({"mixing": weights})), &facts(1000, &[900, 100])).unwrap();
     let (first, last) = (group_shares(&plan, 0), group_shares(&plan, 999));
     assert!(
         (890_000..900_000).contains(&first[0]) && (100_000..110_000).contains(&last[0]),
@@ -127,7 +127,7 @@ fn weights_of_groups_are_kept_and_move_in_a_straight_line() {
     assert!(total.abs_diff(500_000_000) < 1000, "{total}");
     // Weights are relative, and who is not listed has none.
     let plan = compile(
-        &two_groups(json!({"mixing": {"weights": [{"name": "g1", "weight": "0.3"}]}})),
+        &two_groups(&json!({"mixing": {"weights": [{"name": "g1", "weight": "0.3"}]}})),
         &facts(1000, &[900, 100]),
     )
     .unwrap();
@@ -139,7 +139,7 @@ fn an_exponent_takes_groups_from_their_rows_to_equal_shares() {
     let at = |exponent: &str| {
         group_shares(
             &compile(
-                &two_groups(json!({"mixing": {"exponent": exponent}})),
+                &two_groups(&json!({"mixing": {"exponent": exponent}})),
                 &facts(1000, &[900, 100]),
             )
             .unwrap(),
@@ -155,13 +155,13 @@ fn an_exponent_takes_groups_from_their_rows_to_equal_shares() {
 fn a_group_may_have_a_schedule_of_its_own() {
     let mixing = json!({"weights": [{"name": "g0", "weight": "0.5"},
                                     {"name": "g1", "weight": "0.5", "pacing": {"function": "Linear", "from": "0.1", "to": "1", "steps": 900}}]});
-    let plan = compile(&two_groups(json!({"mixing": mixing})), &facts(2000, &[1000, 1000])).unwrap();
+    let plan = compile(&two_groups(&json!({"mixing": mixing})), &facts(2000, &[1000, 1000])).unwrap();
     assert_eq!([0, 450, 900].map(|t| own_rows(&plan, 0, t)), [600, 1050, 1500]);
 }
 
 #[test]
 fn bounds_on_group_shares_hold_over_all_parts_of_a_batch() {
-    let mut curriculum = two_groups(json!({}));
+    let mut curriculum = two_groups(&json!({}));
     curriculum.uniform_floor = Some("0.2".into());
     let with = |least: Option<&str>, most: Option<&str>, rows: &[u64]| {
         let limits = crate::api::curriculum::GroupSharesSpec {
@@ -230,7 +230,7 @@ fn bounds_on_group_shares_hold_over_all_parts_of_a_batch() {
 fn a_softmax_over_bins_and_hard_negatives_and_a_warm_up() {
     let phase = json!({"weighting": {"bins": 2, "temperature": "0.5", "finalTemperature": "999999"},
                        "hardNegatives": {"share": "0.2", "fraction": "0.1"}, "warmUpSteps": 100});
-    let mut curriculum = two_groups(phase);
+    let mut curriculum = two_groups(&phase);
     curriculum.balance = crate::api::curriculum::Balance::None;
     let plan = compile(&curriculum, &facts(1000, &[])).unwrap();
     let phase = &plan.phases[0];
