@@ -51,7 +51,7 @@ fn errors_name_field_value_and_what_would_be_right() {
         ),
         (
             &|v| {
-                v["phases"][1].as_object_mut().unwrap().remove("pool").map_or((), drop);
+                drop(v["phases"][1].as_object_mut().unwrap().remove("pool"));
             },
             "curriculum.phases[1].pool: must be set, or `inherit` be true",
         ),
