@@ -215,7 +215,7 @@ fn range(field: &Value, least: &str, greatest: &str, unit: &str) -> String {
 fn linked(field: &Value, path: &str) -> String {
     let anchor: String = path
         .chars()
-        .filter(|c| c.is_alphanumeric())
+        .filter(|c| c.is_alphanumeric() || *c == '_')
         .flat_map(char::to_lowercase)
         .collect();
     match text(&field["type"]) {

@@ -10,7 +10,7 @@ use super::{Fraction, PacingFunction, Positive};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "has(self.weights) != has(self.exponent)", "message": "exactly one of `weights` and `exponent` must be set"},
-    {"rule": "!has(self.finalExponent) || has(self.exponent)", "message": "`finalExponent` goes with `exponent`"}
+    {"rule": "!has(self.finalExponent) || has(self.exponent)", "message": "`exponent` must be set beside `finalExponent`"}
 ]))]
 pub struct MixingSpec {
     /// Weight of each group by name. Groups that are not listed get no share of the phase's own pool.

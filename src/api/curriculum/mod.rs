@@ -29,12 +29,12 @@ pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpee
     {"rule": "self.phases.size() == 0 || !has(self.phases[0].inherit) || !self.phases[0].inherit",
      "message": "`phases[0].inherit` must be false: the first phase has no phase before it", "fieldPath": ".phases"},
     {"rule": "has(self.balance) && self.balance == 'Group' || !has(self.groupShares) && self.phases.all(p, !has(p.mixing))",
-     "message": "`groupShares` and a phase's `mixing` need `balance: Group`"},
+     "message": "`balance` must be 'Group' where `groupShares` or a phase's `mixing` is set"},
     {"rule": "!has(self.groupShares) || self.phases.all(p, !has(p.warmUpSteps) || p.warmUpSteps == 0)",
-     "message": "`warmUpSteps` does not go with `groupShares`: uniform sampling does not keep the groups' shares"},
+     "message": "`warmUpSteps` must be absent where `groupShares` is set: uniform sampling does not keep the groups' shares"},
     {"rule": "(!has(self.balance) || self.balance == 'None') && (!has(self.order) || self.order != 'HardFirst') || \
               self.phases.all(p, !has(p.pool) || !has(p.pool.score) && !has(p.pool.deepSpeed))",
-     "message": "pools by `score` and `deepSpeed` need `balance: None`, and `order` EasyFirst or Random: thresholds count from the easiest of all rows"}
+     "message": "`balance` must be 'None', and `order` 'EasyFirst' or 'Random', with pools by `score` or `deepSpeed`: thresholds count from the easiest of all rows"}
 ]))]
 pub struct CurriculumSpec {
     /// Rows in one global batch, that is, one step of the whole training job.
@@ -86,9 +86,9 @@ pub enum Balance {
     {"rule": "has(self.pool) || has(self.inherit) && self.inherit", "message": "`pool` must be set unless `inherit` is true"},
     {"rule": "has(self.duration) || has(self.inherit) && self.inherit", "message": "`duration` must be set unless `inherit` is true"},
     {"rule": "!has(self.weighting) || !has(self.pool) || !has(self.pool.score) && !has(self.pool.deepSpeed)",
-     "message": "`weighting` goes with a pool of `fraction` or `pacing`: bins of equal size need a known number of rows"},
+     "message": "`weighting` must stand beside a pool of `fraction` or `pacing`: bins of equal size need a known number of rows"},
     {"rule": "!has(self.duration) || !has(self.duration.epochs) || !has(self.pool) || !has(self.pool.score) && !has(self.pool.deepSpeed)",
-     "message": "`duration.epochs` goes with a pool of `fraction` or `pacing`: how many rows a threshold admits is not known; use `steps`"}
+     "message": "`duration.epochs` must stand beside a pool of `fraction` or `pacing`: how many rows a threshold admits is not known; use `steps`"}
 ]))]
 pub struct PhaseSpec {
     /// Name of the phase, unique within the curriculum: lower case letters, digits and '-'.

@@ -13,7 +13,7 @@ use super::{Fraction, PacingFunction, PacingSpec, Positive, Score};
      "message": "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set"},
     {"rule": "!has(self.fraction) || !self.fraction.matches('^0([.]0*)?$')", "message": "`fraction` must be greater than '0': an empty pool has no rows to train on"},
     {"rule": "!has(self.window) || has(self.fraction) || has(self.pacing) && self.pacing.function != 'OnePass'",
-     "message": "`window` goes with `fraction` or `pacing` only, and not with OnePass, whose buckets are windows already"},
+     "message": "`window` must stand beside `fraction` or `pacing`, and not OnePass, whose buckets are windows already"},
     {"rule": "!has(self.window) || !self.window.matches('^0([.]0*)?$')", "message": "`window` must be greater than '0': an empty pool has no rows to train on"}
 ]))]
 pub struct PoolSpec {
@@ -39,9 +39,9 @@ pub struct PoolSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "has(self.to) || !has(self.function) && !has(self.steps) && !has(self.degree)",
-     "message": "`function`, `steps` and `degree` go with `to`"},
+     "message": "`to` must be set beside `function`, `steps` or `degree`"},
     {"rule": "!has(self.degree) || has(self.function) && self.function in ['Root', 'Polynomial']",
-     "message": "`degree` is a parameter of Root and Polynomial only"}
+     "message": "`degree` must be absent but for Root and Polynomial"}
 ]))]
 pub struct ScorePoolSpec {
     /// Greatest score admitted at the phase's first step.
@@ -73,11 +73,11 @@ fn score_functions(_: &mut SchemaGenerator) -> Schema {
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "self.min_difficulty <= self.max_difficulty", "message": "`min_difficulty` must not be greater than `max_difficulty`"},
     {"rule": "(self.schedule_type == 'fixed_discrete') == has(self.schedule_config.difficulty)",
-     "message": "`schedule_config.difficulty` and `max_step` belong to fixed_discrete, and only to it"},
+     "message": "`schedule_config.difficulty` and `max_step` must be set for fixed_discrete, and only for it"},
     {"rule": "(self.schedule_type != 'fixed_discrete') == has(self.schedule_config.total_curriculum_step)",
-     "message": "`schedule_config.total_curriculum_step` and `difficulty_step` belong to fixed_linear and fixed_root, and only to them"},
+     "message": "`schedule_config.total_curriculum_step` and `difficulty_step` must be set for fixed_linear and fixed_root, and only for them"},
     {"rule": "(self.schedule_type == 'fixed_root') == has(self.schedule_config.root_degree)",
-     "message": "`schedule_config.root_degree` belongs to fixed_root, and only to it"}
+     "message": "`schedule_config.root_degree` must be set for fixed_root, and only for it"}
 ]))]
 pub struct DeepSpeedSpec {
     /// Difficulty at the start.
@@ -136,8 +136,8 @@ pub enum DeepSpeedDifficulty {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.total_curriculum_step) == has(self.difficulty_step)", "message": "`total_curriculum_step` and `difficulty_step` go together"},
-    {"rule": "has(self.difficulty) == has(self.max_step)", "message": "`difficulty` and `max_step` go together"},
+    {"rule": "has(self.total_curriculum_step) == has(self.difficulty_step)", "message": "`total_curriculum_step` and `difficulty_step` must be set together"},
+    {"rule": "has(self.difficulty) == has(self.max_step)", "message": "`difficulty` and `max_step` must be set together"},
     {"rule": "!has(self.difficulty) || !has(self.max_step) || self.difficulty.size() == self.max_step.size() + 1",
      "message": "`difficulty` must have one entry more than `max_step`: the last difficulty has no last step"}
 ]))]
