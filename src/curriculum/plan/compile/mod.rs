@@ -242,13 +242,13 @@ impl<'a> Compiler<'a> {
                 steps: None,
                 epochs: Some(epochs),
             } => {
+                // The duration does not change what values a pacing function takes, only when.
+                let largest = self.largest(&format!("{field}.pool"), spec)?;
                 let field = format!("{field}.duration.epochs");
                 let passes = u64::try_from(*epochs)
                     .ok()
                     .filter(|&e| e > 0)
                     .ok_or_else(|| PlanError::new(&field, format!("{epochs} is less than 1")))?;
-                // The duration does not change what values a pacing function takes, only when.
-                let largest = self.largest(spec)?;
                 let steps = (u128::from(passes) * u128::from(largest)).div_ceil(u128::from(self.batch_size));
                 u64::try_from(steps).ok().filter(|&s| s <= MAX_STEPS).ok_or_else(|| {
                     let problem = format!(
@@ -267,8 +267,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Rows of the phase's pool where it is largest.
-    fn largest(&self, spec: &Phase<'_>) -> Result<u64, PlanError> {
-        let field = "curriculum.phases[].pool";
+    fn largest(&self, field: &str, spec: &Phase<'_>) -> Result<u64, PlanError> {
         let (admits, _) = read::pool(field, spec.pool, 1)?;
         let Admission::Fraction(pacing) = admits else {
             return Ok(self.facts.rows);

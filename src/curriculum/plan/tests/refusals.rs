@@ -13,7 +13,11 @@ fn errors_name_field_value_and_what_would_be_right() {
             .unwrap_err()
             .to_string()
     };
-    let cases: [Case<'_, Value>; 24] = [
+    let cases: [Case<'_, Value>; 25] = [
+        (
+            &|v| v["phases"][2]["pool"]["fraction"] = "0.6.1".into(),
+            "curriculum.phases[2].pool.fraction: '0.6.1' is not a decimal number such as '0.25'",
+        ),
         (
             &|v| v["phases"][1]["pool"]["pacing"]["degree"] = "2".into(),
             "curriculum.phases[1].pool.pacing.degree: has no meaning for Linear; leave it out",
