@@ -174,9 +174,9 @@ fn unfinished<T: PartialEq>(steps: u64, at: impl Fn(u64) -> T, last_turn: Option
     while reached - before > 1 {
         let middle = before + (reached - before) / 2;
         if at(middle) == goal {
-            reached = middle
+            reached = middle;
         } else {
-            before = middle
+            before = middle;
         }
     }
     Some(reached)

@@ -10,10 +10,10 @@ use curriculum_operator::scoring::index_map::ScoreIndex;
 
 use crate::bench::{Bench, SMALL};
 
-fn expected(facts: Facts, order: &dyn RowOrder, steps: std::ops::Range<u64>) -> String {
+fn expected(facts: &Facts, order: &dyn RowOrder, steps: std::ops::Range<u64>) -> String {
     let value: serde_json::Value = serde_saphyr::from_str(SMALL).unwrap();
     let spec: CurriculumSpec = serde_json::from_value(value["curriculum"].clone()).unwrap();
-    let sampler = Sampler::new(compile(&spec, &facts).unwrap()).unwrap();
+    let sampler = Sampler::new(compile(&spec, facts).unwrap()).unwrap();
     let mut batch = Vec::new();
     let lines = steps.map(|step| {
         sampler.batch(step, order, &mut batch).unwrap();
@@ -37,7 +37,7 @@ fn facts(seed: u64, rows: u64) -> Facts {
 #[test]
 fn rows_are_those_of_the_sampler() {
     let bench = Bench::small();
-    let expected = expected(facts(7, 1000), &Identity, 5..25);
+    let expected = expected(&facts(7, 1000), &Identity, 5..25);
     assert_eq!(
         bench.text("sample -f small.yaml --rows 1000 --seed 7 --from 5 --count 20"),
         expected
@@ -75,7 +75,7 @@ fn the_order_is_that_of_the_index() {
     index_file::write(&bench.path("index.arrow"), content).unwrap();
     let index = ScoreIndex::open(&bench.path("index.arrow"), None).unwrap();
     let text = bench.text("sample -f small.yaml --index index.arrow --from 0 --count 10");
-    assert_eq!(text, expected(facts(0, 100), &index, 0..10));
+    assert_eq!(text, expected(&facts(0, 100), &index, 0..10));
     // The easiest fifth.
     assert!(text.split_whitespace().all(|row| row.parse::<u64>().unwrap() >= 80));
     let first = &bench.lines("simulate -f small.yaml --index index.arrow -o json --every 10")[0];

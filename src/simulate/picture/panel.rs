@@ -152,17 +152,7 @@ impl Panel {
                     .copied()
                     .fold(FULL, f64::max);
                 let mut chart = chart(&left, title, *end, 0.0..100.0)?;
-                let cells = cells.iter().flat_map(|(start, stop, shares)| {
-                    shares.iter().enumerate().map(move |(bin, share)| {
-                        let edge = |bin: usize| bin as f64 * 100.0 / BINS as f64;
-                        // Under the next cells, so that no gap shines through where pixels do not match.
-                        let corner = (
-                            (stop + (stop - start) * 0.3).min(*end),
-                            (edge(bin + 1) + 1.0).min(100.0),
-                        );
-                        Rectangle::new([(*start, edge(bin)), corner], shade(tone(*share, most)).filled())
-                    })
-                });
+                let cells = heat_cells(cells, most);
                 chart.draw_series(cells).map_err(failed)?;
                 mesh(&mut chart, 100.0, TRANSPARENT)?;
                 edges(&mut chart, bands, 100.0)?;
@@ -273,6 +263,30 @@ fn entries_of(area: &Area<'_>, entries: &[(String, RGBColor)]) -> Result<(), Sim
         write(area, name, (32, y), TEXT, INK, HPos::Left)?;
     }
     Ok(())
+}
+
+/// The cells in which rows were served.
+fn heat_cells(columns: &Columns, most: f64) -> Vec<Rectangle<(f64, f64)>> {
+    let edge = |bin: usize| bin as f64 * 100.0 / BINS as f64;
+    let mut cells = Vec::new();
+    for (number, (start, stop, shares)) in columns.iter().enumerate() {
+        let next = columns.get(number + 1);
+        for (bin, &share) in shares.iter().enumerate().filter(|&(_, &share)| share > 0.0) {
+            // Into the next cells, which are drawn later, so that no gap shines through where pixels do not match.
+            let over = |next: Option<&f64>, by: f64| {
+                if next.is_some_and(|&share| share > 0.0) {
+                    by
+                } else {
+                    0.0
+                }
+            };
+            let right = over(next.and_then(|(.., shares)| shares.get(bin)), (stop - start) * 0.3);
+            let up = over(shares.get(bin + 1), 1.0);
+            let corners = [(*start, edge(bin)), (stop + right, edge(bin + 1) + up)];
+            cells.push(Rectangle::new(corners, shade(tone(share, most)).filled()));
+        }
+    }
+    cells
 }
 
 /// How dark a share is, from 0 to 1: by its root, so that small shares are told from none.
