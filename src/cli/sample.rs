@@ -20,7 +20,7 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "STEP")]
     from: u64,
     /// Number of batches.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// Only the part of this rank, from 0.
     #[arg(long, value_name = "RANK", requires = "world", default_value_t = 0)]

@@ -217,7 +217,7 @@ fn value(path: &Path, text: &str) -> Result<Value, SimulateError> {
         return Err(fail(format!("no JSON: {json}")));
     }
     let mut documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| fail(format!("neither JSON nor YAML: {error}")))?;
+        serde_saphyr::from_multiple(text).map_err(|error| fail(format!("cannot be read as YAML: {error}")))?;
     documents.retain(|document| !document.is_null());
     if documents.len() > 1 {
         documents.retain(|document| document.get("kind").is_some_and(|kind| kind == "CurriculumJob"));

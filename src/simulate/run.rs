@@ -15,7 +15,7 @@ use crate::curriculum::share::Share;
 const MAX_DRAWS: u64 = 150_000_000;
 /// What a step costs beside its rows, and each of its strata, in draws.
 const STEP_COST: u64 = 20;
-const STRATUM_COST: u64 = 4;
+const STRATUM_COST: u64 = 1;
 
 /// The steps that are shown: from `start` on every `every`-th before `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]

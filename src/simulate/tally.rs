@@ -8,7 +8,7 @@ use super::run::PhaseTotal;
 /// Parts of equal size that the order of difficulty is cut into for counting.
 pub const BINS: usize = 20;
 /// Most rows that are told apart, one bit each.
-const MAX_TRACKED: u64 = 1 << 33;
+const MAX_TRACKED: u64 = 1 << 32;
 /// Most rows of which every place is kept for quantiles. Those of more are read off [`COARSE`] parts of the order.
 const MAX_EXACT: usize = 1 << 22;
 const COARSE: usize = 1 << 16;
