@@ -7,4 +7,5 @@ pub mod controller;
 pub mod curriculum;
 pub mod sampler;
 pub mod scoring;
+pub mod simulate;
 pub mod telemetry;

@@ -5,6 +5,7 @@ mod api_docs;
 mod count;
 #[cfg(feature = "operator")]
 mod crds;
+mod curriculum;
 mod exec;
 #[cfg(feature = "operator")]
 mod generated;
@@ -13,9 +14,11 @@ mod inspect;
 mod install_self;
 #[cfg(feature = "operator")]
 mod operator;
+mod sample;
 mod sampler;
 mod score;
 mod scoring;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,8 @@ enum Command {
     ApiDocs(api_docs::Args),
     #[cfg(feature = "operator")]
     Crds(crds::Args),
+    Simulate(simulate::SimulateArgs),
+    Sample(sample::SampleArgs),
     Sampler(sampler::SamplerArgs),
     #[cfg(feature = "operator")]
     Operator(operator::OperatorArgs),
@@ -60,6 +65,8 @@ impl Cli {
             Command::ApiDocs(args) => api_docs::run(args),
             #[cfg(feature = "operator")]
             Command::Crds(args) => crds::run(args),
+            Command::Simulate(args) => simulate::run(&args),
+            Command::Sample(args) => sample::run(&args),
             Command::Sampler(args) => sampler::run(args),
             #[cfg(feature = "operator")]
             Command::Operator(args) => operator::run(args),

@@ -1,0 +1,127 @@
+//! `sample`: the rows are those that the library's sampler draws, for every rank and from every kind of file.
+
+use curriculum_operator::api::curriculum::CurriculumSpec;
+use curriculum_operator::curriculum::order::{Identity, RowOrder};
+use curriculum_operator::curriculum::plan::{Facts, PlanScores, compile};
+use curriculum_operator::curriculum::sampler::Sampler;
+use curriculum_operator::scoring::combine::Order;
+use curriculum_operator::scoring::index_file::{self, IndexContent};
+use curriculum_operator::scoring::index_map::ScoreIndex;
+
+use crate::bench::{Bench, SMALL};
+
+fn expected(facts: &Facts, order: &dyn RowOrder, steps: std::ops::Range<u64>) -> String {
+    let value: serde_json::Value = serde_saphyr::from_str(SMALL).unwrap();
+    let spec: CurriculumSpec = serde_json::from_value(value["curriculum"].clone()).unwrap();
+    let sampler = Sampler::new(compile(&spec, facts).unwrap()).unwrap();
+    let mut batch = Vec::new();
+    let lines = steps.map(|step| {
+        sampler.batch(step, order, &mut batch).unwrap();
+        batch.iter().map(u64::to_string).collect::<Vec<_>>().join(" ") + "\n"
+    });
+    lines.collect()
+}
+
+fn facts(seed: u64, rows: u64) -> Facts {
+    Facts {
+        seed,
+        rows,
+        scores: Some(PlanScores {
+            key: "any".into(),
+            digest: "sha256:any".into(),
+        }),
+        ..Facts::default()
+    }
+}
+
+#[test]
+fn rows_are_those_of_the_sampler() {
+    let bench = Bench::small();
+    let expected = expected(&facts(7, 1000), &Identity, 5..25);
+    assert_eq!(
+        bench.text("sample -f small.yaml --rows 1000 --seed 7 --from 5 --count 20"),
+        expected
+    );
+    bench.write(
+        "job.yaml",
+        &format!("kind: CurriculumJob\nspec:\n  seed: 7\n{}", indented(SMALL)),
+    );
+    assert_eq!(
+        bench.text("sample -f job.yaml --rows 1000 --from 5 --count 20"),
+        expected
+    );
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+#[test]
+fn the_order_is_that_of_the_index() {
+    let bench = Bench::small();
+    // The hardest row of the data set is its first.
+    let content = IndexContent {
+        key: "abc".into(),
+        group_rows: Vec::new(),
+        group_names: Vec::new(),
+        order: Order {
+            rows: (0..100).rev().collect(),
+            scores: (0..100).map(f64::from).collect(),
+            ranks: (1..=100).map(|i| f64::from(i) / 100.0).collect(),
+            scored: 100,
+        },
+        grouped: None,
+    };
+    index_file::write(&bench.path("index.arrow"), content).unwrap();
+    let index = ScoreIndex::open(&bench.path("index.arrow"), None).unwrap();
+    let text = bench.text("sample -f small.yaml --index index.arrow --from 0 --count 10");
+    assert_eq!(text, expected(&facts(0, 100), &index, 0..10));
+    // The easiest fifth.
+    assert!(text.split_whitespace().all(|row| row.parse::<u64>().unwrap() >= 80));
+    let first = &bench.lines("simulate -f small.yaml --index index.arrow -o json --every 10")[0];
+    assert!(first["served"]["max"].as_f64().unwrap() <= 19.0, "{first}");
+}
+
+#[test]
+fn parts_of_the_ranks_make_up_the_batch() {
+    let bench = Bench::small();
+    let sample = |more: &str| bench.text(&format!("sample -f small.yaml --rows 1000 --from 9 --count 3{more}"));
+    let whole = sample("");
+    let parts = [0, 1, 2].map(|rank| sample(&format!(" --rank {rank} --world 3")));
+    let lines = whole.lines().enumerate().map(|(i, line)| {
+        let joined = parts.each_ref().map(|part| part.lines().nth(i).unwrap()).join(" ");
+        (line.to_owned(), joined)
+    });
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(lines.len(), 3);
+    for (line, joined) in lines {
+        assert_eq!(line, joined);
+    }
+}
+
+#[test]
+fn the_same_as_json() {
+    let bench = Bench::small();
+    let text = bench.text("sample -f small.yaml --rows 50 --from 3 --count 2");
+    let lines = bench.lines("sample -f small.yaml --rows 50 --from 3 --count 2 --format json");
+    for ((line, text), step) in lines.iter().zip(text.lines()).zip(3..) {
+        assert_eq!(line["step"], step);
+        let rows: Vec<String> = line["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(rows.join(" "), text);
+    }
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn what_does_not_exist_is_refused() {
+    let bench = Bench::small();
+    let error = bench.error("sample -f small.yaml --rows 50 --from 24 --count 2");
+    assert!(error.contains("24 to 25") && error.contains("has 25"), "{error}");
+    let error = bench.error("sample -f small.yaml --rows 50 --from 0 --count 1 --rank 2 --world 2");
+    assert!(error.contains("rank 2 is not less than the world's size 2"), "{error}");
+}
