@@ -63,6 +63,7 @@ fn sampler(kind: &str, rows: u64) -> Sampler {
         rows,
         group_rows: vec![rows / GROUPS; GROUPS as usize],
         scores: Some(scores),
+        ..Facts::default()
     };
     Sampler::new(compile(&spec, &facts).expect("a valid curriculum")).expect("a valid plan")
 }

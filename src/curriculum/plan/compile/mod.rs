@@ -20,6 +20,8 @@ use inherit::Phase;
 use mixture::{Mixture, Source};
 
 const MICRO: u64 = 1_000_000;
+/// Longest name of a phase.
+const MAX_NAME: usize = 30;
 
 /// What a plan needs to know besides the spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,6 +151,13 @@ fn check_names(phases: &[PhaseSpec]) -> Result<(), PlanError> {
         let problem = format!("{} phases; needed are between 1 and {MAX_PHASES}", phases.len());
         return Err(PlanError::new("curriculum.phases", problem));
     }
+    if let Some(i) = phases.iter().position(|phase| !is_name(&phase.name)) {
+        let problem = format!(
+            "'{}' is no name of at most {MAX_NAME} lower case letters, digits and '-', with a letter or a digit at both ends",
+            phases[i].name
+        );
+        return Err(PlanError::new(format!("curriculum.phases[{i}].name"), problem));
+    }
     let mut seen = HashSet::new();
     match phases.iter().position(|phase| !seen.insert(&phase.name)) {
         None => Ok(()),
@@ -160,6 +169,12 @@ fn check_names(phases: &[PhaseSpec]) -> Result<(), PlanError> {
             ),
         )),
     }
+}
+
+/// Names become parts of the names of Jobs.
+fn is_name(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// What the phases compiled so far leave to the next one.

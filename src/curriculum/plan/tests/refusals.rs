@@ -13,7 +13,11 @@ fn errors_name_field_value_and_what_would_be_right() {
             .unwrap_err()
             .to_string()
     };
-    let cases: [Case<'_, Value>; 25] = [
+    let cases: [Case<'_, Value>; 26] = [
+        (
+            &|v| v["phases"][0]["name"] = "Easy".into(),
+            "curriculum.phases[0].name: 'Easy' is no name of at most 30 lower case letters, digits and '-', with a letter or a digit at both ends",
+        ),
         (
             &|v| v["phases"][2]["pool"]["fraction"] = "0.6.1".into(),
             "curriculum.phases[2].pool.fraction: '0.6.1' is not a decimal number such as '0.25'",
