@@ -1,42 +1,27 @@
 //! From the spec to the plan: every schedule becomes pools that move in closed form, and segments of constant shares.
 
+mod facts;
 mod groups;
 mod inherit;
 mod mixture;
 mod read;
 mod refresh;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 
 use super::{
-    Admission, Band, MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_PHASES, MAX_POOLS, MAX_SEGMENTS, MAX_SHARES, MAX_STEPS,
-    PLAN_VERSION, PhasePlan, Plan, PlanError, PlanScores, PoolPlan, Role, Scope, Segment,
+    Admission, Band, MAX_BATCH, MAX_POOLS, MAX_SEGMENTS, MAX_SHARES, MAX_STEPS, PLAN_VERSION, PhasePlan, Plan,
+    PlanError, PoolPlan, Role, Scope, Segment,
 };
-use crate::api::curriculum::{Balance, CurriculumSpec, DurationSpec, Order, PhaseSpec};
+use crate::api::curriculum::{Balance, CurriculumSpec, DurationSpec, Order};
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
+pub use facts::{Facts, named_groups};
 use groups::{Division, Limits};
 use inherit::Phase;
 use mixture::{Mixture, Source};
 
 const MICRO: u64 = 1_000_000;
-/// Longest name of a phase.
-const MAX_NAME: usize = 30;
-
-/// What a plan needs to know besides the spec.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Seed of the run, at most 2⁵³ − 1.
-    pub seed: u64,
-    /// Rows of the data set.
-    pub rows: u64,
-    /// Rows of each group, in the order of the groups; empty without a group column.
-    pub group_rows: Vec<u64>,
-    /// Places of the groups that the spec names.
-    pub groups: BTreeMap<String, u32>,
-    /// The score index to use; `None`: go without, every row equally likely.
-    pub scores: Option<PlanScores>,
-}
 
 /// Compiles a curriculum.
 ///
@@ -61,7 +46,7 @@ pub fn compile(spec: &CurriculumSpec, facts: &Facts) -> Result<Plan, PlanError> 
                 format!("{} is not between 1 and {MAX_BATCH}", spec.batch_size),
             )
         })?;
-    check_facts(facts)?;
+    facts.check()?;
     if spec.balance == Balance::Group && facts.group_rows.is_empty() {
         return Err(PlanError::new(
             "curriculum.balance",
@@ -72,7 +57,7 @@ pub fn compile(spec: &CurriculumSpec, facts: &Facts) -> Result<Plan, PlanError> 
         Some(fraction) => read::share("curriculum.uniformFloor".into(), fraction)?,
         None => Share::ZERO,
     };
-    check_names(&spec.phases)?;
+    facts::check_names(&spec.phases)?;
     let limits = match &spec.group_shares {
         Some(_) if spec.balance == Balance::None => {
             return Err(PlanError::new("curriculum.groupShares", "needs `balance: Group`"));
@@ -108,73 +93,6 @@ pub fn compile(spec: &CurriculumSpec, facts: &Facts) -> Result<Plan, PlanError> 
         phases: phases.collect::<Result<_, _>>()?,
     };
     Ok(if plan.scores.is_some() { plan } else { plan.uniform() })
-}
-
-/// The groups that a curriculum names, without repetition, in the order of their bytes.
-pub fn named_groups(spec: &CurriculumSpec) -> BTreeSet<&str> {
-    let mixings = spec.phases.iter().filter_map(|phase| phase.mixing.as_ref());
-    let weights = mixings.filter_map(|mixing| mixing.weights.as_ref()).flatten();
-    weights.map(|group| group.name.as_str()).collect()
-}
-
-fn check_facts(facts: &Facts) -> Result<(), PlanError> {
-    if facts.seed > MAX_EXACT {
-        return Err(PlanError::new(
-            "seed",
-            format!("{} is not between 0 and {MAX_EXACT}", facts.seed),
-        ));
-    }
-    if !(1..=MAX_EXACT).contains(&facts.rows) {
-        return Err(PlanError::new(
-            "dataset",
-            format!("{} rows; needed are between 1 and {MAX_EXACT}", facts.rows),
-        ));
-    }
-    let groups = &facts.group_rows;
-    if groups.len() > MAX_GROUPS {
-        let problem = format!("{} groups; at most {MAX_GROUPS} are possible", groups.len());
-        return Err(PlanError::new("dataset.groupColumn", problem));
-    }
-    let in_groups: u128 = groups.iter().map(|&n| u128::from(n)).sum();
-    if !groups.is_empty() && in_groups != u128::from(facts.rows) {
-        let problem = format!(
-            "the groups have {in_groups} rows together, but the data set has {}",
-            facts.rows
-        );
-        return Err(PlanError::new("dataset.groupColumn", problem));
-    }
-    Ok(())
-}
-
-fn check_names(phases: &[PhaseSpec]) -> Result<(), PlanError> {
-    if !(1..=MAX_PHASES).contains(&phases.len()) {
-        let problem = format!("{} phases; needed are between 1 and {MAX_PHASES}", phases.len());
-        return Err(PlanError::new("curriculum.phases", problem));
-    }
-    if let Some(i) = phases.iter().position(|phase| !is_name(&phase.name)) {
-        let problem = format!(
-            "'{}' is no name of at most {MAX_NAME} lower case letters, digits and '-', with a letter or a digit at both ends",
-            phases[i].name
-        );
-        return Err(PlanError::new(format!("curriculum.phases[{i}].name"), problem));
-    }
-    let mut seen = HashSet::new();
-    match phases.iter().position(|phase| !seen.insert(&phase.name)) {
-        None => Ok(()),
-        Some(i) => Err(PlanError::new(
-            format!("curriculum.phases[{i}].name"),
-            format!(
-                "'{}' is the name of an earlier phase too; names must be unique",
-                phases[i].name
-            ),
-        )),
-    }
-}
-
-/// Names become parts of the names of Jobs.
-fn is_name(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// What the phases compiled so far leave to the next one.
