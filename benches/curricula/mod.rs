@@ -47,6 +47,7 @@ impl RowOrder for Index {
 
 /// Two phases of 10⁹ steps, whose pools are the easiest half and the easiest 60 % of all rows.
 ///
+/// - `all`: all rows in both phases instead, one stratum.
 /// - `pool`: nothing else, one stratum.
 /// - `blend`: 5 % of a batch from all rows, and in the second phase 10 % from the first phase's pool: 2 and 3 strata.
 /// - `balanced`: the same with a pool of every group: 11 and 21 strata.
@@ -55,14 +56,15 @@ impl RowOrder for Index {
 /// When there is no curriculum of that name.
 pub(crate) fn spec(name: &str) -> Result<CurriculumSpec, String> {
     let phase = |name: &str, fraction: &str| json!({"name": name, "pool": {"fraction": fraction}, "duration": {"steps": SECOND_PHASE}});
-    let mut spec = json!({"batchSize": BATCH, "phases": [phase("half", "0.5"), phase("more", "0.6")]});
+    let (half, more) = if name == "all" { ("1", "1") } else { ("0.5", "0.6") };
+    let mut spec = json!({"batchSize": BATCH, "phases": [phase("half", half), phase("more", more)]});
     match name {
-        "pool" => {}
+        "all" | "pool" => {}
         "blend" | "balanced" => {
             spec["uniformFloor"] = "0.05".into();
             spec["phases"][1]["replay"] = "0.1".into();
         }
-        _ => return Err(format!("no curriculum `{name}`; expected pool, blend or balanced")),
+        _ => return Err(format!("no curriculum `{name}`; expected all, pool, blend or balanced")),
     }
     if name == "balanced" {
         spec["balance"] = "Group".into();

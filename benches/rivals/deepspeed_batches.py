@@ -6,14 +6,14 @@ The curriculum grows from 20 % to 60 % of the rows by percentile of difficulty, 
 import logging
 import tempfile
 
+from worker import Contender, serve  # isort: skip - before what prints
+
 import numpy as np
 import torch
 
 from deepspeed.runtime.data_pipeline.data_sampling import data_sampler
 from deepspeed.runtime.data_pipeline.data_sampling.utils import close_mmap_dataset_builder, create_mmap_dataset_builder
 from deepspeed.utils import logger
-
-from worker import Contender, serve
 
 BATCH = 1024
 STEPS_PER_CHANGE = 1000

@@ -80,6 +80,7 @@ class Run:
             return {
                 "machine": page.machine(),
                 "versions": self.versions(),
+                "ours": self.own(ours),
                 "draws": self.draws(ours),
                 "epochs": self.epochs(ours),
                 "deepspeed": self.deepspeed(ours),
@@ -91,19 +92,32 @@ class Run:
         finally:
             ours.stop()
 
+    def own(self, ours: Worker) -> list[dict[str, Any]]:
+        """Our batches, by curriculum."""
+        results = []
+        for rows in SIZES:
+            for curriculum in ("pool", "blend", "balanced"):
+                self.say(f"ours, {curriculum}: {rows:,} rows")
+                ours("prepare", curriculum=curriculum, rows=rows, index=True)
+                runs = [ours("draw", **{"from": SECOND_PHASE + i * OUR_BATCHES}, batches=OUR_BATCHES) for i in range(8)]
+                seconds = [run["seconds"] / run["rows"] for run in runs[1:]]
+                results.append({"curriculum": curriculum, "rows": rows, "seconds": seconds})
+        return results
+
     def draws(self, ours: Worker) -> list[dict[str, Any]]:
         """Weighted draws, each repetition of a rival followed by one of ours."""
         options, results = self._options, []
         for rows in SIZES:
-            ours("prepare", curriculum="balanced", rows=rows, index=True)
+            ours("prepare", curriculum="blend", rows=rows, index=True)
             # Batches of one repetition: enough for a tenth of a second and more.
             for name, python, script, argument, batches in (
-                ("numpy searchsorted", options.numpy, "numpy_draws.py", "searchsorted", 100),
+                ("numpy searchsorted", options.numpy, "numpy_draws.py", "searchsorted", 200),
                 ("numpy Generator.choice", options.numpy, "numpy_draws.py", "choice", max(1, 20 * MILLION // rows)),
                 ("torch.multinomial", options.torch, "torch_draws.py", "multinomial", 1000),
                 ("WeightedRandomSampler", options.torch, "torch_draws.py", "sampler", 1000),
             ):
-                results.append({"rival": name, "rows": rows, **self.pair(ours, python, script, argument, rows, batches, 5)})
+                times = 2 if argument == "choice" and rows == SIZES[-1] else 7
+                results.append({"rival": name, "rows": rows, **self.pair(ours, python, script, argument, rows, batches, times)})
         return results
 
     def pair(self, ours: Worker, python: str, script: str, argument: str, rows: int, batches: int, times: int) -> dict[str, Any]:
@@ -114,28 +128,29 @@ class Run:
             rival.stop()
 
     def interleave(self, ours: Worker, rival: Worker, name: str, rows: int, batches: int, times: int) -> dict[str, Any]:
-        """Seconds per row of both, one pair for each repetition. The first of each, which warms up, does not count."""
+        """Seconds per row of both, one pair for each repetition. The first of each, which warms up, does not count if there are others."""
         self.say(f"{name}: {rows:,} rows")
         prepared = rival("prepare", rows=rows)
         pairs = []
-        for i in range(times + 1):
+        for i in range(times + (times > 1)):
             theirs = prepared if "error" in prepared else rival("draw", batches=batches)
             if "error" in theirs:
                 self.say(f"  {theirs['error']}")
                 return {"error": theirs["error"]}
             mine = ours("draw", **{"from": SECOND_PHASE + i * OUR_BATCHES}, batches=OUR_BATCHES)
             pairs.append([theirs["seconds"] / theirs["rows"], mine["seconds"] / mine["rows"]])
-        self.say("  ratios " + ", ".join(f"{theirs / mine:.0f}" for theirs, mine in pairs[1:]))
-        return {"prepare": prepared["seconds"], "pairs": pairs[1:]}
+        pairs = pairs[-times:]
+        self.say("  ratios " + ", ".join(f"{theirs / mine:.0f}" for theirs, mine in pairs))
+        return {"prepare": prepared["seconds"], "pairs": pairs}
 
     def epochs(self, ours: Worker) -> list[dict[str, Any]]:
-        """A whole epoch's sample numbers, against as many rows of ours and the first batch of ours."""
+        """A whole epoch's sample numbers, against as many rows of ours and the first batch of ours. No difficulty, so no index."""
         results = []
         for rows in SIZES:
             if rows > 10 * MILLION and page.available() < ROOM:
                 self.say("not enough memory for an epoch of 10⁸ samples")
                 continue
-            ours("prepare", curriculum="balanced", rows=rows, index=True)
+            ours("prepare", curriculum="all", rows=rows, index=False)
             for algorithm in ("py1s", "py1e"):
                 times = 5 if rows < 100 * MILLION else 1
                 result = self.pair(ours, self._options.streaming, "streaming_epoch.py", algorithm, rows, 0, times)
@@ -148,7 +163,7 @@ class Run:
         results = []
         for rows in SIZES:
             self.say(f"deepspeed_batches.py: {rows:,} rows")
-            ours("prepare", curriculum="balanced", rows=rows, index=True)
+            ours("prepare", curriculum="pool", rows=rows, index=True)
             rival = self.rival(self._options.torch, "deepspeed_batches.py")
             try:
                 results.append({"rows": rows, **self._deepspeed(ours, rival, rows)})
