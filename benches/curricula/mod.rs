@@ -10,12 +10,12 @@ use serde_json::json;
 
 /// Rows of a batch.
 pub(crate) const BATCH: u64 = 1024;
-/// Groups of the data set, of equal size.
+/// Groups of the data set, of equal size but for the last, which has the rows that are left.
 pub(crate) const GROUPS: u64 = 10;
 /// First step of the second phase; the first phase is as long as a phase may be.
 pub(crate) const SECOND_PHASE: u64 = 1_000_000_000;
 
-/// A score index: all rows in a random order, cut into groups of equal size.
+/// A score index: all rows in a random order, cut into groups.
 pub(crate) struct Index(Vec<u64>);
 
 impl Index {
@@ -29,6 +29,7 @@ impl Index {
         let size = self.0.len() / GROUPS as usize;
         match scope {
             OrderScope::All => &self.0,
+            OrderScope::Group(group) if u64::from(group) + 1 == GROUPS => &self.0[group as usize * size..],
             OrderScope::Group(group) => &self.0[group as usize * size..][..size],
         }
     }
@@ -74,10 +75,12 @@ pub(crate) fn spec(name: &str) -> Result<CurriculumSpec, String> {
 
 /// A data set of `rows` rows with scores.
 pub(crate) fn facts(rows: u64) -> Facts {
+    let mut group_rows = vec![rows / GROUPS; GROUPS as usize - 1];
+    group_rows.push(rows - group_rows.iter().sum::<u64>());
     Facts {
         seed: 42,
         rows,
-        group_rows: vec![rows / GROUPS; GROUPS as usize],
+        group_rows,
         scores: Some(PlanScores {
             key: "bench".into(),
             digest: "sha256:bench".into(),
