@@ -12,14 +12,12 @@ use curriculum_operator::curriculum::plan::compile;
 fn compiling(c: &mut Criterion) {
     let mut group = c.benchmark_group("compile");
     let facts = curricula::facts(100_000_000);
-    for phases in [1, 32] {
-        let spec = curricula::growing(phases).expect("a valid spec");
-        group.bench_function(
-            BenchmarkId::from_parameter(format!("phases={phases}/refreshes=256")),
-            |b| {
-                b.iter(|| black_box(compile(black_box(&spec), &facts).expect("a valid curriculum")));
-            },
-        );
+    for (phases, replay) in [(1, false), (32, false), (32, true)] {
+        let spec = curricula::growing(phases, replay).expect("a valid spec");
+        let name = format!("phases={phases}/refreshes=256/replay={replay}");
+        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+            b.iter(|| black_box(compile(black_box(&spec), &facts).expect("a valid curriculum")));
+        });
     }
     group.finish();
 }
