@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use arrow_buffer::ToByteSlice;
 use sha2::{Digest, Sha256};
 
 use super::part::Part;
@@ -172,11 +173,12 @@ impl Walker {
         for part in Part::WHOLE.pieces(self.batch) {
             self.rows.batch(step, part, buffer)?;
             for &row in &*buffer {
-                sums.hash.update(row.to_le_bytes());
                 if let Some(n) = self.groups.as_ref().and_then(|g| sums.exposure.get_mut(g.of(row)?)) {
                     *n += 1;
                 }
             }
+            buffer.iter_mut().for_each(|row| *row = row.to_le());
+            sums.hash.update(buffer.as_slice().to_byte_slice());
         }
         Ok(())
     }

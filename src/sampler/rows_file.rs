@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use arrow_buffer::ToByteSlice;
+
 use super::part::Part;
 use super::source::{DrawError, Opened};
 
@@ -71,12 +73,12 @@ fn write_steps(out: &mut impl Write, opened: &Opened, path: &Path) -> Result<(),
                     path: path.to_owned(),
                     source,
                 })?;
-            for row in &rows {
-                out.write_all(&row.to_le_bytes()).map_err(|source| RowsFileError::Io {
-                    path: path.to_owned(),
-                    source,
-                })?;
-            }
+            rows.iter_mut().for_each(|row| *row = row.to_le());
+            let written = out.write_all(rows.as_slice().to_byte_slice());
+            written.map_err(|source| RowsFileError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
         }
     }
     Ok(())
