@@ -39,5 +39,5 @@ down: ## Stop the local cluster and leave nothing behind
 	e2e/cluster/cluster down
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	cargo bench --locked
+bench: ## Compare the sampler with others, into docs/benchmarks.md
+	scripts/bench

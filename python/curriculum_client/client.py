@@ -52,9 +52,15 @@ class Sampler:
         """Steps served, latest metrics: see ``GET /v1/status``."""
         return json.loads(self._call("GET", "/v1/status")[2])
 
-    def fetch(self, first: int, count: int = 1, rank: int = 0, world_size: int = 1) -> tuple[int, bytes]:
-        """Number of batches, at most ``count``, and their rows as little-endian unsigned 64-bit integers; ``(0, b"")`` past the phase's end."""
-        query = urllib.parse.urlencode({"from": first, "count": count, "rank": rank, "world": world_size})
+    def fetch(self, first: int, count: int = 1, rank: int = 0, world_size: int = 1, peek: bool = False) -> tuple[int, bytes]:
+        """Number of batches, at most ``count``, and their rows as little-endian unsigned 64-bit integers; ``(0, b"")`` past the phase's end.
+
+        With ``peek`` they do not count as handed out.
+        """
+        parameters: dict[str, Any] = {"from": first, "count": count, "rank": rank, "world": world_size}
+        if peek:
+            parameters["peek"] = "true"
+        query = urllib.parse.urlencode(parameters)
         status, headers, body = self._call("GET", f"/v1/batches?{query}")
         if status == 204:
             return 0, b""

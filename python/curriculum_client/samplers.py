@@ -68,7 +68,7 @@ class _Batches:
         return self._iterate(self._step, counts=not self._tracked)
 
     def _iterate(self, first: int, counts: bool) -> Iterator[Any]:
-        for step, rows in self._walk(first):
+        for step, rows in self._walk(first, ahead=not counts):
             if counts:
                 self._step = step + 1
             yield self._shape(rows)
@@ -83,6 +83,8 @@ class _Batches:
         try:
             for item in loader:
                 self._step += 1
+                if self._step == self.end_step:
+                    self._finish()
                 yield item
         finally:
             self._tracked = False
@@ -137,11 +139,16 @@ class _Batches:
         if self._output == "numpy":
             import numpy  # noqa: PLC0415
 
-            return numpy.frombuffer(rows, dtype=numpy.uint64)
+            # Signed, for a tensor can be neither made of unsigned integers nor indexed with them; a copy, for it must be writable.
+            return numpy.frombuffer(rows, dtype=numpy.int64).copy()
         return rows
 
-    def _walk(self, step: int) -> Iterator[tuple[int, memoryview]]:
+    def _walk(self, step: int, ahead: bool) -> Iterator[tuple[int, memoryview]]:
+        """Steps and their rows. ``ahead``: batches are taken before they are wanted, so that the last one must not count as handed out yet."""
         raise NotImplementedError
+
+    def _finish(self) -> None:
+        """The last batch, which was taken ahead, is wanted now."""
 
     def _reporter(self) -> Sampler:
         raise NotImplementedError
@@ -160,7 +167,7 @@ class BatchSampler(_Batches):
     :param rank: This process among those that share each batch; default: ``RANK``, else 0.
     :param world_size: Processes that share each batch; default: ``WORLD_SIZE``, else 1.
     :param prefetch: Batches of one request. The phase's last batch is asked for alone and only when it is wanted.
-    :param output: ``list`` of integers, ``memoryview`` of unsigned 64-bit integers, or ``numpy`` array.
+    :param output: ``list`` of integers, ``memoryview`` of unsigned 64-bit integers (without a copy), or ``numpy`` array of ``int64``.
     :param client: Default: one made from the environment.
     """
 
@@ -190,7 +197,7 @@ class BatchSampler(_Batches):
     def _reporter(self) -> Sampler:
         return self._client
 
-    def _walk(self, step: int) -> Iterator[tuple[int, memoryview]]:
+    def _walk(self, step: int, ahead: bool) -> Iterator[tuple[int, memoryview]]:
         if step >= self.end_step:
             # Told once, so that the attempt of a trainer whose checkpoint is complete counts as complete.
             self._client.fetch(step, 1, self._rank, self._world_size)
@@ -198,7 +205,8 @@ class BatchSampler(_Batches):
         while step < self.end_step:
             # The sampler counts what it handed out: the last step must not count before it is wanted.
             count = min(self._prefetch, max(1, self.end_step - 1 - step))
-            got, data = self._client.fetch(step, count, self._rank, self._world_size)
+            peek = ahead and step == self.end_step - 1
+            got, data = self._client.fetch(step, count, self._rank, self._world_size, peek)
             if got == 0:
                 return
             rows = _rows(data)
@@ -206,6 +214,9 @@ class BatchSampler(_Batches):
             for i in range(got):
                 yield step + i, rows[i * width : (i + 1) * width]
             step += got
+
+    def _finish(self) -> None:
+        self._client.fetch(self.end_step - 1, 1, self._rank, self._world_size)
 
     def _phase(self) -> int:
         return self._plan["phaseIndex"]
@@ -265,7 +276,7 @@ class FileSampler(_Batches):
             self._client = Sampler()
         return self._client
 
-    def _walk(self, step: int) -> Iterator[tuple[int, memoryview]]:
+    def _walk(self, step: int, ahead: bool) -> Iterator[tuple[int, memoryview]]:
         size = self.batch_size
         first = self._rank * size // self._world_size
         end = (self._rank + 1) * size // self._world_size

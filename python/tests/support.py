@@ -1,4 +1,4 @@
-"""Runs the real sampler on a plan in a scratch folder. `CURRICULUM_BIN` names the binary."""
+"""Runs the real sampler on a plan in a scratch folder. `CURRICULUM_BIN` names the binary; the example `attempt` lies beside it."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 BATCH = 12
+ROWS = 500
 FIRST, END = 100, 150
 
 
@@ -24,26 +25,17 @@ def binary():
     return path
 
 
-def plan(seed=7, index=1, first=FIRST, end=END):
-    everything = {"share": 1_000_000, "scope": "All", "fraction": 10**12}
-    return {
-        "version": 1,
-        "seed": seed,
-        "batchSize": BATCH,
-        "order": "EasyFirst",
-        "rows": 500,
-        "groupRows": [500],
-        "scores": None,
-        "phases": [
-            {
-                "index": index,
-                "name": "grow",
-                "startStep": first,
-                "endStep": end,
-                "segments": [{"startStep": first, "terms": [everything]}],
-            }
-        ],
-    }
+def attempt(seed=7, phase=1):
+    """What the sampler is to serve: phase 0 has the steps before FIRST, phase 1 those from there to END."""
+    phases = [("warm", FIRST), ("grow", END - FIRST)]
+    phases = [{"name": name, "pool": {"fraction": "1"}, "duration": {"steps": steps}} for name, steps in phases]
+    return {"curriculum": {"batchSize": BATCH, "phases": phases}, "seed": seed, "rows": ROWS, "phase": phase}
+
+
+def write_plan(folder, what):
+    """The operator's own compiler makes the plan: the example `attempt`, beside the binary."""
+    program = pathlib.Path(binary()).parent / "examples/attempt"
+    subprocess.run([program, folder], input=json.dumps(what), text=True, check=True)
 
 
 class Sampler:
@@ -51,7 +43,7 @@ class Sampler:
 
     def __init__(self, folder, what=None, port=0, rows_file=None):
         folder = pathlib.Path(folder)
-        (folder / "plan.json").write_text(json.dumps(what or plan()))
+        write_plan(folder, what or attempt())
         self.log_path = folder / "termination-log"
         self.log_path.touch()
         command = [binary(), "sampler", "--plan", folder / "plan.json", "--store", folder, "--state", folder / "state"]

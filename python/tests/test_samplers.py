@@ -9,7 +9,7 @@ import signal
 import warnings
 
 import support
-from support import BATCH, END, FIRST, SamplerCase
+from support import BATCH, END, FIRST, ROWS, SamplerCase
 
 import curriculum_client as curriculum
 
@@ -42,8 +42,8 @@ class Http(SamplerCase):
         self.assertEqual((batches.step, len(batches), batches.batch_size), (FIRST, END - FIRST, BATCH))
         taken = list(batches)
         self.assertEqual([len(rows) for rows in taken], [BATCH] * (END - FIRST))
-        self.assertTrue(all(type(row) is int and 0 <= row < 500 for rows in taken for row in rows))
-        self.assertEqual(len({row for rows in taken for row in rows}), 500, "600 draws, each pass shows every row once")
+        self.assertTrue(all(type(row) is int and 0 <= row < ROWS for rows in taken for row in rows))
+        self.assertEqual(len({row for rows in taken for row in rows}), ROWS, "600 draws, each pass shows every row once")
         self.assertEqual((batches.step, len(batches), list(batches)), (END, 0, []))
         self.assertEqual(sampler.result()["servedStep"], END)
 
@@ -120,13 +120,13 @@ class Http(SamplerCase):
 
     def test_a_state_of_another_run_is_refused_with_both_named(self):
         def batches(**changed):
-            return curriculum.BatchSampler(client=self.client(self.start(support.plan(**changed))))
+            return curriculum.BatchSampler(client=self.client(self.start(support.attempt(**changed))))
 
         own = batches()
         cases = [
             (batches(seed=8).state_dict(), "`plan` is 'sha256:.*', but this one's is 'sha256:"),
-            (batches(seed=8, index=0, first=0, end=FIRST).state_dict(), "`seed` is 8, but this one's is 7"),
-            (batches(index=0, first=0, end=FIRST).state_dict(), "step is 0, but phase 1 has the steps 100 to 150"),
+            (batches(seed=8, phase=0).state_dict(), "`seed` is 8, but this one's is 7"),
+            (batches(phase=0).state_dict(), "step is 0, but phase 1 has the steps 100 to 150"),
             ({**own.state_dict(), "step": END + 1}, "step is 151, but phase 1 has the steps 100 to 150"),
             ({**own.state_dict(), "version": 2}, "has version 2; expected 1"),
             ({}, "has version None; expected 1"),
@@ -137,7 +137,7 @@ class Http(SamplerCase):
         self.assertEqual(own.step, FIRST)
 
     def test_the_state_at_the_end_of_a_phase_begins_the_next(self):
-        before = curriculum.BatchSampler(client=self.client(self.start(support.plan(index=0, first=0, end=FIRST))))
+        before = curriculum.BatchSampler(client=self.client(self.start(support.attempt(phase=0))))
         list(before)
         own = curriculum.BatchSampler(client=self.client(self.start()))
         own.load_state_dict(before.state_dict())

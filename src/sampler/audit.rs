@@ -8,9 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use arrow_buffer::ToByteSlice;
 use sha2::{Digest, Sha256};
 
-use super::source::{RowGroups, Rows};
+use super::part::Part;
+use super::source::{DrawError, RowGroups, Rows};
 
 /// Rows of the longest phase that is audited, 2²⁸; of a longer one, digest and exposure stay empty.
 pub const MAX_ROWS: u64 = 1 << 28;
@@ -81,6 +83,7 @@ impl Audit {
             rows,
             groups,
             end: steps.end,
+            batch,
             shared: Arc::clone(&shared),
         };
         if small
@@ -124,35 +127,38 @@ impl Drop for Audit {
     }
 }
 
+/// Over the rows looked at so far.
+struct Sums {
+    exposure: Vec<u64>,
+    hash: Sha256,
+}
+
 struct Walker {
     rows: Arc<dyn Rows>,
     groups: Option<RowGroups>,
     end: u64,
+    batch: u64,
     shared: Arc<Shared>,
 }
 
 impl Walker {
     fn walk(self, done: impl FnOnce()) {
-        let mut exposure = vec![0; self.groups.as_ref().map_or(0, RowGroups::count)];
-        let mut hash = Sha256::new();
+        let mut sums = Sums {
+            exposure: vec![0; self.groups.as_ref().map_or(0, RowGroups::count)],
+            hash: Sha256::new(),
+        };
         let mut buffer = Vec::new();
         while let Some(step) = self.next() {
-            if let Err(error) = self.rows.batch(step, 0, 1, &mut buffer) {
+            if let Err(error) = self.add(step, &mut sums, &mut buffer) {
                 tracing::warn!(%error, "the audit ends early: digest and exposure stay empty");
                 self.shared.lock().stop = true;
                 self.shared.changed.notify_all();
                 return;
             }
-            for &row in &buffer {
-                hash.update(row.to_le_bytes());
-                if let Some(n) = self.groups.as_ref().and_then(|g| exposure.get_mut(g.of(row)?)) {
-                    *n += 1;
-                }
-            }
-            let digest = (step + 1 == self.end).then(|| sha256_text(hash.clone()));
+            let digest = (step + 1 == self.end).then(|| sha256_text(sums.hash.clone()));
             let mut state = self.shared.lock();
             state.audited = Audited {
-                exposure: exposure.clone(),
+                exposure: sums.exposure.clone(),
                 digest,
                 step: step + 1,
             };
@@ -161,6 +167,20 @@ impl Walker {
         if self.shared.lock().audited.step == self.end {
             done();
         }
+    }
+
+    fn add(&self, step: u64, sums: &mut Sums, buffer: &mut Vec<u64>) -> Result<(), DrawError> {
+        for part in Part::WHOLE.pieces(self.batch) {
+            self.rows.batch(step, part, buffer)?;
+            for &row in &*buffer {
+                if let Some(n) = self.groups.as_ref().and_then(|g| sums.exposure.get_mut(g.of(row)?)) {
+                    *n += 1;
+                }
+            }
+            buffer.iter_mut().for_each(|row| *row = row.to_le());
+            sums.hash.update(buffer.as_slice().to_byte_slice());
+        }
+        Ok(())
     }
 
     /// The next step once it was handed out; `None` at the end.

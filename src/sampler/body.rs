@@ -1,5 +1,6 @@
 //! The body of a reply with batches: made piece by piece while it is sent, so that a reply of any length takes little memory.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,12 +9,13 @@ use arrow_buffer::Buffer;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::task::{JoinError, JoinHandle};
 
+use super::part::{PIECE, Part};
 use super::request::BatchRequest;
 use super::session::Session;
 use super::source::DrawError;
 
-/// Rows of a piece, which holds whole batches and at least one.
-const PIECE: u64 = 8192;
+/// Rows of a reply that is drawn at once, where the request is answered; longer ones are drawn on a thread that may block.
+const SHORT: u64 = 8192;
 
 /// A reply ends before its end.
 #[derive(thiserror::Error, Debug)]
@@ -33,44 +35,82 @@ pub struct BatchBody {
     request: BatchRequest,
     /// First step of the next piece.
     next: u64,
+    /// Pieces of that step that are out already; 0 when a piece holds whole batches.
+    sent: usize,
+    rows_left: u64,
     pending: Option<JoinHandle<Result<Bytes, DrawError>>>,
+}
+
+/// Rows that are drawn and sent at once: one or several whole batches of the rank, or a part of one.
+#[derive(Clone, Debug)]
+struct Piece {
+    steps: Range<u64>,
+    part: Part,
+    /// Nothing of its last step is left.
+    last: bool,
 }
 
 impl BatchBody {
     /// The reply to a request.
     pub fn new(session: Arc<Session>, request: BatchRequest) -> Self {
-        let next = request.from;
+        let (next, rows_left) = (request.from, request.rows());
         Self {
             session,
             request,
             next,
+            sent: 0,
+            rows_left,
             pending: None,
         }
     }
 
-    /// Makes the steps up to `to`: a short reply at once, a piece of a longer one on a thread that may block.
-    fn poll_piece(&mut self, context: &mut Context<'_>, to: u64) -> Poll<Result<Bytes, BodyError>> {
-        if self.request.rows() <= PIECE {
-            return Poll::Ready(Ok(draw(&self.session, &self.request, self.next, to)?));
+    fn piece(&self) -> Piece {
+        let request = &self.request;
+        let mut parts = request.part.pieces(self.session.batch_size()).skip(self.sent);
+        let part = parts.next().unwrap_or(request.part);
+        let count = (PIECE / request.width).max(1);
+        Piece {
+            steps: self.next..request.to.min(self.next + count),
+            part,
+            last: parts.len() == 0,
         }
-        let (session, request, next) = (&self.session, &self.request, self.next);
+    }
+
+    /// Draws a short reply at once, a piece of a longer one on a thread that may block.
+    fn poll_draw(&mut self, context: &mut Context<'_>, piece: &Piece) -> Poll<Result<Bytes, BodyError>> {
+        if self.request.rows() <= SHORT {
+            return Poll::Ready(Ok(draw(&self.session, piece)?));
+        }
+        let session = &self.session;
         let task = self.pending.get_or_insert_with(|| {
-            let (session, request) = (Arc::clone(session), request.clone());
-            tokio::task::spawn_blocking(move || draw(&session, &request, next, to))
+            let (session, piece) = (Arc::clone(session), piece.clone());
+            tokio::task::spawn_blocking(move || draw(&session, &piece))
         });
         Pin::new(task).poll(context).map(|joined| {
             self.pending = None;
             Ok(joined??)
         })
     }
+
+    fn note(&mut self, piece: &Piece) {
+        if !piece.last {
+            self.sent += 1;
+            return;
+        }
+        (self.sent, self.next) = (0, piece.steps.end);
+        if !self.request.peek {
+            self.session
+                .hand_out(self.request.part, piece.steps.start, piece.steps.end);
+        }
+    }
 }
 
-/// The rows of the steps `from..to`.
-fn draw(session: &Session, request: &BatchRequest, from: u64, to: u64) -> Result<Bytes, DrawError> {
+/// The rows of a piece.
+fn draw(session: &Session, piece: &Piece) -> Result<Bytes, DrawError> {
     let mut rows = Vec::new();
     let mut batch = Vec::new();
-    for step in from..to {
-        session.batch(step, request.rank, request.world, &mut batch)?;
+    for step in piece.steps.clone() {
+        session.batch(step, piece.part, &mut batch)?;
         if rows.is_empty() {
             std::mem::swap(&mut rows, &mut batch);
         } else {
@@ -92,22 +132,13 @@ impl Body for BatchBody {
         if self.is_end_stream() {
             return Poll::Ready(None);
         }
-        let steps = (PIECE / self.request.width).max(1);
-        let to = self.request.to.min(self.next + steps);
-        let piece = std::task::ready!(self.poll_piece(context, to));
-        let sent = piece.map(|bytes| {
-            self.next = to;
-            let BatchRequest {
-                world,
-                rank,
-                from,
-                peek,
-                ..
-            } = self.request;
-            self.session.meters().rows.inc_by(bytes.len() as u64 / 8);
-            if !peek {
-                self.session.hand_out(world, rank, from, to);
-            }
+        let piece = self.piece();
+        let drawn = std::task::ready!(self.poll_draw(context, &piece));
+        let sent = drawn.map(|bytes| {
+            let rows = bytes.len() as u64 / 8;
+            self.rows_left -= rows;
+            self.session.meters().rows.inc_by(rows);
+            self.note(&piece);
             Frame::data(bytes)
         });
         Poll::Ready(Some(sent))
@@ -118,6 +149,6 @@ impl Body for BatchBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact((self.request.to - self.next) * self.request.width * 8)
+        SizeHint::with_exact(self.rows_left * 8)
     }
 }

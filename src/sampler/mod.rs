@@ -16,6 +16,7 @@ pub mod index;
 pub mod info;
 pub mod journal;
 pub mod meters;
+pub mod part;
 pub mod report;
 pub mod request;
 pub mod result;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::coverage::MAX_WORLD;
+use super::part::Part;
 use super::report::BadRequest;
-use crate::curriculum::sampler::rank_slots;
 
 /// Bytes of one reply in binary; one batch is returned even when it is longer.
 pub const REPLY_BYTES: u64 = 64 << 20;
@@ -21,9 +21,7 @@ pub struct BatchRequest {
     /// First step after them.
     pub to: u64,
     /// The rank that asks.
-    pub rank: u32,
-    /// Ranks that share each global batch.
-    pub world: u32,
+    pub part: Part,
     /// Rows of the rank in each batch.
     pub width: u64,
     /// Somebody only looks: nothing counts as handed out.
@@ -81,15 +79,14 @@ impl BatchRequest {
                 &format!("less than `world`, which is {world}"),
             ));
         }
-        let slots = rank_slots(batch, rank, world);
-        let width = slots.end - slots.start;
+        let part = Part { rank, world };
+        let width = part.rows(batch);
         let from = from.min(steps.end);
         let fits = (max_rows / width).max(1);
         Ok(Self {
             from,
             to: from + count.min(fits).min(steps.end - from),
-            rank,
-            world,
+            part,
             width,
             peek,
         })
@@ -137,8 +134,7 @@ mod tests {
         let expected = BatchRequest {
             from: 120,
             to: 121,
-            rank: 0,
-            world: 1,
+            part: Part::WHOLE,
             width: 10,
             peek: false,
         };
@@ -146,8 +142,7 @@ mod tests {
         let expected = BatchRequest {
             from: 120,
             to: 125,
-            rank: 2,
-            world: 4,
+            part: Part { rank: 2, world: 4 },
             width: 2,
             peek: true,
         };

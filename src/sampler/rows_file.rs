@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::source::{DrawError, Opened, Rows};
+use arrow_buffer::ToByteSlice;
+
+use super::part::Part;
+use super::source::{DrawError, Opened};
 
 /// The rows file could not be written.
 #[derive(thiserror::Error, Debug)]
@@ -55,21 +57,25 @@ pub fn write(path: &Path, opened: &Opened) -> Result<(), RowsFileError> {
     scratch.push(".tmp");
     let scratch = PathBuf::from(scratch);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(&scratch).map_err(io)?);
-    write_steps(&mut out, &*opened.rows, opened.steps(), path)?;
+    write_steps(&mut out, opened, path)?;
     out.into_inner().map_err(|e| io(e.into_error()))?;
     fs::rename(&scratch, path).map_err(io)
 }
 
-fn write_steps(out: &mut impl Write, rows: &dyn Rows, steps: Range<u64>, path: &Path) -> Result<(), RowsFileError> {
-    let mut batch = Vec::new();
-    for step in steps {
-        rows.batch(step, 0, 1, &mut batch)
-            .map_err(|source| RowsFileError::Sample {
-                path: path.to_owned(),
-                source,
-            })?;
-        for row in &batch {
-            out.write_all(&row.to_le_bytes()).map_err(|source| RowsFileError::Io {
+fn write_steps(out: &mut impl Write, opened: &Opened, path: &Path) -> Result<(), RowsFileError> {
+    let mut rows = Vec::new();
+    for step in opened.steps() {
+        for part in Part::WHOLE.pieces(opened.plan.batch_size) {
+            opened
+                .rows
+                .batch(step, part, &mut rows)
+                .map_err(|source| RowsFileError::Sample {
+                    path: path.to_owned(),
+                    source,
+                })?;
+            rows.iter_mut().for_each(|row| *row = row.to_le());
+            let written = out.write_all(rows.as_slice().to_byte_slice());
+            written.map_err(|source| RowsFileError::Io {
                 path: path.to_owned(),
                 source,
             })?;
@@ -94,7 +100,7 @@ mod tests {
         let mut expected = Vec::new();
         let mut batch = Vec::new();
         for step in 10..30 {
-            opened.rows.batch(step, 0, 1, &mut batch).unwrap();
+            opened.rows.batch(step, Part::WHOLE, &mut batch).unwrap();
             expected.extend(batch.iter().flat_map(|row| row.to_le_bytes()));
         }
         assert_eq!(fs::read(&path).unwrap(), expected);

@@ -75,7 +75,7 @@ fn request(session: &Session, query: Parameters, max_rows: u64) -> Result<BatchR
 /// Past the end: no content, and a trainer that asks there has every step that it wanted.
 fn past_end(session: &Session, request: &BatchRequest) -> Response {
     if !request.peek {
-        session.hand_out(request.world, request.rank, request.from, request.to);
+        session.hand_out(request.part, request.from, request.to);
     }
     (StatusCode::NO_CONTENT, [(END_STEP, session.phase().end_step)]).into_response()
 }
@@ -124,16 +124,14 @@ async fn batches_json(State(session): State<Arc<Session>>, query: Parameters) ->
 fn draw_json(session: &Session, request: &BatchRequest) -> Result<Value, DrawError> {
     let draw = |step| {
         let mut rows = Vec::new();
-        session
-            .batch(step, request.rank, request.world, &mut rows)
-            .map(|()| rows)
+        session.batch(step, request.part, &mut rows).map(|()| rows)
     };
     let batches = (request.from..request.to)
         .map(draw)
         .collect::<Result<Vec<Vec<u64>>, _>>()?;
     session.meters().rows.inc_by(request.rows());
     if !request.peek {
-        session.hand_out(request.world, request.rank, request.from, request.to);
+        session.hand_out(request.part, request.from, request.to);
     }
     Ok(json!({"firstStep": request.from, "endStep": session.phase().end_step, "batches": batches}))
 }

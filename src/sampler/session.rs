@@ -11,6 +11,7 @@ use super::contract::{SamplerStatus, Source};
 use super::coverage::{Coverage, Mark};
 use super::journal::Journal;
 use super::meters::Meters;
+use super::part::Part;
 use super::report::{BadRequest, Metrics, Report, Taken};
 use super::source::{DrawError, Opened};
 use crate::curriculum::plan::PhasePlan;
@@ -110,12 +111,12 @@ impl Session {
         &self.changed
     }
 
-    /// Replaces the content of `out` by the part of `rank` of `world` in the batch of `step`.
+    /// Replaces the content of `out` by a part of the batch of `step`.
     ///
     /// # Errors
     /// See [`Rows::batch`](super::source::Rows::batch). When the index changed, [`Session::broken`] is told.
-    pub fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), DrawError> {
-        let drawn = self.opened.rows.batch(step, rank, world, out);
+    pub fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError> {
+        let drawn = self.opened.rows.batch(step, part, out);
         if drawn == Err(DrawError::IndexChanged) {
             self.broken.notify_one();
         }
@@ -127,8 +128,9 @@ impl Session {
         &self.broken
     }
 
-    /// Notes that `rank` of `world` got the steps `from..to`. See [`Coverage::mark`].
-    pub fn hand_out(&self, world: u32, rank: u32, from: u64, to: u64) {
+    /// Notes that a rank got the steps `from..to`. See [`Coverage::mark`].
+    pub fn hand_out(&self, part: Part, from: u64, to: u64) {
+        let Part { rank, world } = part;
         let (mark, before, served) = {
             let mut progress = self.lock();
             let before = progress.coverage.served();

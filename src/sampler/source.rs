@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::contract::Source;
+use super::part::Part;
 use crate::curriculum::order::{Identity, OrderScope, RowOrder};
 use crate::curriculum::plan::{PhasePlan, Plan, PlanError, PlanScores};
 use crate::curriculum::sampler::{SampleError, Sampler};
@@ -27,13 +28,13 @@ pub enum DrawError {
     IndexChanged,
 }
 
-/// The rows of every batch: a pure function of step, rank and world.
+/// The rows of every batch: a pure function of step and part.
 pub trait Rows: Send + Sync {
-    /// Replaces the content of `out` by the part of `rank` of `world` in the global batch of `step`.
+    /// Replaces the content of `out` by a part of the global batch of `step`.
     ///
     /// # Errors
     /// When the step is not one of the plan's, the rank not less than the world, or the index no longer what it was.
-    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), DrawError>;
+    fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError>;
 }
 
 impl std::fmt::Debug for dyn Rows {
@@ -61,8 +62,9 @@ struct Drawn {
 }
 
 impl Rows for Drawn {
-    fn batch(&self, step: u64, rank: u32, world: u32, out: &mut Vec<u64>) -> Result<(), DrawError> {
-        self.sampler.batch_for_rank(step, rank, world, &*self.order, out)?;
+    fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError> {
+        self.sampler
+            .batch_for_rank(step, part.rank, part.world, &*self.order, out)?;
         let rows = self.sampler.plan().rows;
         if out.iter().all(|row| *row < rows) {
             Ok(())

@@ -1,7 +1,7 @@
 //! An HTTP server that survives whatever is sent to it, and the routes that every process has.
 //!
 //! ```text
-//! accept ── at most `connections` at once ── hyper: header size, header time ── axum: body size, body time ── handler
+//! accept ── at most `connections` at once ── write time ── hyper: header size, header time ── axum: body size, body time ── handler
 //! ```
 
 use std::convert::Infallible;
@@ -21,6 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 /// Bounds on what a client may cost.
@@ -32,6 +33,8 @@ pub struct Limits {
     pub header_time: Duration,
     /// Time until the head of the reply, which includes reading the request's body.
     pub request_time: Duration,
+    /// Time for the client to take some more of a reply: a connection whose client stopped reading is closed.
+    pub write_time: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// Bytes that are buffered for each direction of a connection. At least 8,192.
@@ -46,6 +49,7 @@ impl Default for Limits {
             connections: 128,
             header_time: Duration::from_secs(30),
             request_time: Duration::from_secs(15),
+            write_time: Duration::from_secs(60),
             body_bytes: 64 * 1024,
             buffer_bytes: 64 * 1024,
             drain_time: Duration::from_secs(2),
@@ -130,11 +134,13 @@ fn spawn(stream: TcpStream, slot: OwnedSemaphorePermit, app: Router, limits: Lim
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_time));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_buf_size(limits.buffer_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(app));
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use curriculum_operator::api::curriculum::Order;
+use curriculum_operator::api::curriculum::{CurriculumSpec, Order};
 use curriculum_operator::curriculum::pacing::Pacing;
 use curriculum_operator::curriculum::plan::{
-    Admission, PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Scope, Segment,
+    Admission, Facts, PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Scope, Segment, compile,
 };
 use curriculum_operator::curriculum::sampler::Sampler;
 use curriculum_operator::sampler::contract::SamplerStatus;
@@ -85,6 +85,22 @@ impl Bench {
         let bench = Self { dir, plan };
         fs::write(bench.path("plan.json"), bench.plan.to_canonical_json()).unwrap();
         fs::write(bench.path("termination-log"), "").unwrap();
+        bench
+    }
+
+    /// The same rows with a curriculum of the user's words, of which the first phase is trained.
+    pub(crate) fn of(curriculum: Value) -> Self {
+        let mut bench = Self::new();
+        let facts = Facts {
+            seed: 42,
+            rows: ROWS,
+            group_rows: bench.plan.group_rows.clone(),
+            scores: bench.plan.scores.clone(),
+            ..Facts::default()
+        };
+        let spec: CurriculumSpec = serde_json::from_value(curriculum).unwrap();
+        bench.plan = compile(&spec, &facts).unwrap().for_phase(0).unwrap();
+        fs::write(bench.path("plan.json"), bench.plan.to_canonical_json()).unwrap();
         bench
     }
 
@@ -195,6 +211,14 @@ impl Running {
         let (status, body) = self.get(path);
         assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap()
+    }
+
+    /// Bytes of memory that no file stands behind: all but the mapped index and the program itself.
+    pub(crate) fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(path).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     pub(crate) fn report(&self, body: &str) -> (u16, Vec<u8>) {

@@ -10,8 +10,10 @@ mod harness;
 
 use std::fs;
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use curriculum_operator::curriculum::canonical::sha256;
+use curriculum_operator::curriculum::plan::MAX_BATCH;
 use curriculum_operator::sampler::contract::Source;
 use harness::Bench;
 use serde_json::json;
@@ -238,6 +240,30 @@ fn garbage_changes_nothing() {
     );
     assert!(sampler.terminate().success());
     assert_eq!(bench.result().served_step, 105);
+}
+
+/// The largest batch there is, asked for by four clients at once.
+#[test]
+fn memory_stays_small_beside_the_map_however_large_the_batch() {
+    let phase = json!({"name": "easy", "pool": {"fraction": "0.5"}, "duration": {"steps": 1}});
+    let bench = Bench::of(json!({"batchSize": MAX_BATCH, "phases": [phase]}));
+    let sampler = bench.start(&[]);
+    let whole = bench.expected(&bench.plan, 0..1);
+    let left = AtomicUsize::new(4);
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let client = || {
+            let (_, rows) = sampler.get("/v1/batches?from=0");
+            left.fetch_sub(1, Ordering::Relaxed);
+            assert!(rows == whole);
+        };
+        (0..4).for_each(|_| drop(scope.spawn(client)));
+        while left.load(Ordering::Relaxed) > 0 {
+            most = sampler.memory().max(most);
+        }
+    });
+    assert!(most < 32 << 20, "{most} bytes");
+    assert!(sampler.terminate().success());
 }
 
 #[test]

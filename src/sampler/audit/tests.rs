@@ -1,6 +1,7 @@
 use std::sync::mpsc;
 
 use super::*;
+use crate::curriculum::sampler::rank_slots;
 use crate::sampler::source::DrawError;
 
 /// Row `s · batch + i` in slot `i` of step `s`, so that the sequence is 0, 1, 2, …
@@ -9,9 +10,10 @@ struct Counting {
 }
 
 impl Rows for Counting {
-    fn batch(&self, step: u64, _: u32, _: u32, out: &mut Vec<u64>) -> Result<(), DrawError> {
+    fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError> {
+        let slots = rank_slots(self.batch, part.rank, part.world);
         out.clear();
-        out.extend(step * self.batch..(step + 1) * self.batch);
+        out.extend(step * self.batch + slots.start..step * self.batch + slots.end);
         Ok(())
     }
 }
@@ -25,8 +27,9 @@ fn expected_digest(rows: Range<u64>) -> String {
 
 #[test]
 fn the_digest_covers_all_rows_of_the_phase_and_exposure_what_was_served() {
-    let batch = 20_000;
-    let groups = RowGroups::new(3, (0..100_000).map(|row| (row % 3) as u8).collect());
+    // Of more than one piece.
+    let batch = 70_000;
+    let groups = RowGroups::new(3, (0..350_000).map(|row| (row % 3) as u8).collect());
     let (done, ended) = mpsc::channel();
     let audit = Audit::start(Arc::new(Counting { batch }), Some(groups), 1..5, batch, move || {
         done.send(()).unwrap();
@@ -45,13 +48,13 @@ fn the_digest_covers_all_rows_of_the_phase_and_exposure_what_was_served() {
         Audited {
             step: 3,
             digest: None,
-            exposure: vec![13_333, 13_333, 13_334]
+            exposure: vec![46_666, 46_667, 46_667]
         }
     );
     audit.advance(5);
     let whole = audit.settle(LIMIT);
-    assert_eq!(whole.digest, Some(expected_digest(20_000..100_000)));
-    assert_eq!(whole.exposure, vec![26_667, 26_666, 26_667]);
+    assert_eq!(whole.digest, Some(expected_digest(70_000..350_000)));
+    assert_eq!(whole.exposure, vec![93_333, 93_334, 93_333]);
     ended.recv_timeout(LIMIT).unwrap();
 }
 
@@ -66,7 +69,7 @@ fn a_phase_that_is_too_long_is_not_audited_and_nobody_waits_for_it() {
 fn nobody_waits_longer_than_the_limit() {
     struct Stuck(std::sync::Mutex<mpsc::Receiver<()>>);
     impl Rows for Stuck {
-        fn batch(&self, _: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), DrawError> {
+        fn batch(&self, _: u64, _: Part, _: &mut Vec<u64>) -> Result<(), DrawError> {
             let _ = self.0.lock().unwrap().recv();
             Ok(())
         }
@@ -82,7 +85,7 @@ fn nobody_waits_longer_than_the_limit() {
 fn a_batch_that_cannot_be_drawn_ends_the_audit_and_nobody_waits_for_it() {
     struct Nothing;
     impl Rows for Nothing {
-        fn batch(&self, _: u64, _: u32, _: u32, _: &mut Vec<u64>) -> Result<(), DrawError> {
+        fn batch(&self, _: u64, _: Part, _: &mut Vec<u64>) -> Result<(), DrawError> {
             Err(DrawError::IndexChanged)
         }
     }

@@ -5,6 +5,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::curriculum::plan::Plan;
 use crate::sampler::meters::Meters;
+use crate::sampler::part::PIECE;
 use crate::sampler::source::Opened;
 use crate::sampler::source::tests::{attempt_plan, index};
 
@@ -151,11 +152,12 @@ async fn who_only_looks_changes_nothing() {
 #[tokio::test]
 async fn long_replies_are_whole_and_count_piece_by_piece() {
     let mut long = attempt_plan();
-    long.batch_size = 5000;
+    let size = PIECE / 2 + 1;
+    long.batch_size = size;
     let s = serve(long);
     let reply = s.get("/v1/batches?from=10&count=7").await;
     assert_eq!(reply.rows(), s.expected(10..17, 0, 1));
-    assert_eq!(reply.header(header::CONTENT_LENGTH), 7 * 5000 * 8);
+    assert_eq!(reply.header(header::CONTENT_LENGTH), 7 * size * 8);
     assert_eq!(s.served(), 17);
     let reply = s
         .app
@@ -163,15 +165,44 @@ async fn long_replies_are_whole_and_count_piece_by_piece() {
         .oneshot(Request::get("/v1/batches?from=17&count=7").body(Body::empty()).unwrap())
         .await;
     let mut body = reply.unwrap().into_body();
-    assert_eq!(axum::body::HttpBody::size_hint(&body).exact(), Some(7 * 5000 * 8));
+    assert_eq!(axum::body::HttpBody::size_hint(&body).exact(), Some(7 * size * 8));
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(
-        (first.len(), s.served()),
-        (5000 * 8, 18),
+        (first.len() as u64, s.served()),
+        (size * 8, 18),
         "the client went away after a piece"
     );
     drop(body);
     assert_eq!(s.served(), 18);
+}
+
+/// A batch of more than one piece: memory must not grow with the batch.
+#[tokio::test]
+async fn a_large_batch_is_whole_comes_in_pieces_and_counts_with_the_last() {
+    let mut large = attempt_plan();
+    large.batch_size = 3 * PIECE + 7;
+    let s = serve(large);
+    for (rank, world) in [(0, 1), (1, 2)] {
+        let reply = s
+            .get(&format!(
+                "/v1/batches?from=10&count=2&rank={rank}&world={world}&peek=true"
+            ))
+            .await;
+        assert_eq!(reply.rows(), s.expected(10..12, rank, world));
+    }
+    let reply = s
+        .app
+        .clone()
+        .oneshot(Request::get("/v1/batches?from=10&count=2").body(Body::empty()).unwrap())
+        .await;
+    let mut body = reply.unwrap().into_body();
+    let mut seen = Vec::new();
+    while let Some(frame) = body.frame().await {
+        seen.push((frame.unwrap().into_data().unwrap().len() as u64 / 8, s.served()));
+    }
+    assert!(seen.iter().all(|(rows, _)| *rows <= PIECE), "{seen:?}");
+    let served: Vec<u64> = seen.iter().map(|(_, served)| *served).collect();
+    assert_eq!(served, [10, 10, 10, 11, 11, 11, 11, 12]);
 }
 
 #[tokio::test]

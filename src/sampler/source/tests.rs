@@ -62,7 +62,7 @@ pub(crate) fn index(_: &PlanScores) -> Result<Index, String> {
 fn rows(opened: &Opened) -> Vec<u64> {
     let (mut all, mut batch) = (Vec::new(), Vec::new());
     for step in opened.steps() {
-        opened.rows.batch(step, 0, 1, &mut batch).unwrap();
+        opened.rows.batch(step, Part::WHOLE, &mut batch).unwrap();
         all.extend_from_slice(&batch);
     }
     all

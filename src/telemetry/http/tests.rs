@@ -42,6 +42,9 @@ async fn metrics_are_those_of_the_registry() {
     );
 }
 
+/// Bytes of a reply that no socket's buffers hold.
+const LARGE: usize = 64 << 20;
+
 struct Running {
     address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
@@ -49,7 +52,9 @@ struct Running {
 }
 
 async fn start(limits: Limits) -> Running {
-    let app = router(Registry::new(), || Ok(())).route("/echo", post(|body: String| async { body }));
+    let app = router(Registry::new(), || Ok(()))
+        .route("/echo", post(|body: String| async { body }))
+        .route("/large", get(|| async { vec![0_u8; LARGE] }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -134,6 +139,31 @@ async fn connections_beyond_the_limit_wait_for_a_slot() {
     drop(idle);
     let served = second.await;
     assert!(served.starts_with("HTTP/1.1 200"), "{served}");
+    server.stop.send(()).unwrap();
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_loses_its_slot() {
+    let server = start(Limits {
+        connections: 1,
+        write_time: Duration::from_secs(1),
+        ..Limits::default()
+    })
+    .await;
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let mut deaf = std::net::TcpStream::connect(server.address).unwrap();
+    deaf.write_all(request("/large").as_bytes()).unwrap();
+    let next = tokio::time::timeout(Duration::from_secs(60), exchange(server.address, request("/healthz"))).await;
+    assert!(
+        next.is_ok_and(|reply| reply.starts_with("HTTP/1.1 200")),
+        "the slot is still taken"
+    );
+    let mut rest = Vec::new();
+    let _ = deaf.read_to_end(&mut rest);
+    assert!(rest.len() < LARGE, "the reply came whole");
+    let read = exchange(server.address, request("/large")).await;
+    assert!(read.len() > LARGE, "who reads gets it all");
     server.stop.send(()).unwrap();
     server.task.await.unwrap();
 }
