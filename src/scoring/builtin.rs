@@ -81,8 +81,31 @@ impl Measure {
 /// Length of a text: words are runs of characters between white space, characters are Unicode scalar values.
 fn length(text: &str, unit: Unit) -> usize {
     match unit {
+        Unit::Words if text.is_ascii() => ascii_words(text.as_bytes()),
         Unit::Words => text.split_whitespace().count(),
         Unit::Characters => text.chars().count(),
         Unit::Bytes => text.len(),
+    }
+}
+
+/// As `split_whitespace` counts, but many bytes at a time: a word begins where white space ends.
+fn ascii_words(text: &[u8]) -> usize {
+    let space = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    let first = text.first().is_some_and(|byte| !space(*byte));
+    let pairs = text.iter().zip(text.iter().skip(1));
+    usize::from(first) + pairs.filter(|(before, byte)| space(**before) & !space(**byte)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn words_of_ascii_are_those_of_any_text(text in "[\\x00-\\x7f]{0,40}|[ \t\x0b\x1c\x1fa]{0,40}") {
+            prop_assert_eq!(ascii_words(text.as_bytes()), text.split_whitespace().count());
+        }
     }
 }

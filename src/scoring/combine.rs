@@ -103,11 +103,12 @@ impl Order {
     /// Sorts rows by their scores. Rows of equal scores follow in an order that depends only on `seed`, so that a cut
     /// through a tie favours no part of the data set.
     pub fn new(scores: Vec<f64>, seed: u64) -> Self {
-        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).collect();
+        let seed = mix(seed);
+        // The hash stands for the row, which it gives back: so the sort compares two integers and nothing else.
+        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, mix(row ^ seed))).collect();
         drop(scores);
-        let key = mix(seed);
-        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| mix(a.1 ^ key).cmp(&mix(b.1 ^ key))));
-        let rows = pairs.iter().map(|(_, row)| *row).collect();
+        pairs.sort_unstable();
+        let rows = pairs.iter().map(|(_, hash)| unmix(*hash) ^ seed).collect();
         let scored = count_scored(&pairs);
         // Rows without a score take the last places together, as if they were equally hard and harder than all others.
         let place = |key| {
@@ -184,6 +185,14 @@ fn mix(value: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// The inverse of [`mix`].
+fn unmix(value: u64) -> u64 {
+    let mut z = value ^ (value >> 31) ^ (value >> 62);
+    z = z.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    z = (z ^ (z >> 27) ^ (z >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    (z ^ (z >> 30) ^ (z >> 60)).wrapping_sub(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

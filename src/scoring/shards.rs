@@ -7,10 +7,11 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field as ArrowField, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -76,9 +77,11 @@ impl ShardWriter {
             ArrowField::new("row", DataType::UInt64, false),
             ArrowField::new("score", DataType::Float64, false),
         ]));
+        // Rows that follow each other take next to nothing as differences; scores are not worth the time to compress them.
         let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
             .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_column_encoding(ColumnPath::from("row"), Encoding::DELTA_BINARY_PACKED)
             .build();
         let writer = ArrowWriter::try_new(store::scratch(&path)?, Arc::clone(&schema), Some(properties))
             .map_err(|e| failed(&path, e))?;

@@ -101,6 +101,11 @@ proptest! {
     }
 
     #[test]
+    fn a_hash_gives_its_value_back(value: u64) {
+        prop_assert_eq!(unmix(mix(value)), value);
+    }
+
+    #[test]
     fn an_order_is_an_ascending_permutation(scores in prop::collection::vec(prop_oneof![Just(f64::NAN), -3.0..3.0_f64, Just(1.0)], 1..200), seed: u64) {
         let order = Order::new(scores.clone(), seed);
         let mut rows = order.rows.clone();
