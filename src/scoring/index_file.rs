@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::combine::Order;
 use super::error::ScoringError;
-use super::store;
+use super::scratch;
 
 /// Version of the index's format.
 pub const INDEX_VERSION: &str = "1";
@@ -64,7 +64,7 @@ pub struct Written {
 /// # Errors
 /// Errors of the file system.
 pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError> {
-    let scratch = store::scratch(path)?;
+    let scratch = scratch::file(path)?;
     let mut writer = Hashing {
         file: scratch.as_file(),
         hash: Sha256::new(),
@@ -79,7 +79,7 @@ pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError
         digest: digest_text(writer.hash),
         bytes: writer.bytes,
     };
-    store::commit(scratch, path)?;
+    scratch::commit(scratch, path)?;
     Ok(written)
 }
 

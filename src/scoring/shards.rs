@@ -17,7 +17,8 @@ use tempfile::NamedTempFile;
 
 use super::dataset::{Cursor, Field, Kind, Part, ReadError, RowFile};
 use super::error::ScoringError;
-use super::store::{self, Shard};
+use super::scratch;
+use super::store::Shard;
 use super::task::Format;
 
 /// Formats of shard files by extension.
@@ -83,7 +84,7 @@ impl ShardWriter {
             .set_statistics_enabled(EnabledStatistics::None)
             .set_column_encoding(ColumnPath::from("row"), Encoding::DELTA_BINARY_PACKED)
             .build();
-        let writer = ArrowWriter::try_new(store::scratch(&path)?, Arc::clone(&schema), Some(properties))
+        let writer = ArrowWriter::try_new(scratch::file(&path)?, Arc::clone(&schema), Some(properties))
             .map_err(|e| failed(&path, e))?;
         Ok(Self {
             path,
@@ -141,7 +142,7 @@ impl ShardWriter {
         self.writer
             .append_key_value_metadata(KeyValue::new(UNSCORED_KEY.to_owned(), counts));
         let file = self.writer.into_inner().map_err(|e| failed(&self.path, e))?;
-        store::commit(file, &self.path)?;
+        scratch::commit(file, &self.path)?;
         remove_other_formats(&self.path)
     }
 }

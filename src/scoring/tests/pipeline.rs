@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::scoring::dataset::{Cell, Field, Kind, Part, RowFile};
 use crate::scoring::report::FoundIndex;
-use crate::scoring::store::{StoredSummary, read_json, write_json};
+use crate::scoring::scratch::write_json;
+use crate::scoring::store::{StoredSummary, read_json};
 
 /// A row of the test data: text, loss, label.
 type Row = (String, f32, i32);
@@ -285,30 +286,6 @@ fn nothing_is_left_behind_but_the_files_of_the_layout() {
     let mut expected: Vec<&str> = [&shards[..], &[&key, "index.arrow", "manifest.json", "summary.json"]].concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
-}
-
-#[test]
-fn an_interrupted_write_leaves_the_earlier_file() {
-    use crate::scoring::store::write_whole;
-    use std::io::Write;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("new/file");
-    let write = |text: &str, fail: bool| {
-        write_whole(&path, |file| {
-            file.write_all(text.as_bytes()).unwrap();
-            if fail {
-                Err(ScoringError::store(&path, "interrupted"))
-            } else {
-                Ok(())
-            }
-        })
-    };
-    write("half", true).unwrap_err();
-    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
-    write("first", false).unwrap();
-    write("sec", true).unwrap_err();
-    assert_eq!(fs::read_to_string(&path).unwrap(), "first");
-    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
 
 /// Scores, seed and key decide the bytes: a run that goes on with a later version finds the index that it knows.
