@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Args, name: &'static str) {
     ] {
         let scorer = if column == "loss" { "column" } else { "length" };
         let task = Task {
+            named_groups: Vec::new(),
             path: "data".to_owned(),
             format,
             group_column: None,

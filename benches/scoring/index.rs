@@ -105,6 +105,7 @@ fn push(times: &mut Times, seconds: f64) {
 fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let grouped = args.groups > 0;
     let task = Task {
+        named_groups: Vec::new(),
         path: "none".to_owned(),
         format: Format::Csv,
         group_column: grouped.then(|| "group".to_owned()),
