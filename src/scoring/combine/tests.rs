@@ -4,9 +4,9 @@ use super::*;
 
 fn combined(how: Combine, scorers: &[(&[f64], f64)]) -> Vec<f64> {
     let weights: Vec<f64> = scorers.iter().map(|(_, weight)| *weight).collect();
-    let mut combination = Combination::new(how, &weights, scorers[0].0.len());
+    let mut combination = Combination::new(how, &weights);
     for (scores, _) in scorers {
-        combination.add(scores);
+        combination.add(scores.to_vec());
     }
     combination.finish()
 }
