@@ -9,54 +9,56 @@ pub struct Combination {
     how: Combine,
     weights: Vec<f64>,
     added: usize,
+    /// Empty until the first scorer's are added.
     values: Vec<f64>,
 }
 
 impl Combination {
-    /// A combination of scorers with these weights for `rows` rows.
+    /// A combination of scorers with these weights.
     ///
     /// The ranks of a single scorer order the rows as its scores do, but say less: `MeanRank` and `Max` of one scorer are its
     /// scores.
-    pub fn new(how: Combine, weights: &[f64], rows: usize) -> Self {
+    pub fn new(how: Combine, weights: &[f64]) -> Self {
         let (how, weights) = match (how, weights) {
             (Combine::MeanRank | Combine::Max, [_]) => (Combine::WeightedScore, &[1.0][..]),
             other => other,
         };
-        let neutral = if how == Combine::Max { f64::NEG_INFINITY } else { 0.0 };
         Self {
             how,
             weights: weights.to_vec(),
             added: 0,
-            values: vec![neutral; rows],
+            values: Vec::new(),
         }
     }
 
-    /// Adds the next scorer's scores, one for each row, NaN for rows without one; such a row stays without a combined score.
+    /// Adds the next scorer's scores, one for each row (the same number every time), NaN for rows without one; such a row stays
+    /// without a combined score.
     ///
     /// `MeanRank` adds the rank among the rows that this scorer scored, times weight over the sum of weights;
     /// `WeightedScore` the score times weight; `Max` keeps the greatest rank and ignores weights.
-    pub fn add(&mut self, scores: &[f64]) {
+    pub fn add(&mut self, mut scores: Vec<f64>) {
         let weight = self.weights.get(self.added).copied().unwrap_or(0.0);
         self.added += 1;
         match self.how {
-            Combine::WeightedScore => {
-                for (value, score) in self.values.iter_mut().zip(scores) {
-                    *value += weight * score;
-                }
-            }
+            Combine::WeightedScore => scores.iter_mut().for_each(|score| *score *= weight),
             Combine::MeanRank => {
                 let share = weight / self.weights.iter().sum::<f64>();
-                for_each_rank(scores, |row, rank| self.values[row] += share * rank);
+                to_ranks(&mut scores);
+                scores.iter_mut().for_each(|rank| *rank *= share);
             }
-            Combine::Max => for_each_rank(scores, |row, rank| {
-                let value = &mut self.values[row];
+            Combine::Max => to_ranks(&mut scores),
+        }
+        if self.added == 1 {
+            self.values = scores;
+            return;
+        }
+        for (value, score) in self.values.iter_mut().zip(scores) {
+            *value = match self.how {
+                Combine::WeightedScore | Combine::MeanRank => *value + score,
                 // `f64::max` would forget a NaN.
-                *value = if value.is_nan() || rank.is_nan() {
-                    f64::NAN
-                } else {
-                    value.max(rank)
-                };
-            }),
+                Combine::Max if value.is_nan() || score.is_nan() => f64::NAN,
+                Combine::Max => value.max(score),
+            };
         }
     }
 
@@ -71,17 +73,14 @@ impl Combination {
     }
 }
 
-/// Hands out each row's average rank among the rows with a score, as a fraction in (0, 1]; NaN for the others.
-fn for_each_rank(scores: &[f64], mut visit: impl FnMut(usize, f64)) {
+/// Puts in each score's place its average rank among the rows with a score, as a fraction in (0, 1]; NaN stays.
+fn to_ranks(scores: &mut [f64]) {
     let mut pairs: Vec<(u64, u64)> = sort_keys(scores).collect();
     pairs.sort_unstable();
-    let (scored, unscored) = pairs.split_at(count_scored(&pairs));
-    let sorted: Vec<f64> = scored.iter().map(|(key, _)| from_sort_key(*key)).collect();
-    for ((_, row), rank) in scored.iter().zip(average_ranks(&sorted)) {
-        visit(*row as usize, rank);
-    }
-    for (_, row) in unscored {
-        visit(*row as usize, f64::NAN);
+    pairs.truncate(count_scored(&pairs));
+    let sorted: Vec<f64> = pairs.iter().map(|(key, _)| from_sort_key(*key)).collect();
+    for ((_, row), rank) in pairs.iter().zip(average_ranks(&sorted)) {
+        scores[*row as usize] = rank;
     }
 }
 
@@ -103,11 +102,11 @@ impl Order {
     /// Sorts rows by their scores. Rows of equal scores follow in an order that depends only on `seed`, so that a cut
     /// through a tie favours no part of the data set.
     pub fn new(scores: Vec<f64>, seed: u64) -> Self {
-        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).collect();
+        let seed = mix(seed);
+        // The hash stands for the row, which it gives back: so the sort compares two integers and nothing else.
+        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, mix(row ^ seed))).collect();
         drop(scores);
-        let key = mix(seed);
-        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| mix(a.1 ^ key).cmp(&mix(b.1 ^ key))));
-        let rows = pairs.iter().map(|(_, row)| *row).collect();
+        pairs.sort_unstable();
         let scored = count_scored(&pairs);
         // Rows without a score take the last places together, as if they were equally hard and harder than all others.
         let place = |key| {
@@ -118,7 +117,8 @@ impl Order {
             }
         };
         let mut scores: Vec<f64> = pairs.iter().map(|(key, _)| place(*key)).collect();
-        drop(pairs);
+        // In the memory of the pairs, as the standard library collects what it consumes.
+        let rows = pairs.into_iter().map(|(_, hash)| unmix(hash) ^ seed).collect();
         let ranks = average_ranks(&scores).collect();
         scores[scored..].fill(f64::NAN);
         Self {
@@ -184,6 +184,14 @@ fn mix(value: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// The inverse of [`mix`].
+fn unmix(value: u64) -> u64 {
+    let mut z = value ^ (value >> 31) ^ (value >> 62);
+    z = z.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    z = (z ^ (z >> 27) ^ (z >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    (z ^ (z >> 30) ^ (z >> 60)).wrapping_sub(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::dataset::{Cell, Dataset, Field};
 use super::error::ScoringError;
 use super::manifest::Manifest;
-use super::store::{Shard, Store, read_json, write_json};
+use super::scratch::write_json;
+use super::store::{Shard, Store, read_json};
 use super::task::{ScorerKind, Task};
 use super::validate;
 

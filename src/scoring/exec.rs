@@ -18,8 +18,9 @@ use signal_hook::iterator::Signals;
 use super::dataset::Dataset;
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
+use super::scratch::{ScratchFolder, create_folder};
 use super::shards::{EXTENSIONS, remove_other_formats};
-use super::store::{self, Shard, Store};
+use super::store::{Shard, Store};
 use super::task::{Format, Task};
 use super::validate;
 
@@ -55,13 +56,8 @@ pub fn run(
         tracing::info!("more shards than rows: this one has none to score");
         return Ok(Outcome::Scored);
     }
-    let folder = store.scratch(task);
-    store::create_folder(&folder)?;
-    let scratch = tempfile::Builder::new()
-        .prefix(&format!("{name}-{}-", shard.stem()))
-        .permissions(Permissions::from_mode(0o755))
-        .tempdir_in(&folder)
-        .map_err(|e| ScoringError::io("create a folder in", &folder, e))?;
+    let owner = format!("{name}.{}", shard.stem());
+    let scratch = ScratchFolder::create(&store.scratch(task), &owner)?;
     let output = absolute(&scratch.path().join(OUTPUT_NAME))?;
     let [command, arguments @ ..] = program else {
         return Err(ScoringError::InvalidTask(format!(
@@ -165,7 +161,7 @@ fn take_over(output: &Path, target: &Path, shard: Shard, name: &str) -> Result<(
     };
     let target = target.join(format!("{}.{extension}", shard.stem()));
     if let Some(folder) = target.parent() {
-        store::create_folder(folder)?;
+        create_folder(folder)?;
     }
     fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(|e| ScoringError::io("open", path, e))?;
     fs::rename(path, &target).map_err(|e| ScoringError::io("rename to", &target, e))?;

@@ -8,7 +8,8 @@ use super::gather::gather;
 use super::index_file::{self, IndexContent};
 use super::manifest::Manifest;
 use super::report::IndexSummary;
-use super::store::{Store, StoredSummary, write_json};
+use super::scratch::write_json;
+use super::store::{Store, StoredSummary};
 use super::summary;
 use super::task::Task;
 use super::validate;
@@ -82,7 +83,7 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
 /// The combined score of every row, NaN for rows without one.
 fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, ScoringError> {
     let rows = usize::try_from(manifest.rows).map_err(|e| ScoringError::store(&store.manifest(task), e))?;
-    let mut combination = Combination::new(task.combine, &validate::weights(task)?, rows);
+    let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults) = (false, Vec::new());
     for scorer in &task.scorers {
         let gathered = gather(task, store, scorer, manifest.rows)
@@ -92,7 +93,7 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
         if !found.is_empty() {
             faults.push(format!("scorer `{}`: {}", scorer.name, found.join(", ")));
         }
-        combination.add(&gathered.scores);
+        combination.add(gathered.scores);
     }
     let faults = faults.join("; ");
     if broken {

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::combine::Order;
 use super::error::ScoringError;
-use super::store;
+use super::scratch;
 
 /// Version of the index's format.
 pub const INDEX_VERSION: &str = "1";
@@ -63,24 +64,23 @@ pub struct Written {
 /// # Errors
 /// Errors of the file system.
 pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError> {
-    store::write_whole(path, |file| {
-        let mut writer = Hashing {
-            inner: file,
-            hash: Sha256::new(),
-            bytes: 0,
-        };
-        write_batch(&mut writer, content).map_err(|e| ScoringError::io("write", path, io::Error::other(e)))?;
-        // The summary says that the index is complete: a crash of the node must not keep the one and lose the other.
-        let synced = writer
-            .inner
-            .flush()
-            .and_then(|()| writer.inner.get_ref().as_file().sync_all());
-        synced.map_err(|e| ScoringError::io("write", path, e))?;
-        Ok(Written {
-            digest: digest_text(writer.hash),
-            bytes: writer.bytes,
-        })
-    })
+    let scratch = scratch::file(path)?;
+    let mut writer = Hashing {
+        file: scratch.as_file(),
+        hash: Sha256::new(),
+        bytes: 0,
+    };
+    // The summary says that the index is complete: a crash of the node must not keep the one and lose the other.
+    write_batch(&mut writer, content)
+        .map_err(io::Error::other)
+        .and_then(|()| writer.file.sync_all())
+        .map_err(|e| ScoringError::io("write", path, e))?;
+    let written = Written {
+        digest: digest_text(writer.hash),
+        bytes: writer.bytes,
+    };
+    scratch::commit(scratch, path)?;
+    Ok(written)
 }
 
 /// A SHA-256 as `sha256:…`.
@@ -129,21 +129,40 @@ fn write_batch(writer: &mut impl Write, content: IndexContent) -> Result<(), Arr
 }
 
 /// Hashes and counts what it passes on.
-struct Hashing<W> {
-    inner: W,
+struct Hashing<'a> {
+    file: &'a File,
     hash: Sha256,
     bytes: u64,
 }
 
-impl<W: Write> Write for Hashing<W> {
+/// Bytes from which on a column is brought to the disk while it is hashed.
+const LARGE: usize = 1 << 20;
+
+impl Write for Hashing<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(data)?;
-        self.hash.update(&data[..count]);
-        self.bytes += count as u64;
-        Ok(count)
+        self.write_all(data)?;
+        Ok(data.len())
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        self.bytes += data.len() as u64;
+        if data.len() < LARGE {
+            self.hash.update(data);
+            return self.file.write_all(data);
+        }
+        // The disk has work while the processor hashes.
+        std::thread::scope(|scope| {
+            let disk = scope.spawn(|| {
+                self.file.write_all(data)?;
+                self.file.sync_data()
+            });
+            self.hash.update(data);
+            disk.join()
+                .unwrap_or_else(|_| Err(io::Error::other("the writer panicked")))
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+        self.file.flush()
     }
 }

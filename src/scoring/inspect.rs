@@ -9,7 +9,8 @@ use super::dataset::{Cell, Dataset, Field, Kind, Part};
 use super::error::ScoringError;
 use super::manifest::{MANIFEST_VERSION, Manifest, OFFSET_STRIDE};
 use super::report::{FoundIndex, Inspection};
-use super::store::{Store, StoredSummary, read_json, write_json, write_whole};
+use super::scratch::{write_json, write_whole};
+use super::store::{Store, StoredSummary, read_json};
 use super::task::{Format, Task};
 use super::validate;
 

@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod manifest;
 pub mod message;
 pub mod report;
+pub mod scratch;
 pub mod shards;
 pub mod store;
 pub mod summary;

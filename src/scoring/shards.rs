@@ -7,16 +7,18 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field as ArrowField, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::dataset::{Cursor, Field, Kind, Part, ReadError, RowFile};
 use super::error::ScoringError;
-use super::store::{self, Shard};
+use super::scratch;
+use super::store::Shard;
 use super::task::Format;
 
 /// Formats of shard files by extension.
@@ -76,11 +78,13 @@ impl ShardWriter {
             ArrowField::new("row", DataType::UInt64, false),
             ArrowField::new("score", DataType::Float64, false),
         ]));
+        // Rows that follow each other take next to nothing as differences; scores are not worth the time to compress them.
         let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
             .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_column_encoding(ColumnPath::from("row"), Encoding::DELTA_BINARY_PACKED)
             .build();
-        let writer = ArrowWriter::try_new(store::scratch(&path)?, Arc::clone(&schema), Some(properties))
+        let writer = ArrowWriter::try_new(scratch::file(&path)?, Arc::clone(&schema), Some(properties))
             .map_err(|e| failed(&path, e))?;
         Ok(Self {
             path,
@@ -138,7 +142,7 @@ impl ShardWriter {
         self.writer
             .append_key_value_metadata(KeyValue::new(UNSCORED_KEY.to_owned(), counts));
         let file = self.writer.into_inner().map_err(|e| failed(&self.path, e))?;
-        store::commit(file, &self.path)?;
+        scratch::commit(file, &self.path)?;
         remove_other_formats(&self.path)
     }
 }

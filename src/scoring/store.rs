@@ -1,13 +1,10 @@
-//! Paths on the store, and writing a file there so that it is whole or absent.
+//! Paths on the store.
 
-use std::fs::{self, Permissions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::error::ScoringError;
 use super::report::IndexSummary;
@@ -90,7 +87,7 @@ impl Store {
         self.scores(task).join(scorer)
     }
 
-    /// Folder for programs to write into before their file is renamed.
+    /// Folder of the folders for programs to write into before their file is renamed.
     pub fn scratch(&self, task: &Task) -> PathBuf {
         self.scores(task).join(".scratch")
     }
@@ -109,88 +106,6 @@ impl Store {
     pub fn indexes(&self, task: &Task) -> PathBuf {
         self.root.join("datasets").join(&task.dataset_key).join("indexes")
     }
-}
-
-/// Creates a folder and those above it, writable by the group: jobs that share a claim may run as different users, but all with the
-/// volume's group.
-///
-/// # Errors
-/// Errors of the file system.
-pub fn create_folder(folder: &Path) -> Result<(), ScoringError> {
-    let missing: Vec<&Path> = folder
-        .ancestors()
-        .take_while(|f| !f.as_os_str().is_empty() && !f.exists())
-        .collect();
-    for folder in missing.into_iter().rev() {
-        match fs::create_dir(folder) {
-            Ok(()) => share_with_group(folder)?,
-            // Another shard was faster.
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(ScoringError::io("create", folder, e)),
-        }
-    }
-    Ok(())
-}
-
-fn share_with_group(folder: &Path) -> Result<(), ScoringError> {
-    let mode = fs::metadata(folder)
-        .map_err(|e| ScoringError::io("open", folder, e))?
-        .permissions()
-        .mode();
-    fs::set_permissions(folder, Permissions::from_mode(mode | 0o020))
-        .map_err(|e| ScoringError::io("set the permissions of", folder, e))
-}
-
-/// A file beside `path` to write into before it is renamed by [`commit`]; it goes when dropped. Creates the folder.
-///
-/// # Errors
-/// Errors of the file system.
-pub fn scratch(path: &Path) -> Result<NamedTempFile, ScoringError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    create_folder(folder)?;
-    tempfile::Builder::new()
-        .prefix(".scratch-")
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(|e| ScoringError::io("create a file in", folder, e))
-}
-
-/// Renames a scratch file to `path`, so that other processes see the whole file or none.
-///
-/// # Errors
-/// Errors of the file system.
-pub fn commit(scratch: NamedTempFile, path: &Path) -> Result<(), ScoringError> {
-    scratch
-        .persist(path)
-        .map_err(|e| ScoringError::io("rename to", path, e.error))?;
-    Ok(())
-}
-
-/// Writes a file whole: `fill` writes it into a scratch file, which is then renamed.
-///
-/// # Errors
-/// Whatever `fill` returns, and errors of the file system.
-pub fn write_whole<T>(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, ScoringError>,
-) -> Result<T, ScoringError> {
-    let mut file = scratch(path)?;
-    let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
-    let value = fill(&mut writer)?;
-    writer.flush().map_err(|e| ScoringError::io("write", path, e))?;
-    drop(writer);
-    commit(file, path)?;
-    Ok(value)
-}
-
-/// Writes a JSON document whole.
-///
-/// # Errors
-/// Errors of the file system.
-pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ScoringError> {
-    write_whole(path, |writer| {
-        serde_json::to_writer(writer, value).map_err(|e| ScoringError::io("write", path, e.into()))
-    })
 }
 
 /// Reads a JSON document.

@@ -4,9 +4,9 @@ use super::*;
 
 fn combined(how: Combine, scorers: &[(&[f64], f64)]) -> Vec<f64> {
     let weights: Vec<f64> = scorers.iter().map(|(_, weight)| *weight).collect();
-    let mut combination = Combination::new(how, &weights, scorers[0].0.len());
+    let mut combination = Combination::new(how, &weights);
     for (scores, _) in scorers {
-        combination.add(scores);
+        combination.add(scores.to_vec());
     }
     combination.finish()
 }
@@ -98,6 +98,11 @@ proptest! {
         prop_assert_eq!(sort_key(a).cmp(&sort_key(b)), a.partial_cmp(&b).unwrap());
         prop_assert_eq!(from_sort_key(sort_key(a)), a);
         prop_assert!(sort_key(a) < sort_key(f64::NAN));
+    }
+
+    #[test]
+    fn a_hash_gives_its_value_back(value: u64) {
+        prop_assert_eq!(unmix(mix(value)), value);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{Array, Float64Array, LargeStringArray};
+use arrow_array::{Array, Float64Array, LargeStringArray, StringArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
@@ -29,7 +29,8 @@ pub(super) struct ParquetCursor {
 
 enum Column {
     Numbers(Float64Array),
-    Texts(LargeStringArray),
+    Texts(StringArray),
+    LargeTexts(LargeStringArray),
 }
 
 fn builder(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, ReadError> {
@@ -129,9 +130,13 @@ impl ParquetCursor {
                     let numbers = cast(found, &DataType::Float64).map_err(ReadError::from_source)?;
                     Column::Numbers(numbers.as_primitive::<Float64Type>().clone())
                 }
+                // The usual type needs no conversion: it would copy every text.
+                Kind::Text | Kind::Group if *found.data_type() == DataType::Utf8 => {
+                    Column::Texts(found.as_string::<i32>().clone())
+                }
                 Kind::Text | Kind::Group => {
                     let texts = cast(found, &DataType::LargeUtf8).map_err(ReadError::from_source)?;
-                    Column::Texts(texts.as_string::<i64>().clone())
+                    Column::LargeTexts(texts.as_string::<i64>().clone())
                 }
             });
         }
@@ -179,6 +184,7 @@ impl Cursor for ParquetCursor {
         match &self.columns[field] {
             Column::Numbers(numbers) if numbers.is_valid(self.at) => Cell::Number(numbers.value(self.at)),
             Column::Texts(texts) if texts.is_valid(self.at) => Cell::Text(texts.value(self.at)),
+            Column::LargeTexts(texts) if texts.is_valid(self.at) => Cell::Text(texts.value(self.at)),
             _ => Cell::Empty,
         }
     }
