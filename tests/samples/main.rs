@@ -93,7 +93,7 @@ fn texts_come_bin_by_bin_then_fade_in_then_all_of_them_once() {
         let look = run.look(step);
         let own = || look.pools.iter().filter(|pool| pool.plan.role == Role::Own);
         assert_eq!(own().count(), 10);
-        let (first, last) = (own().next().unwrap(), own().last().unwrap());
+        let (first, last) = (own().next().unwrap(), own().next_back().unwrap());
         f64::from(first.share) / f64::from(last.share)
     };
     // e^(0.9 / T): 6.05 for a temperature of 0.5, 1.01 for 100; each stretch of constant shares has those of its middle.
