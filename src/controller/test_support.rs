@@ -182,6 +182,16 @@ pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
     }))
 }
 
+/// What an inspection says of a data set with groups: their rows, and the places of those that the curriculum names.
+pub(crate) fn inspected_groups(group_rows: &[u64], named_groups: &[Option<u32>]) -> String {
+    say(&Report::Inspected(Inspection {
+        named_groups: named_groups.to_vec(),
+        rows: group_rows.iter().sum(),
+        group_rows: group_rows.to_vec(),
+        found: None,
+    }))
+}
+
 pub(crate) fn indexed(summary: IndexSummary) -> String {
     say(&Report::Indexed(summary))
 }

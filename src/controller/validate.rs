@@ -1,6 +1,6 @@
 //! What a spec must fulfil beyond its schema before anything is done with it: small named checks, read top down.
 //!
-//! The CRD's schema and CEL rules refuse all of this already. The checks are for objects that were stored under an older
+//! The CRD's schema and CEL rules refuse nearly all of this already. The checks are for objects that were stored under an older
 //! or a hand-edited CRD, so that `decide` may rely on them.
 
 use std::collections::BTreeSet;
@@ -11,6 +11,7 @@ use super::evidence::Failure;
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
 use crate::api::names::SAMPLER;
+use crate::curriculum::plan::{self, MAX_GROUPS};
 
 /// Longest name of a CurriculumJob: child names keep room for a phase, an attempt and a pod's index.
 const MAX_NAME: usize = 40;
@@ -30,11 +31,12 @@ impl<'a> Validated<'a> {
 
 type Check = fn(&CurriculumJob) -> Option<String>;
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     name_is_short,
     phases_have_names_of_their_own,
     phases_have_one_duration,
     phases_have_one_pool,
+    phases_name_few_groups,
     scorers_have_one_kind,
     template_has_a_trainer,
 ];
@@ -91,6 +93,14 @@ fn phases_have_one_pool(job: &CurriculumJob) -> Option<String> {
     ))
 }
 
+/// More groups than any data set has would not fit into the inspection's report either. The schema bounds a phase, not all of them.
+fn phases_name_few_groups(job: &CurriculumJob) -> Option<String> {
+    let named = plan::named_groups(&job.spec.curriculum).len();
+    (named > MAX_GROUPS).then(|| {
+        format!("the `mixing.weights` of all `curriculum.phases` must not name more than {MAX_GROUPS} groups, but name {named}")
+    })
+}
+
 fn scorers_have_one_kind(job: &CurriculumJob) -> Option<String> {
     let wrong = job.spec.scoring.scorers.iter().find(|scorer| {
         let kinds = [
@@ -139,7 +149,7 @@ mod tests {
     #[test]
     fn each_check_refuses_and_names_the_field() {
         type Break = fn(&mut CurriculumJob);
-        let cases: [(Break, &str); 9] = [
+        let cases: [(Break, &str); 10] = [
             (|job| job.metadata.name = Some("x".repeat(41)), "`metadata.name`"),
             (|job| job.spec.curriculum.phases.clear(), "`curriculum.phases`"),
             (
@@ -153,6 +163,17 @@ mod tests {
             (
                 |job| job.spec.curriculum.phases[1].pool.as_mut().unwrap().fraction = None,
                 "`pool` of phase 'middle'",
+            ),
+            (
+                |job| {
+                    for (i, phase) in job.spec.curriculum.phases.iter_mut().enumerate() {
+                        let weights: Vec<_> = (0..100)
+                            .map(|n| json!({"name": format!("{i}-{n}"), "weight": "1"}))
+                            .collect();
+                        phase.mixing = serde_json::from_value(json!({"weights": weights})).unwrap();
+                    }
+                },
+                "must not name more than 256 groups, but name 300",
             ),
             (
                 |job| {

@@ -2,6 +2,7 @@
 //! The numbers in the tests' comments are those of the table of cases in `e2e/README.md`.
 
 mod claims;
+mod curricula;
 mod dataset;
 mod demo;
 mod scoring;

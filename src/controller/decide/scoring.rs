@@ -4,7 +4,8 @@
 //! inspect ──► an index of this key on the claim ─────────────────────────────────► Cached
 //!    │    └─► [count, with a rarity scorer] ──► score ──► index ──► valid summary ─► Scored
 //!    │                       └───────────┴─────────┴──► failure ──► onFailure ─────► LastGood, Uniform, or the run fails
-//!    └──────► the data set is at fault ──► the run fails: no fallback can help
+//!    ├──────► the data set is at fault ──► the run fails: no fallback can help
+//!    └──────► the curriculum cannot be for these rows and groups ──► the run fails before anything is scored
 //! ```
 //! Scoring Jobs are idempotent: their work is on the store, under a key. So one that vanished is simply made again, and
 //! nothing of them is in the status before the choice is made. That choice ends it: this module is not asked again.
@@ -17,6 +18,7 @@ use super::conditions::State;
 use super::training;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
+use crate::api::job::CurriculumJob;
 use crate::api::scoring::OnFailure;
 use crate::api::status::{DatasetStatus, NamedGroup, ScoreSource, ScoresStatus};
 use crate::controller::actions::{Delete, Ensure, Kind, Milestone};
@@ -46,6 +48,10 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         let message = "the inspection ended with exit code 0 but left no report";
         return State::Failed(Failure::new(Reason::InspectionFailed, message));
     };
+    // What these groups and rows make impossible is said before hours go into scores.
+    if let Err(failure) = training::compile_for(turn.job, &dataset(turn.job, &inspection), None) {
+        return State::Failed(failure);
+    }
     if let Some(FoundIndex { exact: true, summary }) = &inspection.found
         && summary.key == task.key
     {
@@ -196,26 +202,7 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
             source,
         });
     }
-    turn.status.dataset = Some(DatasetStatus {
-        rows: i64::try_from(inspection.rows).unwrap_or(i64::MAX),
-        groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),
-        group_rows: inspection
-            .group_rows
-            .iter()
-            .map(|rows| i64::try_from(*rows).unwrap_or(i64::MAX))
-            .collect(),
-        named_groups: plan::named_groups(&turn.job.spec.curriculum)
-            .into_iter()
-            .zip(&inspection.named_groups)
-            .filter_map(|(name, place)| {
-                let group = i32::try_from((*place)?).ok()?;
-                Some(NamedGroup {
-                    name: name.to_owned(),
-                    group,
-                })
-            })
-            .collect(),
-    });
+    turn.status.dataset = Some(dataset(turn.job, inspection));
     turn.status.scores = Some(ScoresStatus {
         source,
         digest: summary.map(|summary| summary.digest.clone()),
@@ -226,4 +213,27 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
         fallback_message: failure.map(|failure| failure.message),
     });
     training::begin_phase(turn, 0)
+}
+
+/// What the inspection found, as the status keeps it.
+fn dataset(job: &CurriculumJob, inspection: &Inspection) -> DatasetStatus {
+    let count = |rows: &u64| i64::try_from(*rows).unwrap_or(i64::MAX);
+    // The inspection was asked for the names in the same order, that of `plan::named_groups`.
+    let places = plan::named_groups(&job.spec.curriculum)
+        .into_iter()
+        .zip(&inspection.named_groups);
+    DatasetStatus {
+        rows: count(&inspection.rows),
+        groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),
+        group_rows: inspection.group_rows.iter().map(count).collect(),
+        named_groups: places
+            .filter_map(|(name, place)| {
+                let group = i32::try_from((*place)?).ok()?;
+                Some(NamedGroup {
+                    name: name.to_owned(),
+                    group,
+                })
+            })
+            .collect(),
+    }
 }

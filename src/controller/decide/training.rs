@@ -17,12 +17,13 @@ use super::attempt::{self, complete_phase};
 use super::conditions::State;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
-use crate::api::status::{CurrentPhase, Progress, ScoreSource};
+use crate::api::job::CurriculumJob;
+use crate::api::status::{CurrentPhase, DatasetStatus, Progress, ScoreSource};
 use crate::controller::actions::Ensure;
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Outcome};
 use crate::controller::observed::{component, train_job_name};
-use crate::curriculum::plan::{self, Facts, Plan, PlanScores};
+use crate::curriculum::plan::{self, Facts, Plan, PlanError, PlanScores};
 
 /// How long a pod may wait for its plan before the plan is made again, in seconds: longer than a store is ever behind.
 const PLAN_GRACE_SECONDS: u64 = 60;
@@ -44,8 +45,17 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         }),
         _ => None,
     };
+    compile_for(turn.job, dataset, scores)
+}
+
+/// Compiles the whole curriculum for a data set. Without scores it is checked all the same.
+pub(super) fn compile_for(
+    job: &CurriculumJob,
+    dataset: &DatasetStatus,
+    scores: Option<PlanScores>,
+) -> Result<Plan, Failure> {
     let facts = Facts {
-        seed: turn.job.spec.seed.unsigned_abs(),
+        seed: job.spec.seed.unsigned_abs(),
         rows: dataset.rows.unsigned_abs(),
         group_rows: dataset.group_rows.iter().map(|rows| rows.unsigned_abs()).collect(),
         groups: dataset
@@ -55,8 +65,10 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
             .collect(),
         scores,
     };
-    plan::compile(&turn.job.spec.curriculum, &facts)
-        .map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
+    plan::compile(&job.spec.curriculum, &facts).map_err(|PlanError { field, problem }| {
+        // In quotes: a message gets a capital first, and a field must not.
+        Failure::new(Reason::InvalidSpec, format!("`{field}`: {problem}"))
+    })
 }
 
 /// Writes down the intent to train phase `index`; nothing is made before that is in the status.

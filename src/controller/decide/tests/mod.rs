@@ -1,5 +1,6 @@
 //! What `decide` comes to, case by case. Everything at once is tried in `controller::model`.
 
+mod groups;
 mod lifecycle;
 mod scoring;
 mod training;
@@ -20,7 +21,8 @@ use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Applied, Ensure};
 use crate::controller::observed::{Observed, component};
 use crate::controller::test_support::{
-    as_json, at, curriculum_job, exited, finished, indexed, inspected, pod, running, sampler_status, settings, summary,
+    as_json, at, curriculum_job, exited, finished, indexed, inspected, inspected_groups, pod, running, sampler_status,
+    settings, summary,
 };
 use crate::controller::validate::validate;
 

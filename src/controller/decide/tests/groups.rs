@@ -1,0 +1,112 @@
+//! Curricula over groups: the names in the spec, and what the data set makes of them.
+
+use serde_json::json;
+
+use super::*;
+use crate::curriculum::plan::{Plan, Scope};
+use crate::scoring::report::IndexSummary;
+
+use ConditionType::{Failed, Ready, ScoresReady, Stalled};
+
+/// A spec of three groups whose first phase mixes them by these weights.
+fn mixed(weights: &[(&str, &str)]) -> Value {
+    let weights: Vec<Value> = weights
+        .iter()
+        .map(|(name, weight)| json!({"name": name, "weight": weight}))
+        .collect();
+    json!({
+        "dataset": {"groupColumn": "label"},
+        "curriculum": {"balance": "Group", "phases": [
+            {"name": "easy", "pool": {"fraction": "0.5"}, "mixing": {"weights": weights}, "duration": {"steps": 10}}]},
+    })
+}
+
+/// A case whose inspection has said that.
+fn inspected_as(patch: Value, said: &str) -> Case {
+    let mut case = case(patch);
+    case.turn();
+    case.turn();
+    case.completes("inspect", exited("inspect", 0, Some(said)));
+    case
+}
+
+#[test]
+fn what_the_groups_make_impossible_fails_the_run_before_anything_is_scored() {
+    let shares = |bounds: Value| {
+        json!({
+            "dataset": {"groupColumn": "label"},
+            "scoring": {"onFailure": "Uniform"},
+            "curriculum": {"balance": "Group", "groupShares": bounds},
+        })
+    };
+    for (patch, places, message) in [
+        (
+            shares(json!({"minimum": "0.4"})),
+            vec![],
+            "`curriculum.groupShares.minimum`: '0.4' for each of 3 groups is more than a batch; at most '0.333333' is possible",
+        ),
+        (
+            shares(json!({"maximum": "0.3"})),
+            vec![],
+            "`curriculum.groupShares.maximum`: '0.3' for each of 3 groups is less than a batch; at least '0.333333' is needed",
+        ),
+        (
+            mixed(&[("cat", "0.5"), ("unicorn", "0.5")]),
+            vec![Some(1), None],
+            "`curriculum.phases[0].mixing.weights[1].name`: 'unicorn' is no value of `dataset.groupColumn`",
+        ),
+    ] {
+        let mut case = inspected_as(patch, &inspected_groups(&[60, 30, 10], &places));
+        let actions = case.turn();
+        assert_eq!(told(&actions), ["InvalidSpec"]);
+        assert_eq!(ensured(&actions), Vec::<String>::new());
+        for type_ in [Failed, Stalled] {
+            assert_eq!(case.says(type_), ("True", "InvalidSpec"));
+        }
+        assert_eq!(case.says(Ready).0, "False");
+        assert_ne!(case.says(ScoresReady).0, "True");
+        assert_eq!(case.condition(Failed).message, message);
+        assert_eq!(ensured(&case.turn()), Vec::<String>::new(), "failed for good");
+    }
+}
+
+#[test]
+fn the_names_in_the_spec_lead_to_the_groups_of_the_plan() {
+    // The spec's order is its own; the inspection answers in the order of the names.
+    let mut case = inspected_as(
+        mixed(&[("dog", "0.7"), ("cat", "0.3")]),
+        &inspected_groups(&[60, 30, 10], &[Some(0), Some(2)]),
+    );
+    case.turn();
+    case.completes("score", exited("score", 0, None));
+    case.turn();
+    let summary = IndexSummary {
+        group_rows: vec![60, 30, 10],
+        ..summary(&super::super::build::task(&case.observed.job).key)
+    };
+    case.completes("index", exited("index", 0, Some(&indexed(summary))));
+    case.turn();
+    let dataset = case.status().dataset.as_ref().unwrap();
+    let named: Vec<_> = dataset
+        .named_groups
+        .iter()
+        .map(|group| (group.name.as_str(), group.group))
+        .collect();
+    assert_eq!(named, [("cat", 0), ("dog", 2)]);
+
+    let actions = case.turn();
+    let plan = actions.ensure.iter().find_map(|ensure| match ensure {
+        Ensure::ConfigMap(map) => map.data.as_ref()?.get("plan.json"),
+        _ => None,
+    });
+    let plan: Plan = serde_json::from_str(plan.unwrap()).unwrap();
+    assert_eq!(plan.digest(), case.plan_digest());
+    let pools = plan.phases[0].pools.iter().map(|pool| pool.scope);
+    let shares: Vec<_> = pools.zip(plan.phases[0].segments[0].shares.clone()).collect();
+    let expected = [
+        (Scope::Group(0), 300_000),
+        (Scope::Group(1), 0),
+        (Scope::Group(2), 700_000),
+    ];
+    assert_eq!(shares, expected, "a group that is not listed gets nothing");
+}
