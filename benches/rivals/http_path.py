@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 CURRICULUM, ATTEMPT, CLIENT = sys.argv[1:4]
@@ -44,12 +45,16 @@ class Sampler:
             event = json.loads(line)
             if event["message"] == "listening":
                 self.url = f"http://{event['address']}"
+                # The pipe must not fill up.
+                self._drain = threading.Thread(target=self.process.stderr.read)
+                self._drain.start()
                 return
         raise RuntimeError("the sampler ended early")
 
     def stop(self):
         self.process.terminate()
-        self.process.communicate(timeout=60)
+        self.process.wait(60)
+        self._drain.join()
 
     def memory(self):
         """Anonymous memory in bytes: what the process needs beside the mapped index."""
@@ -73,15 +78,15 @@ def rate(url):
     return rates
 
 
-def ask(url, number, barrier, results):
-    """One client: asks for one batch of 1,024 rows at a time and notes how long it takes until it is an array."""
+def ask(url, barrier, results):
+    """One client: asks for one batch of 1,024 rows after the other and notes how long each takes until it is an array."""
     client = curriculum_client.Sampler(url)
     seconds = []
     for i in range(WARM_UP + REQUESTS):
         if i == WARM_UP:
             barrier.wait()
         begin = time.perf_counter()
-        count, data = client.fetch(STEPS + number * 10_000 + i)
+        count, data = client.fetch(STEPS + i)
         rows = numpy.frombuffer(data, dtype="<u8")
         seconds.append(time.perf_counter() - begin)
         assert count == 1 and len(rows) == BATCH
@@ -92,7 +97,7 @@ def delays(url, clients):
     """Seconds of each request of so many clients at once, each a process."""
     fork = multiprocessing.get_context("fork")
     barrier, results = fork.Barrier(clients), fork.SimpleQueue()
-    processes = [fork.Process(target=ask, args=(url, number, barrier, results)) for number in range(clients)]
+    processes = [fork.Process(target=ask, args=(url, barrier, results)) for _ in range(clients)]
     for process in processes:
         process.start()
     seconds = sorted(s for _ in processes for s in results.get())
@@ -115,8 +120,8 @@ def main():
         sampler = Sampler(folder)
         try:
             result = {"rows": ROWS, "numpy": numpy.__version__, "start": time.perf_counter() - begin}
-            result["rates"] = rate(sampler.url)
             result["delays"] = [delays(sampler.url, clients) for clients in (1, CLIENTS)]
+            result["rates"] = rate(sampler.url)
             result["memory"] = sampler.memory()
         finally:
             sampler.stop()

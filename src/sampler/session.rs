@@ -1,5 +1,6 @@
 //! One attempt at one phase: what the requests share. Everything that changes is behind one short lock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Session {
     audit: Audit,
     changed: Arc<Notify>,
     broken: Notify,
+    hole_told: AtomicBool,
     meters: Meters,
 }
 
@@ -82,6 +84,7 @@ impl Session {
             audit,
             changed,
             broken: Notify::new(),
+            hole_told: AtomicBool::new(false),
             meters,
         }
     }
@@ -142,10 +145,16 @@ impl Session {
         };
         if let Mark::Hole(missing) = mark {
             self.meters.holes.inc();
-            warn!(
-                world,
-                rank, from, missing, "the trainer skipped steps: they do not count as served until it asks for them"
-            );
+            // Every request that follows is beyond the same hole: the metric counts them, the log has the first.
+            if !self.hole_told.swap(true, Ordering::Relaxed) {
+                warn!(
+                    world,
+                    rank,
+                    from,
+                    missing,
+                    "the trainer skipped steps: they do not count as served until it asks for them"
+                );
+            }
         }
         self.meters.served_step.set(clamped(served));
         self.audit.advance(served);

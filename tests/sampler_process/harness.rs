@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
 use curriculum_operator::api::curriculum::{CurriculumSpec, Order};
 use curriculum_operator::curriculum::pacing::Pacing;
@@ -160,11 +161,12 @@ impl Bench {
             log.push(line);
         };
         // The pipe must not fill up.
-        std::thread::spawn(move || lines.for_each(drop));
+        let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect());
         Running {
             child,
             address,
             log: log.join("\n"),
+            rest: Some(rest),
         }
     }
 
@@ -180,6 +182,7 @@ pub(crate) struct Running {
     address: String,
     /// Events before it listened.
     pub(crate) log: String,
+    rest: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Running {
@@ -223,6 +226,13 @@ impl Running {
 
     pub(crate) fn report(&self, body: &str) -> (u16, Vec<u8>) {
         self.request("POST /v1/report", body)
+    }
+
+    /// SIGTERM; returns the events since it listened.
+    pub(crate) fn events(mut self) -> Vec<String> {
+        let rest = self.rest.take().unwrap();
+        assert!(self.terminate().success());
+        rest.join().unwrap()
     }
 
     fn signal(mut self, signal: &str) -> ExitStatus {

@@ -77,6 +77,24 @@ fn a_trainer_that_stops_early_leaves_a_result_that_says_so() {
 }
 
 #[test]
+fn a_trainer_that_skips_steps_is_told_about_once_however_often_it_asks() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    for step in [100, 102, 103, 104, 106] {
+        sampler.get(&format!("/v1/batches?from={step}"));
+    }
+    let (_, metrics) = sampler.get("/metrics");
+    let metrics = String::from_utf8(metrics).unwrap();
+    assert!(metrics.contains("\ncurriculum_sampler_holes_total 4\n"), "{metrics}");
+    let events = sampler.events();
+    let told = events
+        .iter()
+        .filter(|event| event.contains("the trainer skipped steps"));
+    assert_eq!(told.count(), 1, "{events:#?}");
+    assert_eq!(bench.result().served_step, 101);
+}
+
+#[test]
 fn a_restart_of_the_container_keeps_what_was_served_and_reported() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
