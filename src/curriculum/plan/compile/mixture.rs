@@ -339,13 +339,15 @@ fn millionths(shares: &[f64]) -> Vec<u32> {
         .map(|&share| if share > 0.0 { (share.floor() as u32).max(1) } else { 0 })
         .collect();
     let total: u32 = rounded.iter().sum();
-    let mut order: Vec<usize> = (0..exact.len()).filter(|&i| exact[i] > 0.0).collect();
     let lost = |i: usize| exact[i] - exact[i].floor();
-    order.sort_by(|&a, &b| lost(b).total_cmp(&lost(a)).then(a.cmp(&b)));
     if let Some(missing) = WHOLE.checked_sub(total) {
-        for &i in order.iter().cycle().take(missing as usize) {
-            rounded[i] += 1;
+        let mut order: Vec<usize> = (0..exact.len()).filter(|&i| exact[i] > 0.0).collect();
+        // Each share lost less than one, so that fewer are missing than there are shares.
+        let missing = (missing as usize).min(order.len());
+        if missing > 0 {
+            order.select_nth_unstable_by(missing - 1, |&a, &b| lost(b).total_cmp(&lost(a)).then(a.cmp(&b)));
         }
+        order[..missing].iter().for_each(|&i| rounded[i] += 1);
     } else {
         // Only where tiny shares were raised: the largest gives.
         let mut excess = total - WHOLE;
