@@ -96,8 +96,18 @@ impl Permutation {
     /// interval's length passes on average.
     #[inline]
     pub fn apply_all_within(&self, within: Range<u64>, xs: &mut [u64]) {
-        let (start, length) = (within.start, within.end.min(self.n).saturating_sub(within.start));
-        let inside = |x: u64| x.wrapping_sub(start) < length;
+        let (start, end) = (within.start, within.end.min(self.n));
+        let length = end.saturating_sub(start);
+        // From 0 on, which is the usual case, one comparison does.
+        if start == 0 {
+            self.apply_where(|x| x < end, xs);
+        } else {
+            self.apply_where(|x| x.wrapping_sub(start) < length, xs);
+        }
+    }
+
+    #[inline]
+    fn apply_where(&self, inside: impl Fn(u64) -> bool + Copy, xs: &mut [u64]) {
         match &self.form {
             Form::Table(table) => {
                 for x in xs.iter_mut().filter(|x| inside(**x)) {
