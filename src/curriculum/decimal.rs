@@ -7,17 +7,20 @@ pub(super) fn units(text: &str, digits: usize) -> Option<i64> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
+    let (whole, decimals) = parts(text).filter(|(_, decimals)| decimals.len() <= digits)?;
+    let value: i64 = format!("{whole}{decimals:0<digits$}").parse().ok()?;
+    Some(if negative { -value } else { value })
+}
+
+/// The digits before and after the point of a number without a sign; `None` when it is no such number.
+pub(super) fn parts(text: &str) -> Option<(&str, &str)> {
     let (whole, decimals) = match text.split_once('.') {
         Some((_, "")) => return None,
         Some(parts) => parts,
         None => (text, ""),
     };
     let numeric = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !numeric(whole) || !numeric(decimals) || decimals.len() > digits {
-        return None;
-    }
-    let value: i64 = format!("{whole}{decimals:0<digits$}").parse().ok()?;
-    Some(if negative { -value } else { value })
+    (!whole.is_empty() && numeric(whole) && numeric(decimals)).then_some((whole, decimals))
 }
 
 #[cfg(test)]

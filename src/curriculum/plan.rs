@@ -161,11 +161,13 @@ impl Plan {
         }
     }
 
-    /// The phase that a step belongs to; `None` outside of the plan.
-    pub fn phase_at(&self, step: u64) -> Option<&PhasePlan> {
+    /// The place of the phase that a step belongs to; `None` outside of the plan.
+    pub fn phase_at(&self, step: u64) -> Option<usize> {
+        let place = self.phases.partition_point(|phase| phase.end_step <= step);
         self.phases
-            .iter()
-            .find(|phase| (phase.start_step..phase.end_step).contains(&step))
+            .get(place)
+            .filter(|phase| phase.start_step <= step)
+            .map(|_| place)
     }
 
     /// The plan as canonical JSON (RFC 8785): the same plan is the same bytes.

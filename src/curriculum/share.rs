@@ -1,5 +1,6 @@
 //! Fractions as integers, so that a plan is the same bytes on every machine.
 
+use super::decimal;
 use crate::api::curriculum::Fraction;
 
 /// A number from 0 to 1 in units of 10⁻¹².
@@ -40,21 +41,18 @@ impl Share {
         self.0
     }
 
+    /// The share as a number from 0 to 1.
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / UNITS as f64
+    }
+
     /// Reads a decimal number from 0 to 1 exactly: digits, and a point with at most 12 digits after it.
     ///
     /// # Errors
     /// When the text is not such a number. No sign, no exponent, no blank.
     pub fn parse(text: &str) -> Result<Self, ShareError> {
         let malformed = || ShareError::Malformed(text.to_owned());
-        let (whole, decimals) = match text.split_once('.') {
-            Some((_, "")) => return Err(malformed()),
-            Some(parts) => parts,
-            None => (text, ""),
-        };
-        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(decimals) {
-            return Err(malformed());
-        }
+        let (whole, decimals) = decimal::parts(text).ok_or_else(malformed)?;
         if decimals.len() > DIGITS {
             return Err(ShareError::TooFine(text.to_owned()));
         }

@@ -5,11 +5,9 @@ use std::ops::Range;
 use super::error::SimulateError;
 use super::population::Population;
 use super::tally::{Served, Tally};
-use crate::curriculum::order::{OrderScope, RowOrder as _};
-use crate::curriculum::pacing::Pacing;
-use crate::curriculum::plan::{Admission, Band, Plan, Role};
+use crate::curriculum::order::OrderScope;
+use crate::curriculum::plan::{Band, Plan, PoolPlan, Role};
 use crate::curriculum::sampler::{Look, PoolLook, Sampler};
-use crate::curriculum::share::Share;
 
 /// About how many draws a simulation may cost: a few seconds. What costs more is not drawn step by step.
 const MAX_DRAWS: u64 = 150_000_000;
@@ -188,7 +186,7 @@ impl<'a> Simulation<'a> {
                     self.sampler
                         .batch(step, self.population.order(), &mut batch)
                         .map_err(SimulateError::from)?;
-                    tally.count(phase_of(plan, step), &batch, &mut totals);
+                    tally.count(plan.phase_at(step).unwrap_or(0), &batch, &mut totals);
                 }
             }
             let look = self
@@ -290,32 +288,30 @@ impl<'a> Simulation<'a> {
             return (0, 0);
         }
         let plan = self.sampler.plan();
-        let least = Share::from_units(pool.plan.least).unwrap_or(Share::ONE);
         let order = self.population.order();
-        let by_rows = |rows: u64| (rows.min(plan.rows), rows.min(plan.rows).max(least.ceil_of(plan.rows)));
-        match &pool.plan.admits {
-            Admission::Score(threshold) => by_rows(order.at_most(threshold.at(t))),
-            Admission::DeepSpeed(schedule) if schedule.percentile => by_rows(
-                (u128::from(plan.rows) * u128::from(schedule.at(t))).div_ceil(u128::from(schedule.maximum.max(1)))
-                    as u64,
-            ),
-            Admission::DeepSpeed(schedule) => by_rows(order.at_most(schedule.at(t) as f64)),
-            Admission::Fraction(pacing) => {
-                let fraction = match (pool.plan.band, pacing) {
-                    (Band::Bucket, Pacing::Buckets { buckets, .. }) => {
-                        Share::from_units(Share::ONE.units() / (*buckets).max(1)).unwrap_or(Share::ONE)
-                    }
-                    _ => pacing.at(t),
-                };
-                let scopes = pool.intervals.iter().map(|&(scope, _)| rows_of(plan, scope));
-                scopes.fold((0, 0), |(wanted, held), rows| {
-                    (
-                        wanted + fraction.ceil_of(rows),
-                        held + fraction.max(least).ceil_of(rows),
-                    )
-                })
-            }
-        }
+        let rows = |pool_plan: &PoolPlan| {
+            let bounds = pool_plan.bounds(t, plan.rows, order);
+            let scopes = pool.intervals.iter().map(|&(scope, _)| rows_of(plan, scope));
+            let lengths = scopes
+                .map(|rows| pool_plan.interval(bounds, rows))
+                .map(|rows| rows.end - rows.start);
+            lengths.sum::<u64>()
+        };
+        let held = PoolPlan {
+            // A window is no part of what a schedule admits; a bucket is.
+            band: if pool.plan.band == Band::Bucket {
+                Band::Bucket
+            } else {
+                Band::Whole
+            },
+            part: None,
+            ..pool.plan.clone()
+        };
+        let wanted = PoolPlan {
+            least: 1,
+            ..held.clone()
+        };
+        (rows(&wanted), rows(&held))
     }
 }
 
@@ -324,8 +320,4 @@ fn rows_of(plan: &Plan, scope: OrderScope) -> u64 {
         OrderScope::All => plan.rows,
         OrderScope::Group(group) => plan.group_rows.get(group as usize).copied().unwrap_or(0),
     }
-}
-
-fn phase_of(plan: &Plan, step: u64) -> usize {
-    plan.phases.partition_point(|phase| phase.end_step <= step)
 }

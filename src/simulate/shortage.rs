@@ -3,7 +3,7 @@
 use super::population::Population;
 use super::run::PhaseTotal;
 use crate::api::curriculum::{CurriculumSpec, Fraction, PhaseSpec};
-use crate::curriculum::pacing::Pacing;
+use crate::curriculum::pacing::first_above;
 use crate::curriculum::plan::{Admission, MAX_STEPS, PhasePlan, Plan, Role};
 use crate::curriculum::share::Share;
 
@@ -77,7 +77,7 @@ fn of_batch(spec: &CurriculumSpec, plan: &Plan) -> Vec<String> {
         let Some(share) = fraction.and_then(|fraction| Share::try_from(fraction).ok()) else {
             continue;
         };
-        let rows = real(share) * plan.batch_size as f64;
+        let rows = share.to_f64() * plan.batch_size as f64;
         if rows > 0.0 && rows < 1.0 {
             let Fraction(text) = fraction.cloned().unwrap_or_else(|| "0".into());
             found.push(format!(
@@ -128,18 +128,17 @@ fn pacing(phase: &PhasePlan) -> Vec<String> {
         // At step `steps` itself, the first of the next phase: a schedule over the whole phase ends there.
         let problem = match &pool.admits {
             Admission::Fraction(pacing) => {
-                let at = |t| pacing.at(t).units();
-                let percent = |units: u64| format!("{} %", short(units as f64 / Share::ONE.units() as f64 * 100.0));
+                let at = |t| pacing.at(t);
+                let percent = |share: Share| format!("{} %", short(share.to_f64() * 100.0));
                 // A shrinking exponential has no end.
-                let ends = at(u64::from(u32::MAX)) > 0;
-                unfinished(steps, at, last_turn(pacing))
+                let ends = at(u64::from(u32::MAX)) > Share::ZERO;
+                unfinished(steps, at, pacing.turns().last().copied())
                     .filter(|_| ends)
                     .map(|end| (end, percent(at(steps)), percent(at(end))))
             }
             Admission::Score(threshold) => {
-                let at = |t: u64| (threshold.at(t) * 1e6) as i64;
                 let score = |t: u64| format!("score {}", short(threshold.at(t)));
-                unfinished(steps, at, None).map(|end| (end, score(steps), score(end)))
+                unfinished(steps, |t| threshold.at(t), None).map(|end| (end, score(steps), score(end)))
             }
             Admission::DeepSpeed(schedule) => {
                 let difficulty = |t: u64| format!("difficulty {}", schedule.at(t));
@@ -170,24 +169,7 @@ fn unfinished<T: PartialEq>(steps: u64, at: impl Fn(u64) -> T, last_turn: Option
         return None;
     }
     // Monotone towards the goal.
-    let (mut before, mut reached) = (steps, FAR);
-    while reached - before > 1 {
-        let middle = before + (reached - before) / 2;
-        if at(middle) == goal {
-            reached = middle;
-        } else {
-            before = middle;
-        }
-    }
-    Some(reached)
-}
-
-/// The last point of a function that may come back to a value.
-fn last_turn(pacing: &Pacing) -> Option<u64> {
-    match pacing {
-        Pacing::Piecewise(points) => points.last().map(|&(step, _)| step),
-        _ => None,
-    }
+    Some(first_above(steps, FAR + 1, |t| at(t) == goal))
 }
 
 /// Groups that are drawn more than once over, or more often than the phase's epochs ask for.
@@ -245,10 +227,6 @@ fn without_scores(phase: &PhasePlan, population: &Population) -> Option<String> 
          (--index) to see its true size"
             .to_owned()
     })
-}
-
-fn real(share: Share) -> f64 {
-    share.units() as f64 / Share::ONE.units() as f64
 }
 
 fn count(rows: u64) -> String {

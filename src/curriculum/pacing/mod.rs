@@ -127,7 +127,7 @@ impl Pacing {
     }
 
     /// Steps between which the function is monotone, beside 0 and the end: none for most.
-    pub(super) fn turns(&self) -> Vec<u64> {
+    pub(crate) fn turns(&self) -> Vec<u64> {
         match self {
             Self::Piecewise(points) => points.iter().map(|&(step, _)| step).collect(),
             _ => Vec::new(),

@@ -24,8 +24,6 @@ pub struct Look<'a> {
 pub struct PoolLook<'a> {
     /// The pool.
     pub plan: &'a PoolPlan,
-    /// Place of the pool in the phase.
-    pub number: usize,
     /// Share of the batch in millionths.
     pub share: u32,
     /// Fraction that the pacing function admits, before the pool is raised to hold a batch; `None` for pools by score.
@@ -48,7 +46,7 @@ impl Look<'_> {
         let mut fractions = self.own().map(|pool| pool.fraction);
         let first = fractions.next().flatten();
         match first.filter(|_| fractions.all(|fraction| fraction == first)) {
-            Some(fraction) => fraction.units() as f64 / Share::ONE.units() as f64,
+            Some(fraction) => fraction.to_f64(),
             None => self.own_rows() as f64 / rows as f64,
         }
     }
@@ -80,11 +78,7 @@ impl Sampler {
     /// When the step is not one of the plan's.
     pub fn look<O: RowOrder + ?Sized>(&self, step: u64, order: &O) -> Result<Look<'_>, SampleError> {
         let plan = self.plan();
-        let found = plan
-            .phases
-            .iter()
-            .position(|phase| (phase.start_step..phase.end_step).contains(&step));
-        let number = found.ok_or(SampleError::Step {
+        let number = plan.phase_at(step).ok_or(SampleError::Step {
             step,
             start: plan.start_step(),
             end: plan.total_steps(),
@@ -92,13 +86,8 @@ impl Sampler {
         let phase = &plan.phases[number];
         let t = step - phase.start_step;
         let shares = &phase.segments[phase.segment_at(step)].shares;
-        let pools = phase
-            .pools
-            .iter()
-            .zip(shares)
-            .enumerate()
-            .filter(|&(_, (_, &share))| share > 0);
-        let pools = pools.map(|(number, (pool, &share))| {
+        let pools = phase.pools.iter().zip(shares).filter(|&(_, &share)| share > 0);
+        let pools = pools.map(|(pool, &share)| {
             let bounds = pool.bounds(t, plan.rows, order);
             let mut intervals = Vec::new();
             for_each_scope(plan, pool, |scope, rows, _| {
@@ -106,7 +95,6 @@ impl Sampler {
             });
             PoolLook {
                 plan: pool,
-                number,
                 share,
                 fraction: pool.fraction(t),
                 difficulty: pool.difficulty(t),

@@ -4,7 +4,6 @@ use super::super::PlanError;
 use super::Facts;
 use super::read;
 use crate::api::curriculum::{GroupSharesSpec, MixingSpec};
-use crate::curriculum::share::Share;
 
 /// How the own pool's share is divided over the groups.
 #[derive(Clone, Debug)]
@@ -27,9 +26,9 @@ impl Division {
                 for (i, group) in listed.iter().enumerate() {
                     let field = format!("{field}.weights[{i}]");
                     let place = place(&field, &group.name, facts)?;
-                    let start = real(read::share(format!("{field}.weight"), &group.weight)?);
+                    let start = read::share(format!("{field}.weight"), &group.weight)?.to_f64();
                     let end = match &group.final_weight {
-                        Some(end) => real(read::share(format!("{field}.finalWeight"), end)?),
+                        Some(end) => read::share(format!("{field}.finalWeight"), end)?.to_f64(),
                         None => start,
                     };
                     weights[place] = (start, end);
@@ -42,9 +41,9 @@ impl Division {
                 Ok(Self::Weights(weights))
             }
             (None, Some(exponent)) => {
-                let start = real(read::share(format!("{field}.exponent"), exponent)?);
+                let start = read::share(format!("{field}.exponent"), exponent)?.to_f64();
                 let end = match &spec.final_exponent {
-                    Some(end) => real(read::share(format!("{field}.finalExponent"), end)?),
+                    Some(end) => read::share(format!("{field}.finalExponent"), end)?.to_f64(),
                     None => start,
                 };
                 Ok(Self::Exponent(start, end))
@@ -124,11 +123,11 @@ impl Limits {
         let field = |name: &str| format!("curriculum.groupShares.{name}");
         let groups = facts.group_rows.iter().filter(|&&rows| rows > 0).count() as f64;
         let minimum = match &spec.minimum {
-            Some(minimum) => real(read::share(field("minimum"), minimum)?),
+            Some(minimum) => read::share(field("minimum"), minimum)?.to_f64(),
             None => 0.0,
         };
         let maximum = match &spec.maximum {
-            Some(maximum) => real(read::share(field("maximum"), maximum)?),
+            Some(maximum) => read::share(field("maximum"), maximum)?.to_f64(),
             None => 1.0,
         };
         if minimum > maximum {
@@ -217,10 +216,6 @@ impl Limits {
 
 /// For sums of decimal fractions.
 const SLACK: f64 = 1e-9;
-
-fn real(share: Share) -> f64 {
-    share.units() as f64 / Share::ONE.units() as f64
-}
 
 /// A number for a message: six digits, rounded down.
 fn shorten(x: f64) -> String {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::{Admission, Band, Part, PlanError, PoolPlan, Role, Scope, WHOLE};
 use super::groups::{Division, Limits};
-use super::{Facts, MICRO, read, real, refresh};
+use super::{Facts, MICRO, read, refresh};
 use crate::api::curriculum::WeightingSpec;
 use crate::curriculum::order::Identity;
 use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, PARAMETER_UNIT, Pacing};
@@ -51,7 +51,7 @@ impl<'a> Mixture<'a> {
         Self {
             facts,
             steps,
-            own: real(own),
+            own: own.to_f64(),
             warm_up: 0,
             bins: None,
             division: None,
@@ -192,7 +192,7 @@ impl<'a> Mixture<'a> {
         let groups = self.groups_at(x)?;
         let bins = self.bins.map(|bins| bins.weights(x));
         let share = |source: &Source| match *source {
-            Source::Floor(floor) => real(floor) * (1.0 - uniform) + uniform,
+            Source::Floor(floor) => floor.to_f64() * (1.0 - uniform) + uniform,
             Source::Fixed(share) => share * (1.0 - uniform),
             Source::Own { group, bin } => {
                 let of_group = group.and_then(|group| groups.get(group)).copied().unwrap_or(1.0);
@@ -224,7 +224,7 @@ impl<'a> Mixture<'a> {
                 let taken: f64 = sources
                     .iter()
                     .map(|source| match *source {
-                        Source::Floor(floor) => real(floor),
+                        Source::Floor(floor) => floor.to_f64(),
                         Source::Fixed(share) => share,
                         Source::Own { .. } => 0.0,
                     })

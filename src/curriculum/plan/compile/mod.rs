@@ -31,7 +31,8 @@ const MICRO: u64 = 1_000_000;
 ///
 /// # Guarantees
 /// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase have the same rows.
-/// - An own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and all rows at fraction 1.
+/// - The own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and all rows at fraction 1; where
+///   groups have pools of their own, each has as many rows as it has slots in a batch, or all that there are.
 /// - A phase has at most [`MAX_SEGMENTS`] segments, [`MAX_POOLS`] pools and [`MAX_SHARES`] shares.
 ///
 /// # Errors
@@ -280,7 +281,7 @@ impl<'a> Compiler<'a> {
         mixture.add(PoolPlan::everything(Role::Floor), Source::Floor(self.floor));
         let phases = self.earlier.len().max(1) as f64;
         for (share, pool) in self.earlier.iter().flatten() {
-            mixture.add(pool.clone(), Source::Fixed(real(replay) * share / phases));
+            mixture.add(pool.clone(), Source::Fixed(replay.to_f64() * share / phases));
         }
         let everything = Admission::Fraction(Pacing::Constant(Share::ONE.units()));
         let hard = bounded(
@@ -291,7 +292,7 @@ impl<'a> Compiler<'a> {
             &parts,
             self.batch_size,
         );
-        mixture.add(hard, Source::Fixed(real(hard_share)));
+        mixture.add(hard, Source::Fixed(hard_share.to_f64()));
         self.add_own(field, spec, steps, &mut mixture)?;
         mixture.warm_up(field, spec.warm_up_steps)?;
         if mixture.pools().len() > MAX_POOLS {
@@ -388,10 +389,6 @@ fn least(parts: &[u64], enough: u64) -> u64 {
         }
     }
     large_enough
-}
-
-fn real(share: Share) -> f64 {
-    share.units() as f64 / Share::ONE.units() as f64
 }
 
 fn decimal(share: Share) -> String {
