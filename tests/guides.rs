@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The n-th code block of a language in a file of `docs/`.
@@ -150,23 +150,98 @@ fn links(markdown: &str) -> Vec<&str> {
     targets.filter(|target| !target.contains("://")).collect()
 }
 
+/// The Markdown files in a folder of the repository.
+fn pages(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect()
+}
+
+/// The pages on design, with their texts.
+fn design() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = pages("docs/design");
+    files.push(root.join("ARCHITECTURE.md"));
+    assert!(files.len() >= 4, "{files:?}");
+    let read = |file: &PathBuf| {
+        let name = file.strip_prefix(root).unwrap().display().to_string();
+        (name, fs::read_to_string(file).unwrap())
+    };
+    files.iter().map(read).collect()
+}
+
+#[test]
+fn the_pages_on_design_have_short_lines() {
+    const LONGEST: usize = 110;
+    for (page, text) in design() {
+        for (i, line) in text.lines().enumerate() {
+            let length = line.chars().count();
+            assert!(length <= LONGEST, "{page}:{}: {length} characters", i + 1);
+        }
+    }
+}
+
+/// Files and folders of the repository that a text names between backticks, such as `src/api/job.rs`.
+fn named_paths(text: &str) -> BTreeSet<&str> {
+    let prose = text.split("```").step_by(2);
+    let quoted = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2));
+    let ours = ["src/", "tests/", "e2e/", "scripts/", "config/", "docs/", "benches/"];
+    quoted
+        .filter(|quoted| ours.iter().any(|folder| quoted.starts_with(folder)))
+        .collect()
+}
+
+#[test]
+fn every_file_that_the_pages_on_design_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for (page, text) in design() {
+        for path in named_paths(&text) {
+            named += 1;
+            assert!(root.join(path).exists(), "{page} names {path}, which does not exist");
+        }
+    }
+    assert!(named > 40, "only {named} files are named");
+}
+
+/// Where the table of bounds says that constants stand: name and file of each.
+#[test]
+fn every_bound_stands_where_the_contracts_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/design/contracts.md")).unwrap();
+    let table = text.split("| bound | value | constant |").nth(1).unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let mut source = String::new();
+    let mut found = 0;
+    for row in table.lines() {
+        if let Some(path) = named_paths(row).into_iter().next() {
+            source = fs::read_to_string(root.join(path)).unwrap();
+        }
+        let quoted = row.split('`').skip(1).step_by(2);
+        for name in quoted.filter(|quoted| !quoted.contains('/')) {
+            found += 1;
+            assert!(source.contains(&format!("const {name}: ")), "{row}");
+        }
+    }
+    assert!(found > 10, "only {found} bounds are named");
+}
+
 #[test]
 fn every_link_within_the_documentation_leads_somewhere() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut broken = Vec::new();
     let mut checked = 0;
-    for folder in [docs.clone(), docs.join("curricula")] {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let page = entry.unwrap().path();
-            if page.extension().is_none_or(|extension| extension != "md") {
-                continue;
-            }
-            let text = fs::read_to_string(&page).unwrap();
-            for link in links(&text) {
-                checked += 1;
-                if !lands(&page, link) {
-                    broken.push(format!("{}: {link}", page.display()));
-                }
+    for page in ["", "docs", "docs/curricula", "docs/design"]
+        .into_iter()
+        .flat_map(pages)
+    {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            checked += 1;
+            if !lands(&page, link) {
+                broken.push(format!("{}: {link}", page.strip_prefix(root).unwrap().display()));
             }
         }
     }

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use curriculum_operator::api::crd;
+use curriculum_operator::curriculum::plan;
+use curriculum_operator::sampler::contract;
 use serde_json::{Value, json};
 
 /// Subtrees of `core/v1` types. Their bounds are not ours: the API server validates them in full when the operator
@@ -219,6 +221,33 @@ fn each_crd_fits_the_annotation_of_a_client_side_apply() {
     for (file, crd) in crd::all() {
         let bytes = crd.to_string().len();
         assert!(bytes < crd::MAX_CRD_BYTES, "{file} has {bytes} bytes");
+    }
+}
+
+/// A bound that the API and the code both know is the same number.
+#[test]
+fn the_bounds_of_the_schema_are_those_of_the_code() {
+    let crd = crd::curriculum_jobs();
+    let job = &root(&crd)["properties"];
+    let curriculum = &job["spec"]["properties"]["curriculum"]["properties"];
+    let phase = &curriculum["phases"]["items"]["properties"];
+    let status = &job["status"]["properties"];
+    let dataset = &status["dataset"]["properties"];
+    for (bound, code) in [
+        (&curriculum["phases"]["maxItems"], plan::MAX_PHASES as u64),
+        (&curriculum["batchSize"]["maximum"], plan::MAX_BATCH),
+        (&phase["duration"]["properties"]["steps"]["maximum"], plan::MAX_STEPS),
+        (&job["spec"]["properties"]["seed"]["maximum"], plan::MAX_EXACT),
+        (&dataset["rows"]["maximum"], plan::MAX_EXACT),
+        (&dataset["groups"]["maximum"], plan::MAX_GROUPS as u64),
+        (&dataset["groupRows"]["maxItems"], plan::MAX_GROUPS as u64),
+        (&status["metrics"]["maxItems"], contract::MAX_METRICS as u64),
+        (
+            &status["metrics"]["items"]["properties"]["name"]["maxLength"],
+            contract::MAX_METRIC_NAME as u64,
+        ),
+    ] {
+        assert_eq!(bound.as_f64(), Some(code as f64), "{bound}");
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) enum Fault {
     Scoring(Failure),
 }
 
-/// Why a scoring Job failed, by the exit codes of §12.2 of the design.
+/// Why a scoring Job failed, by the exit codes of `docs/design/contracts.md`, "Scoring pods".
 ///
 /// Only the operator's own containers can blame the data set: a user's scorer that happens to exit with 65 is a scorer
 /// that failed, and training goes on.

@@ -1,18 +1,11 @@
 //! Bounds on what pods say. A value that breaks one is treated as if it had not been said.
 
-use crate::sampler::contract::SamplerStatus;
+use crate::curriculum::plan::{MAX_EXACT, MAX_GROUPS};
+use crate::sampler::contract::{MAX_METRIC_NAME, MAX_METRICS, SamplerStatus};
 use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
 
 /// Longest foreign text that goes into a condition or an event, in characters.
 const MESSAGE_CHARS: usize = 512;
-/// Largest integer that JSON clients carry exactly.
-const MAX_INTEGER: u64 = 1 << 53;
-/// Most groups of a data set.
-const MAX_GROUPS: usize = 256;
-/// Most metrics of a trainer.
-const MAX_METRICS: usize = 32;
-/// Longest name of a metric, in characters.
-const METRIC_CHARS: usize = 64;
 
 /// The text on one line, without control characters, cut to what a condition can hold.
 pub(crate) fn clean(text: &str) -> String {
@@ -32,9 +25,9 @@ pub(crate) fn sampler_status(bytes: &[u8]) -> Option<SamplerStatus> {
         && status
             .metrics
             .iter()
-            .all(|(name, point)| is_metric_name(name) && point.value.is_finite() && point.step <= MAX_INTEGER);
+            .all(|(name, point)| is_metric_name(name) && point.value.is_finite() && point.step <= MAX_EXACT);
     let fits = is_digest(&status.plan_digest)
-        && steps.iter().all(|step| *step <= MAX_INTEGER)
+        && steps.iter().all(|step| *step <= MAX_EXACT)
         && (status.start_step..=status.end_step).contains(&status.served_step)
         && metrics_fit
         && fit_groups(&status.exposure)
@@ -58,10 +51,8 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
         .iter()
         .flatten()
         .all(|&place| (place as usize) < group_rows.len());
-    let fits = (1..=MAX_INTEGER).contains(&rows)
-        && add_up(&group_rows, rows)
-        && named_groups.len() <= MAX_GROUPS
-        && places_fit;
+    let fits =
+        (1..=MAX_EXACT).contains(&rows) && add_up(&group_rows, rows) && named_groups.len() <= MAX_GROUPS && places_fit;
     fits.then_some(Inspection {
         rows,
         group_rows,
@@ -74,7 +65,7 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
 pub(crate) fn is_plausible_summary(summary: &IndexSummary) -> bool {
     is_hex(&summary.key)
         && is_digest(&summary.digest)
-        && (1..=MAX_INTEGER).contains(&summary.rows)
+        && (1..=MAX_EXACT).contains(&summary.rows)
         && summary.scored_rows <= summary.rows
         && add_up(&summary.group_rows, summary.rows)
 }
@@ -85,11 +76,11 @@ fn add_up(group_rows: &[u64], rows: u64) -> bool {
 }
 
 fn fit_groups(values: &[u64]) -> bool {
-    values.len() <= MAX_GROUPS && values.iter().all(|value| *value <= MAX_INTEGER)
+    values.len() <= MAX_GROUPS && values.iter().all(|value| *value <= MAX_EXACT)
 }
 
 fn is_metric_name(name: &str) -> bool {
-    (1..=METRIC_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+    (1..=MAX_METRIC_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
 fn is_digest(text: &str) -> bool {

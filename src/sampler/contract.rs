@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Most different metrics of a phase.
+pub const MAX_METRICS: usize = 32;
+/// Longest name of a metric, in characters.
+pub const MAX_METRIC_NAME: usize = 64;
+
 /// Where the sampler's rows come from.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

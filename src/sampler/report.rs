@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::contract::MetricPoint;
+use super::contract::{MAX_METRIC_NAME, MAX_METRICS, MetricPoint};
+use crate::curriculum::plan::MAX_GROUPS;
 
 /// Bytes of one report.
 pub const REPORT_BYTES: usize = 64 * 1024;
-/// Different metrics of one phase.
-pub const MAX_METRICS: usize = 32;
-/// Characters of a metric's name.
-pub const MAX_NAME: usize = 64;
-/// Groups that a report may name: 0 to 255.
-pub const MAX_GROUPS: u32 = 256;
 
 /// A request that cannot be answered: what is wrong with which value, and what would be right. For the caller, as status 400.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
@@ -96,12 +91,16 @@ fn groups(value: Value) -> Result<BTreeMap<u32, BTreeMap<String, f64>>, BadReque
         )));
     };
     let group = |(key, value): (String, Value)| {
-        let index = key.parse::<u32>().ok().filter(|&g| g < MAX_GROUPS).ok_or_else(|| {
-            BadRequest(format!(
-                "`groups` has the key `{}`; expected the number of a group, from 0 to 255",
-                cut(&key)
-            ))
-        })?;
+        let index = key
+            .parse::<u32>()
+            .ok()
+            .filter(|&g| (g as usize) < MAX_GROUPS)
+            .ok_or_else(|| {
+                BadRequest(format!(
+                    "`groups` has the key `{}`; expected the number of a group, from 0 to 255",
+                    cut(&key)
+                ))
+            })?;
         Ok((index, numbers(&format!("groups.{index}"), value)?))
     };
     fields.into_iter().map(group).collect()
@@ -136,17 +135,17 @@ fn numbers(field: &str, value: Value) -> Result<BTreeMap<String, f64>, BadReques
 
 fn check_name(field: &str, name: &str) -> Result<(), BadRequest> {
     let fine = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
-    if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fine) {
+    if (1..=MAX_METRIC_NAME).contains(&name.len()) && name.chars().all(fine) {
         return Ok(());
     }
     Err(BadRequest(format!(
-        "`{field}` has the name {:?}; expected 1 to {MAX_NAME} visible ASCII characters without quotes, backslashes and spaces",
+        "`{field}` has the name {:?}; expected 1 to {MAX_METRIC_NAME} visible ASCII characters without quotes, backslashes and spaces",
         cut(name)
     )))
 }
 
 fn cut(text: &str) -> String {
-    text.chars().take(MAX_NAME).collect()
+    text.chars().take(MAX_METRIC_NAME).collect()
 }
 
 fn kind(value: &Value) -> String {

@@ -69,7 +69,7 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
     }
     let path = store.groups(task);
     let groups = fs::read(&path).map_err(|e| ScoringError::io("read", &path, e))?;
-    let mut counts = [0_u64; super::inspect::MAX_GROUPS];
+    let mut counts = [0_u64; crate::curriculum::plan::MAX_GROUPS];
     for group in &groups {
         counts[usize::from(*group)] += 1;
     }

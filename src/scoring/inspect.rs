@@ -13,9 +13,7 @@ use super::scratch::{write_json, write_whole};
 use super::store::{Store, StoredSummary, read_json};
 use super::task::{Format, Task};
 use super::validate;
-
-/// Most groups of a data set.
-pub const MAX_GROUPS: usize = 256;
+use crate::curriculum::plan::MAX_GROUPS;
 
 /// Inspects the data set below `root`, writes the manifest and the rows' groups to the store, and looks for an index there.
 ///

@@ -10,7 +10,7 @@ use super::error::ScoringError;
 use super::report::IndexSummary;
 use super::task::Task;
 
-/// The store's root folder with the layout of `docs/design.md` §12.1.
+/// The store's root folder; its layout is in `docs/design/contracts.md` under "The store".
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,

@@ -71,11 +71,11 @@ async fn every_sample_is_accepted() {
     assert!(samples >= 14, "only {samples} samples");
 }
 
-/// The example of the design is no sample, but must be as valid as one.
+/// The example of the wire contracts is no sample, but must be as valid as one.
 #[tokio::test]
-async fn the_example_of_the_design_is_accepted() {
+async fn the_example_of_the_contracts_is_accepted() {
     let server = server().await;
-    let text = fs::read_to_string(repository().join("docs/design.md")).unwrap();
+    let text = fs::read_to_string(repository().join("docs/design/contracts.md")).unwrap();
     let example = text
         .split("```yaml\n")
         .nth(1)

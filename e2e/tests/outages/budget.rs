@@ -1,4 +1,4 @@
-//! What a run costs the API server: budgets of section "Budgets" in `docs/design.md`, counted in the audit log.
+//! What a run costs the API server: section "Budgets" of `docs/design/controller.md`, counted in the audit log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
