@@ -9,9 +9,9 @@ use arrow_buffer::Buffer;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::task::{JoinError, JoinHandle};
 
+use super::attempt::Attempt;
 use super::part::{PIECE, Part};
 use super::request::BatchRequest;
-use super::session::Session;
 use super::source::DrawError;
 
 /// Rows of a reply that is drawn at once, where the request is answered; longer ones are drawn on a thread that may block.
@@ -31,7 +31,7 @@ pub enum BodyError {
 /// Little-endian u64 row numbers of the requested batches, in order. A step counts as handed out when its last row goes out.
 #[derive(Debug)]
 pub struct BatchBody {
-    session: Arc<Session>,
+    attempt: Arc<Attempt>,
     request: BatchRequest,
     /// First step of the next piece.
     next: u64,
@@ -52,10 +52,10 @@ struct Piece {
 
 impl BatchBody {
     /// The reply to a request.
-    pub fn new(session: Arc<Session>, request: BatchRequest) -> Self {
+    pub fn new(attempt: Arc<Attempt>, request: BatchRequest) -> Self {
         let (next, rows_left) = (request.from, request.rows());
         Self {
-            session,
+            attempt,
             request,
             next,
             sent: 0,
@@ -66,7 +66,7 @@ impl BatchBody {
 
     fn piece(&self) -> Piece {
         let request = &self.request;
-        let mut parts = request.part.pieces(self.session.batch_size()).skip(self.sent);
+        let mut parts = request.part.pieces(self.attempt.batch_size()).skip(self.sent);
         let part = parts.next().unwrap_or(request.part);
         let count = (PIECE / request.width).max(1);
         Piece {
@@ -79,12 +79,12 @@ impl BatchBody {
     /// Draws a short reply at once, a piece of a longer one on a thread that may block.
     fn poll_draw(&mut self, context: &mut Context<'_>, piece: &Piece) -> Poll<Result<Bytes, BodyError>> {
         if self.request.rows() <= SHORT {
-            return Poll::Ready(Ok(draw(&self.session, piece)?));
+            return Poll::Ready(Ok(draw(&self.attempt, piece)?));
         }
-        let session = &self.session;
+        let attempt = &self.attempt;
         let task = self.pending.get_or_insert_with(|| {
-            let (session, piece) = (Arc::clone(session), piece.clone());
-            tokio::task::spawn_blocking(move || draw(&session, &piece))
+            let (attempt, piece) = (Arc::clone(attempt), piece.clone());
+            tokio::task::spawn_blocking(move || draw(&attempt, &piece))
         });
         Pin::new(task).poll(context).map(|joined| {
             self.pending = None;
@@ -99,18 +99,18 @@ impl BatchBody {
         }
         (self.sent, self.next) = (0, piece.steps.end);
         if !self.request.peek {
-            self.session
+            self.attempt
                 .hand_out(self.request.part, piece.steps.start, piece.steps.end);
         }
     }
 }
 
 /// The rows of a piece.
-fn draw(session: &Session, piece: &Piece) -> Result<Bytes, DrawError> {
+fn draw(attempt: &Attempt, piece: &Piece) -> Result<Bytes, DrawError> {
     let mut rows = Vec::new();
     let mut batch = Vec::new();
     for step in piece.steps.clone() {
-        session.batch(step, piece.part, &mut batch)?;
+        attempt.batch(step, piece.part, &mut batch)?;
         if rows.is_empty() {
             std::mem::swap(&mut rows, &mut batch);
         } else {
@@ -137,7 +137,7 @@ impl Body for BatchBody {
         let sent = drawn.map(|bytes| {
             let rows = bytes.len() as u64 / 8;
             self.rows_left -= rows;
-            self.session.meters().rows.inc_by(rows);
+            self.attempt.meters().rows.inc_by(rows);
             self.note(&piece);
             Frame::data(bytes)
         });

@@ -1,13 +1,14 @@
 //! The sampler sidecar: hands the rows of every batch to the trainer. HTTP and files, but no Kubernetes.
 //!
 //! ```text
-//! plan + score index ─► source ─► session ◄── server ◄── trainer, kubelet, controller, Prometheus
+//! plan + score index ─► source ─► attempt ◄── server ◄── trainer, kubelet, controller, Prometheus
 //!                                  │  coverage, report: what was handed out, what was reported
 //!                                  ├─► audit    digest of the sequence, rows of each group   (a thread of its own)
 //!                                  ├─► journal  survives a restart of the container
 //!                                  └─► result   the termination message
 //! ```
 
+pub mod attempt;
 pub mod audit;
 pub mod body;
 pub mod contract;
@@ -23,5 +24,4 @@ pub mod result;
 pub mod rows_file;
 pub mod run;
 pub mod server;
-pub mod session;
 pub mod source;

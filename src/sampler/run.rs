@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tracing::{debug, info, warn};
 
+use super::attempt::Attempt;
 use super::contract::{SamplerStatus, Source};
 use super::journal::{self, Journal};
 use super::meters::Meters;
 use super::rows_file::{self, RowsFileError};
-use super::session::Session;
 use super::source::{Opened, PlanFileError, read_plan};
 use super::{index, result, server};
 use crate::curriculum::plan::PlanError;
@@ -85,7 +85,7 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
         let config = config.clone();
         tokio::task::spawn_blocking(move || prepare(&config, meters))
     };
-    let session = tokio::select! {
+    let attempt = tokio::select! {
         prepared = prepared => Arc::new(prepared??),
         signal = shutdown.recv() => {
             info!(signal, "ended before anything was served");
@@ -93,22 +93,22 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
         }
     };
     let listener = listen(&config).await?;
-    let keeper = tokio::spawn(keep(Arc::clone(&session), config.clone()));
-    let app = server::router(Arc::clone(&session), registry);
+    let keeper = tokio::spawn(keep(Arc::clone(&attempt), config.clone()));
+    let app = server::router(Arc::clone(&attempt), registry);
     let mut index_changed = false;
     serve(listener, app, Limits::default(), async {
         tokio::select! {
             signal = shutdown.recv() => info!(signal, "ending"),
-            () = session.broken().notified() => index_changed = true,
+            () = attempt.broken().notified() => index_changed = true,
         }
         // At once, in case that there is no time for more.
-        leave(&config.termination_log, &session.result(Duration::ZERO));
+        leave(&config.termination_log, &attempt.result(Duration::ZERO));
     })
     .await;
     keeper.abort();
     let ended = tokio::task::spawn_blocking(move || {
-        save(&session, &config.state);
-        leave(&config.termination_log, &session.result(SETTLE));
+        save(&attempt, &config.state);
+        leave(&config.termination_log, &attempt.result(SETTLE));
     });
     ended.await?;
     if index_changed {
@@ -119,7 +119,7 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
 }
 
 /// Reads the plan, checks the index, takes up the journal and writes the rows file.
-fn prepare(config: &Config, meters: Meters) -> Result<Session, RunError> {
+fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
     let opened = Opened::new(read_plan(&config.plan)?, |scores| index::open(&config.store, scores))?;
     match (opened.source, &opened.source_message) {
         (Source::UniformIndexUnusable, message) => {
@@ -134,18 +134,18 @@ fn prepare(config: &Config, meters: Meters) -> Result<Session, RunError> {
         warn!(%error, "the journal cannot be used");
         None
     });
-    let session = Session::new(opened, journal, meters);
+    let attempt = Attempt::new(opened, journal, meters);
     if let Some(path) = &config.rows_file {
-        let opened = session.opened();
+        let opened = attempt.opened();
         // A trainer may be reading it: what is there already stays.
-        if session.rows_file() != Some(opened.source) || !rows_file::is_whole(path, opened) {
+        if attempt.rows_file() != Some(opened.source) || !rows_file::is_whole(path, opened) {
             rows_file::write(path, opened)?;
             info!(bytes = %rows_file::bytes(opened), "the rows file is written");
         }
-        session.hand_out_all();
-        save(&session, &config.state);
+        attempt.hand_out_all();
+        save(&attempt, &config.state);
     }
-    Ok(session)
+    Ok(attempt)
 }
 
 async fn listen(config: &Config) -> Result<TcpListener, RunError> {
@@ -161,13 +161,13 @@ async fn listen(config: &Config) -> Result<TcpListener, RunError> {
 
 /// Writes the journal after changes, once a second at most, and the result once the phase is at its end: a sampler that is killed
 /// later has left it.
-async fn keep(session: Arc<Session>, config: Config) {
+async fn keep(attempt: Arc<Attempt>, config: Config) {
     loop {
-        session.changed().notified().await;
-        let (session, config) = (Arc::clone(&session), config.clone());
+        attempt.changed().notified().await;
+        let (attempt, config) = (Arc::clone(&attempt), config.clone());
         let written = tokio::task::spawn_blocking(move || {
-            save(&session, &config.state);
-            if let Some(status) = session.ended() {
+            save(&attempt, &config.state);
+            if let Some(status) = attempt.ended() {
                 leave(&config.termination_log, &status);
             }
         });
@@ -178,10 +178,10 @@ async fn keep(session: Arc<Session>, config: Config) {
     }
 }
 
-fn save(session: &Session, state: &Path) {
-    let journal: Journal = session.journal();
+fn save(attempt: &Attempt, state: &Path) {
+    let journal: Journal = attempt.journal();
     if let Err(error) = journal::write(state, &journal) {
-        session.meters().write_failures.with_label_values(&["journal"]).inc();
+        attempt.meters().write_failures.with_label_values(&["journal"]).inc();
         warn!(%error, "a restart of this container would forget what was served");
     }
 }

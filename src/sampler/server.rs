@@ -14,12 +14,12 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tracing::error;
 
+use super::attempt::Attempt;
 use super::body::BatchBody;
 use super::contract::SamplerStatus;
 use super::info::PlanInfo;
 use super::report::{BadRequest, REPORT_BYTES, Report};
 use super::request::{BatchRequest, JSON_ROWS, REPLY_BYTES};
-use super::session::Session;
 use super::source::DrawError;
 use crate::telemetry;
 
@@ -33,14 +33,14 @@ pub const END_STEP: HeaderName = HeaderName::from_static("curriculum-end-step");
 type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
 
 /// The routes, with the process's own ones.
-pub fn router(session: Arc<Session>, registry: Registry) -> Router {
+pub fn router(attempt: Arc<Attempt>, registry: Registry) -> Router {
     Router::new()
         .route("/v1/plan", get(plan))
         .route("/v1/batches", get(batches))
         .route("/v1/batches.json", get(batches_json))
         .route("/v1/report", post(report).layer(DefaultBodyLimit::max(REPORT_BYTES)))
         .route("/v1/status", get(status))
-        .with_state(session)
+        .with_state(attempt)
         .merge(telemetry::http::router(registry, || Ok(())))
         .fallback(|| async {
             (
@@ -59,81 +59,81 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn refuse(session: &Session, error: BadRequest) -> Refusal {
-    session.meters().refused.inc();
+fn refuse(attempt: &Attempt, error: BadRequest) -> Refusal {
+    attempt.meters().refused.inc();
     Refusal(error)
 }
 
-fn request(session: &Session, query: Parameters, max_rows: u64) -> Result<BatchRequest, Refusal> {
+fn request(attempt: &Attempt, query: Parameters, max_rows: u64) -> Result<BatchRequest, Refusal> {
     let parsed = query.map_err(|rejection| BadRequest(format!("the query does not parse: {rejection}")));
-    let steps = session.opened().steps();
+    let steps = attempt.opened().steps();
     parsed
-        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, session.batch_size(), max_rows))
-        .map_err(|e| refuse(session, e))
+        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, attempt.batch_size(), max_rows))
+        .map_err(|e| refuse(attempt, e))
 }
 
 /// Past the end: no content, and a trainer that asks there has every step that it wanted.
-fn past_end(session: &Session, request: &BatchRequest) -> Response {
+fn past_end(attempt: &Attempt, request: &BatchRequest) -> Response {
     if !request.peek {
-        session.hand_out(request.part, request.from, request.to);
+        attempt.hand_out(request.part, request.from, request.to);
     }
-    (StatusCode::NO_CONTENT, [(END_STEP, session.phase().end_step)]).into_response()
+    (StatusCode::NO_CONTENT, [(END_STEP, attempt.phase().end_step)]).into_response()
 }
 
-async fn plan(State(session): State<Arc<Session>>) -> Json<PlanInfo> {
-    Json(PlanInfo::new(session.opened()))
+async fn plan(State(attempt): State<Arc<Attempt>>) -> Json<PlanInfo> {
+    Json(PlanInfo::new(attempt.opened()))
 }
 
-async fn status(State(session): State<Arc<Session>>) -> Json<SamplerStatus> {
-    Json(session.status())
+async fn status(State(attempt): State<Arc<Attempt>>) -> Json<SamplerStatus> {
+    Json(attempt.status())
 }
 
-async fn batches(State(session): State<Arc<Session>>, query: Parameters) -> Result<Response, Refusal> {
-    let request = request(&session, query, REPLY_BYTES / 8)?;
+async fn batches(State(attempt): State<Arc<Attempt>>, query: Parameters) -> Result<Response, Refusal> {
+    let request = request(&attempt, query, REPLY_BYTES / 8)?;
     if request.from == request.to {
-        return Ok(past_end(&session, &request));
+        return Ok(past_end(&attempt, &request));
     }
     let headers = [
         (FIRST_STEP, request.from.to_string()),
         (BATCHES, (request.to - request.from).to_string()),
-        (END_STEP, session.phase().end_step.to_string()),
+        (END_STEP, attempt.phase().end_step.to_string()),
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
     ];
-    Ok((headers, Body::new(BatchBody::new(session, request))).into_response())
+    Ok((headers, Body::new(BatchBody::new(attempt, request))).into_response())
 }
 
-async fn batches_json(State(session): State<Arc<Session>>, query: Parameters) -> Result<Response, Refusal> {
-    let request = request(&session, query, JSON_ROWS)?;
+async fn batches_json(State(attempt): State<Arc<Attempt>>, query: Parameters) -> Result<Response, Refusal> {
+    let request = request(&attempt, query, JSON_ROWS)?;
     if request.from == request.to {
-        return Ok(past_end(&session, &request));
+        return Ok(past_end(&attempt, &request));
     }
     if request.rows() > JSON_ROWS {
         let message = format!(
             "a batch has {} rows, more than the {JSON_ROWS} of a reply in JSON; ask /v1/batches",
             request.rows()
         );
-        return Err(refuse(&session, BadRequest(message)));
+        return Err(refuse(&attempt, BadRequest(message)));
     }
-    match tokio::task::spawn_blocking(move || draw_json(&session, &request)).await {
+    match tokio::task::spawn_blocking(move || draw_json(&attempt, &request)).await {
         Ok(Ok(body)) => Ok(Json(body).into_response()),
         Ok(Err(error)) => Ok(broken(&error)),
         Err(error) => Ok(broken(&error)),
     }
 }
 
-fn draw_json(session: &Session, request: &BatchRequest) -> Result<Value, DrawError> {
+fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawError> {
     let draw = |step| {
         let mut rows = Vec::new();
-        session.batch(step, request.part, &mut rows).map(|()| rows)
+        attempt.batch(step, request.part, &mut rows).map(|()| rows)
     };
     let batches = (request.from..request.to)
         .map(draw)
         .collect::<Result<Vec<Vec<u64>>, _>>()?;
-    session.meters().rows.inc_by(request.rows());
+    attempt.meters().rows.inc_by(request.rows());
     if !request.peek {
-        session.hand_out(request.part, request.from, request.to);
+        attempt.hand_out(request.part, request.from, request.to);
     }
-    Ok(json!({"firstStep": request.from, "endStep": session.phase().end_step, "batches": batches}))
+    Ok(json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches}))
 }
 
 /// What no caller can do anything about.
@@ -146,10 +146,10 @@ fn broken(error: &dyn std::error::Error) -> Response {
         .into_response()
 }
 
-async fn report(State(session): State<Arc<Session>>, body: Bytes) -> Result<Response, Refusal> {
-    let steps = session.opened().steps();
-    let taken = Report::parse(&body, steps.start, steps.end).and_then(|report| session.report(report));
-    let (taken, served) = taken.map_err(|error| refuse(&session, error))?;
+async fn report(State(attempt): State<Arc<Attempt>>, body: Bytes) -> Result<Response, Refusal> {
+    let steps = attempt.opened().steps();
+    let taken = Report::parse(&body, steps.start, steps.end).and_then(|report| attempt.report(report));
+    let (taken, served) = taken.map_err(|error| refuse(&attempt, error))?;
     let reply = json!({
         "decision": "continue",
         "nextStep": served,

@@ -10,17 +10,17 @@ use crate::sampler::source::Opened;
 use crate::sampler::source::tests::{attempt_plan, index};
 
 struct Served {
-    session: Arc<Session>,
+    attempt: Arc<Attempt>,
     app: Router,
 }
 
 fn serve(plan: Plan) -> Served {
     let registry = Registry::new();
     let meters = Meters::register(&registry).unwrap();
-    let session = Arc::new(Session::new(Opened::new(plan, index).unwrap(), None, meters));
+    let attempt = Arc::new(Attempt::new(Opened::new(plan, index).unwrap(), None, meters));
     Served {
-        app: router(Arc::clone(&session), registry),
-        session,
+        app: router(Arc::clone(&attempt), registry),
+        attempt,
     }
 }
 
@@ -73,7 +73,7 @@ impl Served {
     }
 
     fn expected(&self, steps: std::ops::Range<u64>, rank: u32, world: u32) -> Vec<u64> {
-        let sampler = crate::curriculum::sampler::Sampler::new(self.session.opened().plan.clone()).unwrap();
+        let sampler = crate::curriculum::sampler::Sampler::new(self.attempt.opened().plan.clone()).unwrap();
         let order = index(&crate::curriculum::plan::PlanScores {
             key: String::new(),
             digest: String::new(),
@@ -89,7 +89,7 @@ impl Served {
     }
 
     fn served(&self) -> u64 {
-        self.session.status().served_step
+        self.attempt.status().served_step
     }
 }
 
@@ -302,17 +302,17 @@ async fn sums_over_the_rows_are_those_of_what_was_served() {
     let s = serve(attempt_plan());
     s.get("/v1/batches?from=10&count=10").await;
     let limit = std::time::Duration::from_secs(60);
-    let half = s.session.result(limit);
+    let half = s.attempt.result(limit);
     assert_eq!(half.exposure.iter().sum::<u64>(), 120);
-    assert_eq!((half.sequence_digest, s.session.ended()), (None, None));
+    assert_eq!((half.sequence_digest, s.attempt.ended()), (None, None));
     s.get("/v1/batches?from=20&count=10").await;
     let bytes: Vec<u8> = s
         .expected(10..30, 0, 1)
         .into_iter()
         .flat_map(u64::to_le_bytes)
         .collect();
-    let whole = s.session.result(limit);
+    let whole = s.attempt.result(limit);
     assert_eq!(whole.sequence_digest, Some(crate::curriculum::canonical::sha256(bytes)));
     assert_eq!(whole.exposure, [60; 4]);
-    assert_eq!(s.session.ended(), Some(whole));
+    assert_eq!(s.attempt.ended(), Some(whole));
 }

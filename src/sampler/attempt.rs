@@ -19,7 +19,7 @@ use crate::curriculum::plan::PhasePlan;
 
 /// State of the attempt.
 #[derive(Debug)]
-pub struct Session {
+pub struct Attempt {
     opened: Opened,
     progress: Mutex<Progress>,
     audit: Audit,
@@ -37,7 +37,7 @@ struct Progress {
     rows_file: Option<Source>,
 }
 
-impl Session {
+impl Attempt {
     /// Begins where `journal` ends, or at the phase's first step. A journal of another plan is not used.
     pub fn new(mut opened: Opened, journal: Option<Journal>, meters: Meters) -> Self {
         let steps = opened.steps();
@@ -117,7 +117,7 @@ impl Session {
     /// Replaces the content of `out` by a part of the batch of `step`.
     ///
     /// # Errors
-    /// See [`Rows::batch`](super::source::Rows::batch). When the index changed, [`Session::broken`] is told.
+    /// See [`Rows::batch`](super::source::Rows::batch). When the index changed, [`Attempt::broken`] is told.
     pub fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError> {
         let drawn = self.opened.rows.batch(step, part, out);
         if drawn == Err(DrawError::IndexChanged) {
