@@ -1,12 +1,14 @@
 //! The programs in the guides must run as they are printed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::{Value, json};
 
 /// The n-th code block of a language in a file of `docs/`.
 fn block(file: &str, language: &str, n: usize) -> String {
@@ -37,8 +39,8 @@ fn the_scorer_of_the_guide_scores_its_rows() {
 const MODEL: &str = "
 import os
 log = open(os.environ['TRAINED'], 'a')
-def load_checkpoint(): return int(os.environ['CHECKPOINT'])
-def save_checkpoint(step): print('save', step, file=log, flush=True)
+def load_checkpoint(): return (int(os.environ['CHECKPOINT']), 'this run') if 'CHECKPOINT' in os.environ else None
+def save_checkpoint(step, run): print('save', step, run, file=log, flush=True)
 def train_on(rows): print('train', list(rows), file=log, flush=True)
 def evaluate(): return 0.5
 ";
@@ -48,7 +50,7 @@ fn rows(step: u64) -> Vec<u8> {
 }
 
 /// Runs a Python program of the trainers' guide from a checkpoint, and gives what it did.
-fn train(program: &str, checkpoint: u64, environment: &[(&str, &str)]) -> String {
+fn train(program: &str, checkpoint: Option<u64>, environment: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let trained = folder.path().join("trained");
     fs::write(folder.path().join("model.py"), MODEL).unwrap();
@@ -57,7 +59,8 @@ fn train(program: &str, checkpoint: u64, environment: &[(&str, &str)]) -> String
         .env("PYTHONPATH", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("TRAINED", &trained)
-        .env("CHECKPOINT", checkpoint.to_string())
+        .envs(checkpoint.map(|step| ("CHECKPOINT", step.to_string())))
+        .env("CURRICULUM_RUN", "this run")
         .env("CURRICULUM_START_STEP", "300")
         .env("CURRICULUM_END_STEP", "303")
         .env("CURRICULUM_BATCH_SIZE", "2")
@@ -68,27 +71,24 @@ fn train(program: &str, checkpoint: u64, environment: &[(&str, &str)]) -> String
     fs::read_to_string(trained).unwrap()
 }
 
-/// Answers requests as the sampler does, until the listener is dropped with the process.
+/// Answers requests as the sampler does, until the listener is dropped with the process. A session is named after its first step.
 fn fake_sampler() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line).unwrap();
-            let path = line.split(' ').nth(1).unwrap();
-            let (status, body) = match path
-                .strip_prefix("/v1/batches?from=")
-                .and_then(|q| q.split_once("&count="))
-            {
-                Some((from, count)) => {
-                    let from: u64 = from.parse().unwrap();
-                    let to = 303.min(from + count.parse::<u64>().unwrap());
-                    let body = (from..to).flat_map(rows).collect::<Vec<u8>>();
-                    (if body.is_empty() { "204 No Content" } else { "200 OK" }, body)
+            let (path, sent) = request(&mut BufReader::new(&stream));
+            let (status, body) = match path.strip_prefix("/v1/batches?session=from-") {
+                Some(query) => batches(query),
+                None => {
+                    assert_eq!(
+                        (&*path, &sent["run"], &sent["world"]),
+                        ("/v1/sessions", &json!("this run"), &json!(1))
+                    );
+                    let session = json!({"session": format!("from-{}", sent["step"]), "batchRows": 2});
+                    ("201 Created", session.to_string().into_bytes())
                 }
-                None => ("200 OK", br#"{"batchSize":2}"#.to_vec()),
             };
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -100,16 +100,48 @@ fn fake_sampler() -> String {
     address
 }
 
-const FROM_THE_START: &str = "train [3000, 3001]\ntrain [3010, 3011]\ntrain [3020, 3021]\nsave 303\n";
-const FROM_A_CHECKPOINT: &str = "train [3020, 3021]\nsave 303\n";
+/// The path of a request, and its body as JSON.
+fn request(stream: &mut BufReader<&std::net::TcpStream>) -> (String, Value) {
+    let (mut path, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(' ') {
+            None => break,
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length:") => length = value.parse().unwrap(),
+            Some((_, target)) if path.is_empty() => path = target.split(' ').next().unwrap().to_owned(),
+            Some(_) => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (path, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// `<first step of the session>&from=S&count=C`: without a hole from the first step on.
+fn batches(query: &str) -> (&'static str, Vec<u8>) {
+    let numbers: Vec<u64> = query
+        .split('&')
+        .map(|n| n.rsplit('=').next().unwrap().parse().unwrap())
+        .collect();
+    let [first, from, count] = numbers[..] else {
+        panic!("{query}")
+    };
+    assert!(from >= first && from <= 303, "{query}");
+    let body = (from..303.min(from + count)).flat_map(rows).collect::<Vec<u8>>();
+    (if body.is_empty() { "204 No Content" } else { "200 OK" }, body)
+}
+
+const FROM_THE_START: &str = "train [3000, 3001]\ntrain [3010, 3011]\ntrain [3020, 3021]\nsave 303 this run\n";
+const FROM_A_CHECKPOINT: &str = "train [3020, 3021]\nsave 303 this run\n";
 
 #[test]
 fn the_http_trainer_of_the_guide_trains_each_step_once() {
     let program = block("trainers.md", "python", 0);
     let environment = [("CURRICULUM_SAMPLER", &*fake_sampler())];
-    assert_eq!(train(&program, 0, &environment), FROM_THE_START);
-    assert_eq!(train(&program, 302, &environment), FROM_A_CHECKPOINT);
-    assert_eq!(train(&program, 303, &environment), "save 303\n");
+    assert_eq!(train(&program, None, &environment), FROM_THE_START);
+    assert_eq!(train(&program, Some(302), &environment), FROM_A_CHECKPOINT);
+    assert_eq!(train(&program, Some(303), &environment), "save 303 this run\n");
 }
 
 #[test]
@@ -119,8 +151,8 @@ fn the_file_trainer_of_the_guide_trains_each_step_once() {
     let file = folder.path().join("rows.u64");
     fs::write(&file, (300..303).flat_map(rows).collect::<Vec<u8>>()).unwrap();
     let environment = [("CURRICULUM_ROWS_FILE", file.to_str().unwrap())];
-    assert_eq!(train(&program, 0, &environment), FROM_THE_START);
-    assert_eq!(train(&program, 302, &environment), FROM_A_CHECKPOINT);
+    assert_eq!(train(&program, None, &environment), FROM_THE_START);
+    assert_eq!(train(&program, Some(302), &environment), FROM_A_CHECKPOINT);
 }
 
 /// GitHub's anchor of a heading.

@@ -21,18 +21,18 @@ import time
 BATCH_BYTES = 8 * int(os.environ["BATCH_SIZE"])
 
 
-def batches_by_http(start):
+def batches_by_http(state):
     # Imported here, since a trainer that reads a file needs no client.
     from curriculum_client import BatchSampler
 
     # One batch at a time: what was asked for counts as used.
-    yield from BatchSampler(start_step=start, prefetch=1)
+    yield from BatchSampler(start_step=state["step"], run=state.get("run"), prefetch=1)
 
 
-def batches_by_file(start):
+def batches_by_file(state):
     first = int(os.environ["CURRICULUM_START_STEP"])
     with open(os.environ["CURRICULUM_ROWS_FILE"], "rb") as file:
-        file.seek((start - first) * BATCH_BYTES)
+        file.seek((state["step"] - first) * BATCH_BYTES)
         while batch := file.read(BATCH_BYTES):
             rows = array.array("Q", batch)
             if sys.byteorder == "big":
@@ -44,7 +44,8 @@ def read(path, first):
     if path and os.path.exists(path):
         with open(path, encoding="ascii") as file:
             return json.load(file)
-    return {"step": first, "starts": 0, "history": []}
+    # The run makes it a checkpoint of this run, from which training may go on in the middle of a phase.
+    return {"step": first, "starts": 0, "history": [], "run": os.environ.get("CURRICULUM_RUN")}
 
 
 def write(path, state):
@@ -80,7 +81,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     batches = batches_by_file if "CURRICULUM_ROWS_FILE" in environment else batches_by_http
     print(f"starting at step {state['step']} of {first}..{end}", flush=True)
-    for rows in batches(state["step"]):
+    for rows in batches(state):
         if fails and state["step"] == end - 1:
             sys.exit("cannot allocate memory for the optimizer")
         if early and state["step"] >= half:

@@ -9,7 +9,7 @@ The operator puts everything that is needed into the environment of the trainer'
 """
 
 from .client import Sampler
-from .errors import CurriculumError, RequestRefused, SamplerUnavailable, StateMismatch
+from .errors import CurriculumError, RequestRefused, SamplerNotUsed, SamplerUnavailable, SessionRefused, StateMismatch
 from .samplers import BatchSampler, FileSampler, open_sampler
 
 __all__ = [
@@ -18,7 +18,9 @@ __all__ = [
     "FileSampler",
     "RequestRefused",
     "Sampler",
+    "SamplerNotUsed",
     "SamplerUnavailable",
+    "SessionRefused",
     "StateMismatch",
     "open_sampler",
 ]

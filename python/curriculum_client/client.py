@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
 import os
 import threading
 import time
 import urllib.parse
-import warnings
+import uuid
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-from .errors import CurriculumError, RequestRefused, SamplerUnavailable
+from .errors import CurriculumError, RequestRefused, SamplerUnavailable, SessionRefused
+from .reports import Reports
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _REPLY_SECONDS = 60.0
+_CHUNK = 1 << 20
 
 
 class Sampler:
     """The sampler of the pod, and the calls that it answers.
 
     :param url: Base address; default: the environment's ``CURRICULUM_SAMPLER``.
-    :param timeout: Seconds for which a sampler that does not answer is asked again.
+    :param timeout: Seconds after which a sampler that does not answer is given up, all tries together.
     :param sleep: Waits for some seconds between two tries.
+    :param clock: Seconds that pass, from any beginning.
     """
 
     def __init__(
-        self, url: Optional[str] = None, timeout: float = 300.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: Optional[str] = None,
+        timeout: float = 300.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         url = url or os.environ.get("CURRICULUM_SAMPLER")
         if not url:
@@ -40,40 +46,75 @@ class Sampler:
         self._address = (parts.hostname, parts.port or 80)
         self._timeout = timeout
         self._sleep = sleep
+        self._clock = clock
         self._connection: Optional[http.client.HTTPConnection] = None
         self._process = os.getpid()
         self._lock = threading.Lock()
+        self._reports = Reports(self._post_report, clock)
 
     def plan(self) -> dict[str, Any]:
-        """Phase, steps, batch size, source of the rows: see ``GET /v1/plan``."""
+        """Run, phase, steps, batch size, source of the rows: see ``GET /v1/plan``."""
         return json.loads(self._call("GET", "/v1/plan")[2])
 
     def status(self) -> dict[str, Any]:
         """Steps served, latest metrics: see ``GET /v1/status``."""
         return json.loads(self._call("GET", "/v1/status")[2])
 
-    def fetch(self, first: int, count: int = 1, rank: int = 0, world_size: int = 1, peek: bool = False) -> tuple[int, bytes]:
+    def open_session(
+        self,
+        rank: int = 0,
+        world_size: int = 1,
+        step: Optional[int] = None,
+        run: Optional[str] = None,
+        rows: Optional[int] = None,
+    ) -> dict[str, Any]:
+        """Says who asks, and from which step on: see ``POST /v1/sessions``. Only what a session gets counts as trained on.
+
+        :param step: The checkpoint's step; default: the phase's first.
+        :param run: The run that the checkpoint is of; needed to begin after the phase's first step.
+        :param rows: Rows of the data set, compared with the plan's.
+        :raises SessionRefused: when the checkpoint or the data set is not the plan's.
+        """
+        # The key makes it the same session when a reply is lost and the request sent again.
+        opening = {"rank": rank, "world": world_size, "step": step, "run": run, "rows": rows, "key": uuid.uuid4().hex}
+        body = json.dumps({name: value for name, value in opening.items() if value is not None}).encode()
+        return json.loads(self._call("POST", "/v1/sessions", body)[2])
+
+    def fetch(
+        self,
+        first: int,
+        count: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        session: Optional[str] = None,
+        peek: bool = False,
+    ) -> tuple[int, bytes]:
         """Number of batches, at most ``count``, and their rows as little-endian unsigned 64-bit integers; ``(0, b"")`` past the phase's end.
 
-        With ``peek`` they do not count as handed out.
+        They count as handed out to ``session``, whose rank and world they are of. Without one, or with ``peek``, this is only a look.
         """
-        parameters: dict[str, Any] = {"from": first, "count": count, "rank": rank, "world": world_size}
-        if peek:
-            parameters["peek"] = "true"
+        parameters: dict[str, Any] = {"from": first, "count": count}
+        if session is None:
+            parameters.update(rank=rank, world=world_size)
+        else:
+            parameters["session"] = session
+            if peek:
+                parameters["peek"] = "true"
         query = urllib.parse.urlencode(parameters)
         status, headers, body = self._call("GET", f"/v1/batches?{query}")
         if status == 204:
             return 0, b""
         return int(headers["curriculum-batches"]), body
 
-    def batches(self, start_step: Optional[int] = None) -> Iterator[list[int]]:
+    def batches(self, start_step: Optional[int] = None, run: Optional[str] = None) -> Iterator[list[int]]:
         """The rows of one batch after the other, from ``start_step`` (default: the phase's first step) to the phase's end.
 
-        For trainers that keep track of their step themselves; a :class:`BatchSampler` does it for you.
+        For trainers that keep track of their step themselves; a :class:`BatchSampler` does it for you. ``run`` is that of the
+        checkpoint: :meth:`plan` tells this one's.
         """
         from .samplers import BatchSampler  # noqa: PLC0415 - that module needs this one
 
-        return iter(BatchSampler(start_step=start_step, client=self))
+        return iter(BatchSampler(start_step=start_step, run=run, client=self))
 
     def report(
         self,
@@ -83,57 +124,79 @@ class Sampler:
     ) -> dict[str, Any]:
         """Tells what was measured after ``step`` batches of the run, of everything and of each group; returns the sampler's decision.
 
-        A report may be sent again: of each metric, only values of later steps count. Values that are not finite are left out with a warning,
-        because a metric that diverged is no reason to stop.
+        A report may be sent again: of each metric, only values of later steps count. It never ends a training and holds it up for some
+        seconds at most: what cannot be reported, or whom it cannot be told, is warned about once, and training goes on.
         """
-        report = {
-            "step": int(step),
-            "metrics": _finite(metrics),
-            "groups": {str(int(group)): _finite(values) for group, values in (groups or {}).items()},
-        }
-        return json.loads(self._call("POST", "/v1/report", json.dumps(report, allow_nan=False).encode())[2])
+        return self._reports.send(step, metrics, groups)
+
+    def _post_report(self, report: bytes, seconds: float) -> dict[str, Any]:
+        return json.loads(self._call("POST", "/v1/report", report, seconds)[2])
 
     def close(self) -> None:
         """Closes the connection; the next call opens another one."""
         with self._lock:
             self._drop()
 
-    def _call(self, method: str, path: str, body: Optional[bytes] = None) -> tuple[int, Any, bytes]:
-        pause, waited = _FIRST_PAUSE, 0.0
+    def _call(self, method: str, path: str, body: Optional[bytes] = None, seconds: Optional[float] = None) -> tuple[int, Any, bytes]:
+        pause, begin = _FIRST_PAUSE, self._clock()
+        limit = self._timeout if seconds is None else seconds
         while True:
             try:
-                status, headers, reply = self._try(method, path, body)
+                status, headers, reply = self._try(method, path, body, begin + limit)
                 if status < 500:
                     break
                 problem: object = f"status {status}"
             except (OSError, http.client.HTTPException) as error:
                 problem = repr(error)
-            if waited >= self._timeout:
+            if self._clock() - begin < limit:
+                self._sleep(min(pause, limit - (self._clock() - begin)))
+            waited = self._clock() - begin
+            if waited >= limit:
                 raise SamplerUnavailable(f"no answer from the sampler at {self.url} for {waited:.0f} s: {problem}")
-            self._sleep(pause)
-            waited += pause
             pause = min(2 * pause, _LONGEST_PAUSE)
+        if status in (404, 409):
+            raise SessionRefused(_refusal(status, reply))
         if status >= 400:
             raise RequestRefused(_refusal(status, reply))
         return status, headers, reply
 
-    def _try(self, method: str, path: str, body: Optional[bytes]) -> tuple[int, Any, bytes]:
-        with self._lock:
-            if self._process != os.getpid():
-                # After a fork, parent and child must not read each other's replies.
-                self._drop()
-                self._process = os.getpid()
+    def _try(self, method: str, path: str, body: Optional[bytes], end: float) -> tuple[int, Any, bytes]:
+        if self._process != os.getpid():
+            # After a fork, parent and child must not read each other's replies, and the lock may have been held by another thread.
+            self._lock = threading.Lock()
+            self._drop()
+            self._process = os.getpid()
+        if not self._lock.acquire(timeout=max(0.0, end - self._clock())):
+            raise TimeoutError("another thread is waiting for the sampler")
+        try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(*self._address, timeout=_REPLY_SECONDS)
+                self._connection = http.client.HTTPConnection(*self._address)
             try:
+                self._limit(end)
                 headers = {"content-type": "application/json"} if body is not None else {}
                 self._connection.request(method, path, body, headers)
                 reply = self._connection.getresponse()
-                return reply.status, reply.headers, reply.read()
+                chunks = []
+                while chunk := reply.read(_CHUNK):
+                    chunks.append(chunk)
+                    self._limit(end)
+                return reply.status, reply.headers, b"".join(chunks)
             except BaseException:
                 # Half a reply may be left on the connection.
                 self._drop()
                 raise
+        finally:
+            self._lock.release()
+
+    def _limit(self, end: float) -> None:
+        """No single wait for the sampler goes beyond the end of all of them."""
+        seconds = min(_REPLY_SECONDS, end - self._clock())
+        if seconds <= 0:
+            raise TimeoutError("time is up")
+        assert self._connection is not None
+        self._connection.timeout = seconds
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(seconds)
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -146,20 +209,14 @@ class Sampler:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_lock"]
+        del state["_lock"], state["_reports"]
         state["_connection"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    values = {str(name): float(value) for name, value in metrics.items()}
-    for name in [name for name, value in values.items() if not math.isfinite(value)]:
-        warnings.warn(f"metric `{name}` is {values.pop(name)}: left out of the report", RuntimeWarning, stacklevel=4)
-    return values
+        self._reports = Reports(self._post_report, self._clock)
 
 
 def _refusal(status: int, reply: bytes) -> str:

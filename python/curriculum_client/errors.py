@@ -13,5 +13,13 @@ class RequestRefused(CurriculumError):
     """The sampler understood the request and refused it; the message says what would be right."""
 
 
+class SessionRefused(RequestRefused):
+    """The sampler refuses this process: its checkpoint is of another run, or another process claims the same rank."""
+
+
 class StateMismatch(CurriculumError):
     """A saved state belongs to another run, another phase or another plan."""
+
+
+class SamplerNotUsed(CurriculumError):
+    """A data loader gave batches that are not those of the sampler: it, or a framework around it, chose or divided the rows itself."""

@@ -6,45 +6,63 @@ import hashlib
 import mmap
 import os
 import sys
+import warnings
 from array import array
-from typing import Any, Iterable, Iterator, Mapping, Optional, TypeVar, Union
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sized, TypeVar, Union
 
 from .client import Sampler
-from .errors import CurriculumError, StateMismatch
+from .errors import CurriculumError, SamplerNotUsed, StateMismatch
+from .place import agree, place, setting
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 _OUTPUTS = ("list", "memoryview", "numpy")
 _T = TypeVar("_T")
 
 
 class _Batches:
-    """What both samplers have in common: the position, its state, and the shape of a batch."""
+    """What both samplers have in common: the position, its state, and the shape of a batch.
 
-    def __init__(self, start_step: Optional[int], rank: Optional[int], world_size: Optional[int], output: str) -> None:
-        self._world_size = _setting("world_size", world_size, "WORLD_SIZE", 1)
-        self._rank = _setting("rank", rank, "RANK", 0)
-        if not 0 <= self._rank < self._world_size:
-            raise CurriculumError(f"`rank` is {self._rank}; expected 0 to {self._world_size - 1}, less than `world_size`")
+    The position is counted in *items*, what an iteration gives out: batches, or micro-batches when there are several to a batch.
+    """
+
+    def __init__(
+        self,
+        start_step: Optional[int],
+        run: Optional[str],
+        rank: Optional[int],
+        world_size: Optional[int],
+        group: Any,
+        output: str,
+        micro_batches: int,
+        rows: Optional[int],
+        dataset: Optional[Sized],
+    ) -> None:
+        self._group = group
+        self._rank, self._world_size = place(rank, world_size, group)
         if output not in _OUTPUTS:
             raise CurriculumError(f"`output` is {output!r}; expected one of {', '.join(_OUTPUTS)}")
         if output == "numpy":
             import numpy  # noqa: F401, PLC0415 - not a dependency: only who asks for arrays needs it
         self._output = output
-        self._tracked = False
-        self._step = 0
+        self._micro = self._check_sizes(micro_batches)
+        self._rows = self._compare_rows(rows, dataset)
+        self._proof = run
+        self._tracking = False
+        self._item = self._handed = 0
         self._move(self.start_step if start_step is None else start_step)
 
     start_step: int
     """First step of the phase, counted over the whole run."""
     end_step: int
     """First step after the phase."""
-    batch_size: int
+    global_batch_size: int
     """Rows in one global batch, of all ranks together."""
 
     @property
     def step(self) -> int:
         """Batches of the run that were trained on so far, those of earlier phases included; the step of the next batch."""
-        return self._step
+        return self._item // self._micro
 
     @property
     def rank(self) -> int:
@@ -56,42 +74,105 @@ class _Batches:
         """Processes that share each batch."""
         return self._world_size
 
+    @property
+    def micro_batches(self) -> int:
+        """Items that make up this rank's part of one global batch: the steps of gradient accumulation."""
+        return self._micro
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of one item of this rank, at most: what a data loader calls its batch size. See :attr:`global_batch_size`."""
+        return -(-self._local_rows() // self._micro)
+
     def __len__(self) -> int:
-        """Batches left in the phase."""
-        return max(0, self.end_step - self._step)
+        """Items left in the phase."""
+        return max(0, self.end_step * self._micro - self._item)
 
     def __iter__(self) -> Iterator[Any]:
-        """This rank's rows of each batch from :attr:`step` to the phase's end.
+        """This rank's rows of each batch from :attr:`step` to the phase's end, in :attr:`micro_batches` parts.
 
         A batch counts as trained on when it is handed out, unless :meth:`track` does the counting.
         """
-        return self._iterate(self._step, counts=not self._tracked)
+        return self._iterate()
 
-    def _iterate(self, first: int, counts: bool) -> Iterator[Any]:
-        for step, rows in self._walk(first, ahead=not counts):
-            if counts:
-                self._step = step + 1
-            yield self._shape(rows)
+    def _iterate(self) -> Iterator[Any]:
+        # As things are when the first item is wanted, not when the iterator was made.
+        item, ahead = self._item, self._tracking
+        self._handed = item
+        skip = item % self._micro
+        for rows in self._walk(item // self._micro, ahead):
+            for part in self._parts(rows)[skip:]:
+                item += 1
+                self._handed = item
+                if not ahead:
+                    self._item = item
+                yield self._shape(part)
+            skip = 0
 
     def track(self, loader: Iterable[_T]) -> Iterator[_T]:
-        """Passes on the items of a loader that was made with this sampler, one for each batch, and counts them.
+        """Passes on the items of a loader that was made with this sampler, and counts them.
 
         A loader with workers asks for batches long before they are trained on. Iterate through this method, and :attr:`step` and
         :meth:`state_dict` are about the batches that came out of the loader.
+
+        :raises SamplerNotUsed: when the loader gives another number of items than it asked this sampler for.
         """
-        self._tracked = True
-        try:
+        with self.tracking():
             for item in loader:
-                self._step += 1
-                if self._step == self.end_step:
-                    self._finish()
+                self.advance()
                 yield item
+            self.check_used()
+
+    @contextmanager
+    def tracking(self) -> Iterator[None]:
+        """Within it, iterations of this sampler count nothing; :meth:`advance` does. For adapters of frameworks that own the loop."""
+        self.start_tracking()
+        try:
+            yield
         finally:
-            self._tracked = False
+            self.stop_tracking()
+
+    def start_tracking(self) -> None:
+        """Begins what :meth:`tracking` does. A loader must begin its iteration afterwards."""
+        self._tracking = True
+        self._handed = self._item
+
+    def stop_tracking(self) -> None:
+        """Ends it."""
+        self._tracking = False
+
+    def advance(self, items: int = 1) -> None:
+        """The next items were given to the training. The phase's last batch counts as handed out only now.
+
+        :raises SamplerNotUsed: when this sampler was not asked for them.
+        """
+        for _ in range(items):
+            if self._item >= self._handed:
+                raise SamplerNotUsed(
+                    f"the data loader gave an item of step {self.step} that it did not ask the curriculum's sampler for: a framework "
+                    "replaced the sampler, or the loader was made without it, or it began before tracking did. "
+                    "Make it with DataLoader(dataset, batch_sampler=sampler), and keep the framework from preparing or sharding it"
+                )
+            self._item += 1
+            if self._item == self.end_step * self._micro:
+                self._finish()
+
+    def check_used(self) -> None:
+        """The loader has ended: it must have given what it asked for.
+
+        :raises SamplerNotUsed: when it gave less.
+        """
+        lost = self._handed - self._item
+        if lost > 0:
+            raise SamplerNotUsed(
+                f"the data loader ended at step {self.step}, but asked the curriculum's sampler for {lost} more items than it gave: "
+                "a framework divided or dropped batches that are this rank's part already. "
+                "Keep it from preparing, sharding or cutting this loader"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs in order to go on with the next batch. Small, and plain enough for JSON."""
-        return {"version": _STATE_VERSION, "step": self._step, "phase": self._phase(), **self._fingerprint()}
+        return {"version": _STATE_VERSION, "step": self.step, "phase": self._phase(), "run": self._run(), **self._fingerprint()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes to the position of a state, of this phase or of the end of the phase before.
@@ -100,20 +181,30 @@ class _Batches:
         """
         if state.get("version") != _STATE_VERSION:
             raise StateMismatch(f"the state has version {state.get('version')!r}; expected {_STATE_VERSION}")
-        own = {"phase": self._phase(), **self._fingerprint()}
-        same_phase = state.get("phase") == own["phase"]
-        for name, value in own.items():
-            # A plan is of one phase; what stays the same over a run is checked for the phase before too.
-            if name in ("phase", "plan") and not same_phase:
-                continue
-            if state.get(name) != value:
-                raise StateMismatch(f"the state's `{name}` is {state.get(name)!r}, but this one's is {value!r}")
+        self._check_origin(state)
         step = int(state["step"])
         if not self.start_step <= step <= self.end_step:
             raise StateMismatch(
-                f"the state's step is {step}, but phase {own['phase']} has the steps {self.start_step} to {self.end_step}"
+                f"the state's step is {step}, but phase {self._phase()} has the steps {self.start_step} to {self.end_step}"
             )
+        self._proof = state.get("run")
         self._move(step)
+
+    def _check_origin(self, state: Mapping[str, Any]) -> None:
+        run = self._run()
+        if run is not None:
+            # Within a run the plan may change, when its scores are lost: the steps go on.
+            if state.get("run") != run:
+                raise StateMismatch(
+                    f"the state's `run` is {state.get('run')!r}, but this one is {run!r}: its steps are those of another run. "
+                    f"To train on its weights from step {self.start_step} on, load them without the sampler's state"
+                )
+            return
+        same_phase = state.get("phase") == self._phase()
+        for name, value in self._fingerprint().items():
+            # A plan is of one phase; what stays the same over a run is checked for the phase before too.
+            if (same_phase or name != "plan") and state.get(name) != value:
+                raise StateMismatch(f"the state's `{name}` is {state.get(name)!r}, but this one's is {value!r}")
 
     def report(
         self,
@@ -121,17 +212,57 @@ class _Batches:
         metrics: Mapping[str, float],
         groups: Optional[Mapping[int, Mapping[str, float]]] = None,
     ) -> dict[str, Any]:
-        """Tells what was measured after ``step`` batches of the run; see :meth:`Sampler.report`. Needs the sampler of the pod."""
-        return self._reporter().report(step, metrics, groups)
+        """Tells what was measured after ``step`` batches of the run; see :meth:`Sampler.report`. It never ends a training."""
+        try:
+            reporter = self._reporter()
+        except CurriculumError as error:
+            warnings.warn(f"there is no sampler to report to: {error}", RuntimeWarning, stacklevel=2)
+            return {"decision": "continue"}
+        return reporter.report(step, metrics, groups)
 
     def plan(self) -> dict[str, Any]:
-        """Phase, steps, batch size, source of the rows."""
+        """Run, phase, steps, batch size, source of the rows."""
         raise NotImplementedError
 
     def _move(self, step: int) -> None:
         if step < self.start_step:
             raise CurriculumError(f"`start_step` is {step}; expected a step from {self.start_step} on, the phase's first")
-        self._step = step
+        self._item = self._handed = step * self._micro
+
+    def _local_rows(self) -> int:
+        size = self.global_batch_size
+        return (self._rank + 1) * size // self._world_size - self._rank * size // self._world_size
+
+    def _check_sizes(self, micro_batches: int) -> int:
+        size, world = self.global_batch_size, self._world_size
+        if world > size:
+            raise CurriculumError(f"`world_size` is {world}; expected at most the {size} rows of a batch")
+        if size % world:
+            warnings.warn(
+                f"a batch has {size} rows, which {world} processes cannot share evenly: some get {size // world}, others "
+                f"{size // world + 1}, and an average over processes weighs rows differently",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        least = size // world
+        if not 1 <= micro_batches <= least:
+            raise CurriculumError(f"`micro_batches` is {micro_batches}; expected 1 to {least}, the rows that each process has of a batch")
+        return micro_batches
+
+    def _compare_rows(self, rows: Optional[int], dataset: Optional[Sized]) -> Optional[int]:
+        if rows is None and dataset is not None:
+            rows = len(dataset)
+        planned = None if rows is None else self.plan().get("rows")
+        if planned is not None and rows != planned:
+            raise CurriculumError(
+                f"the data set has {rows} rows, but the curriculum was planned for {planned}: row numbers would mean other samples. "
+                "Read the same file as `spec.dataset` names, without dropping or adding rows"
+            )
+        return rows
+
+    def _parts(self, rows: memoryview) -> list[memoryview]:
+        count = self._micro
+        return [rows[i * len(rows) // count : (i + 1) * len(rows) // count] for i in range(count)]
 
     def _shape(self, rows: memoryview) -> Any:
         if self._output == "list":
@@ -143,14 +274,17 @@ class _Batches:
             return numpy.frombuffer(rows, dtype=numpy.int64).copy()
         return rows
 
-    def _walk(self, step: int, ahead: bool) -> Iterator[tuple[int, memoryview]]:
-        """Steps and their rows. ``ahead``: batches are taken before they are wanted, so that the last one must not count as handed out yet."""
+    def _walk(self, step: int, ahead: bool) -> Iterator[memoryview]:
+        """This rank's rows of each step. ``ahead``: they are taken before they are wanted, so that the last must not count yet."""
         raise NotImplementedError
 
     def _finish(self) -> None:
         """The last batch, which was taken ahead, is wanted now."""
 
     def _reporter(self) -> Sampler:
+        raise NotImplementedError
+
+    def _run(self) -> Optional[str]:
         raise NotImplementedError
 
     def _phase(self) -> int:
@@ -163,21 +297,34 @@ class _Batches:
 class BatchSampler(_Batches):
     """Asks the sampler of the pod (``sampling: Http``). Usable as ``DataLoader(batch_sampler=…)``.
 
+    The first iteration opens a *session*: it tells the sampler which rank asks, and from which step on. What the session gets counts.
+
     :param start_step: Step of the first batch; default: the phase's first. Better: :meth:`load_state_dict`.
-    :param rank: This process among those that share each batch; default: ``RANK``, else 0.
-    :param world_size: Processes that share each batch; default: ``WORLD_SIZE``, else 1.
+    :param run: The run that ``start_step`` is of; needed when that is not the phase's first step. :meth:`plan` tells this one's.
+    :param rank: This process among those that share each batch; default: ``RANK``.
+    :param world_size: Processes that share each batch; default: ``WORLD_SIZE``. Without both, this process is the only one.
+    :param group: Process group of ``torch.distributed`` that shares each batch, for rank and size. ``False``: this process asks for
+        others too; nothing is compared with ``torch.distributed``.
     :param prefetch: Batches of one request. The phase's last batch is asked for alone and only when it is wanted.
     :param output: ``list`` of integers, ``memoryview`` of unsigned 64-bit integers (without a copy), or ``numpy`` array of ``int64``.
+    :param micro_batches: Items that this rank's part of each batch is given out in, for gradient accumulation.
+    :param rows: Rows of the data set that is read, compared with the plan's.
+    :param dataset: Instead of ``rows``: the data set itself.
     :param client: Default: one made from the environment.
     """
 
     def __init__(
         self,
         start_step: Optional[int] = None,
+        run: Optional[str] = None,
         rank: Optional[int] = None,
         world_size: Optional[int] = None,
+        group: Any = None,
         prefetch: int = 64,
         output: str = "list",
+        micro_batches: int = 1,
+        rows: Optional[int] = None,
+        dataset: Optional[Sized] = None,
         client: Optional[Sampler] = None,
     ) -> None:
         if prefetch < 1:
@@ -187,8 +334,10 @@ class BatchSampler(_Batches):
         self._plan = self._client.plan()
         self.start_step = self._plan["startStep"]
         self.end_step = self._plan["endStep"]
-        self.batch_size = self._plan["batchSize"]
-        super().__init__(start_step, rank, world_size, output)
+        self.global_batch_size = self._plan["batchSize"]
+        self._session: Optional[str] = None
+        self._process = os.getpid()
+        super().__init__(start_step, run, rank, world_size, group, output, micro_batches, rows, dataset)
 
     def plan(self) -> dict[str, Any]:
         """The plan in effect, as the sampler told it at the beginning."""
@@ -197,26 +346,42 @@ class BatchSampler(_Batches):
     def _reporter(self) -> Sampler:
         return self._client
 
-    def _walk(self, step: int, ahead: bool) -> Iterator[tuple[int, memoryview]]:
-        if step >= self.end_step:
-            # Told once, so that the attempt of a trainer whose checkpoint is complete counts as complete.
-            self._client.fetch(step, 1, self._rank, self._world_size)
-            return
+    def _move(self, step: int) -> None:
+        super()._move(step)
+        self._session = None
+
+    def _begin(self) -> str:
+        """The session of this process; a child that was forked is another process."""
+        agree(self._rank, self._world_size, self._group)
+        if self._session is None or self._process != os.getpid():
+            opened = self._client.open_session(self._rank, self._world_size, self.step, self._proof, self._rows)
+            self._session, self._process = opened["session"], os.getpid()
+            # From here on it is this run that goes on.
+            self._proof = self._run()
+        return self._session
+
+    def _walk(self, step: int, ahead: bool) -> Iterator[memoryview]:
+        session = self._begin()
         while step < self.end_step:
+            if self._session != session:
+                raise CurriculumError("another position was loaded during this iteration; begin a new one")
             # The sampler counts what it handed out: the last step must not count before it is wanted.
             count = min(self._prefetch, max(1, self.end_step - 1 - step))
             peek = ahead and step == self.end_step - 1
-            got, data = self._client.fetch(step, count, self._rank, self._world_size, peek)
+            got, data = self._client.fetch(step, count, session=session, peek=peek)
             if got == 0:
                 return
             rows = _rows(data)
             width = len(rows) // got
             for i in range(got):
-                yield step + i, rows[i * width : (i + 1) * width]
+                yield rows[i * width : (i + 1) * width]
             step += got
 
     def _finish(self) -> None:
-        self._client.fetch(self.end_step - 1, 1, self._rank, self._world_size)
+        self._client.fetch(self.end_step - 1, 1, session=self._begin())
+
+    def _run(self) -> Optional[str]:
+        return self._plan.get("run")
 
     def _phase(self) -> int:
         return self._plan["phaseIndex"]
@@ -242,16 +407,21 @@ class FileSampler(_Batches):
         first_step: Optional[int] = None,
         end_step: Optional[int] = None,
         start_step: Optional[int] = None,
+        run: Optional[str] = None,
         rank: Optional[int] = None,
         world_size: Optional[int] = None,
+        group: Any = None,
         output: str = "list",
+        micro_batches: int = 1,
+        rows: Optional[int] = None,
+        dataset: Optional[Sized] = None,
         client: Optional[Sampler] = None,
     ) -> None:
         path = path or os.environ.get("CURRICULUM_ROWS_FILE")
         if not path:
             raise CurriculumError("no rows file: give `path`, or set CURRICULUM_ROWS_FILE")
-        self.start_step = _setting("first_step", first_step, "CURRICULUM_START_STEP")
-        self.end_step = _setting("end_step", end_step, "CURRICULUM_END_STEP")
+        self.start_step = setting("first_step", first_step, "CURRICULUM_START_STEP")
+        self.end_step = setting("end_step", end_step, "CURRICULUM_END_STEP")
         steps = self.end_step - self.start_step
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -260,12 +430,10 @@ class FileSampler(_Batches):
                     f"{os.fspath(path)} has {size} bytes, which are no whole batches of the steps {self.start_step} to {self.end_step}"
                 )
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.batch_size = size // 8 // steps
+        self.global_batch_size = size // 8 // steps
         self._client = client
         self._digest: Optional[str] = None
-        super().__init__(start_step, rank, world_size, output)
-        if self._world_size > self.batch_size:
-            raise CurriculumError(f"`world_size` is {self._world_size}; expected at most the {self.batch_size} rows of a batch")
+        super().__init__(start_step, run, rank, world_size, group, output, micro_batches, rows, dataset)
 
     def plan(self) -> dict[str, Any]:
         """The plan in effect; asks the sampler of the pod."""
@@ -276,28 +444,33 @@ class FileSampler(_Batches):
             self._client = Sampler()
         return self._client
 
-    def _walk(self, step: int, ahead: bool) -> Iterator[tuple[int, memoryview]]:
-        size = self.batch_size
+    def _walk(self, step: int, ahead: bool) -> Iterator[memoryview]:
+        agree(self._rank, self._world_size, self._group)
+        size = self.global_batch_size
         first = self._rank * size // self._world_size
         end = (self._rank + 1) * size // self._world_size
         data = memoryview(self._bytes)
         for at in range(step, self.end_step):
             base = (at - self.start_step) * size
-            yield at, _rows(data[8 * (base + first) : 8 * (base + end)])
+            yield _rows(data[8 * (base + first) : 8 * (base + end)])
+
+    def _run(self) -> Optional[str]:
+        return os.environ.get("CURRICULUM_RUN") or None
 
     def _phase(self) -> int:
-        return _setting("phase", None, "CURRICULUM_PHASE_INDEX", 0)
+        return setting("phase", None, "CURRICULUM_PHASE_INDEX", 0)
 
     def _fingerprint(self) -> dict[str, Any]:
         if self._digest is None:
             self._digest = f"file-sha256:{hashlib.sha256(self._bytes).hexdigest()}"
-        return {"plan": self._digest, "batchSize": self.batch_size}
+        return {"plan": self._digest, "batchSize": self.global_batch_size}
 
 
 def open_sampler(**options: Any) -> Union[BatchSampler, FileSampler]:
     """The sampler that the environment describes: a file if there is ``CURRICULUM_ROWS_FILE``, else HTTP.
 
-    :param options: ``start_step``, ``rank``, ``world_size``, ``output`` and ``client``, as of both classes.
+    :param options: ``start_step``, ``run``, ``rank``, ``world_size``, ``group``, ``output``, ``micro_batches``, ``rows``, ``dataset`` and
+        ``client``, as of :class:`BatchSampler`.
     """
     return FileSampler(**options) if os.environ.get("CURRICULUM_ROWS_FILE") else BatchSampler(**options)
 
@@ -309,17 +482,3 @@ def _rows(data: Union[bytes, memoryview]) -> memoryview:
     swapped.frombytes(data)
     swapped.byteswap()
     return memoryview(swapped)
-
-
-def _setting(name: str, value: Optional[int], variable: str, default: Optional[int] = None) -> int:
-    if value is not None:
-        return value
-    text = os.environ.get(variable)
-    if text is None:
-        if default is None:
-            raise CurriculumError(f"no `{name}`: give it, or set {variable}")
-        return default
-    try:
-        return int(text)
-    except ValueError:
-        raise CurriculumError(f"{variable} is {text!r}; expected an integer") from None

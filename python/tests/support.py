@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 BATCH = 12
 ROWS = 500
 FIRST, END = 100, 150
+RUN = "5e6f2b1c"
 
 
 def binary():
@@ -41,7 +42,7 @@ def write_plan(folder, what):
 class Sampler:
     """A sampler on loopback. `port` 0 takes a free one."""
 
-    def __init__(self, folder, what=None, port=0, rows_file=None):
+    def __init__(self, folder, what=None, port=0, rows_file=None, run=RUN):
         folder = pathlib.Path(folder)
         write_plan(folder, what or attempt())
         self.log_path = folder / "termination-log"
@@ -49,6 +50,7 @@ class Sampler:
         command = [binary(), "sampler", "--plan", folder / "plan.json", "--store", folder, "--state", folder / "state"]
         command += ["--termination-log", self.log_path, "--listen", f"127.0.0.1:{port}", "--log-format", "json"]
         command += ["--rows-file", rows_file] if rows_file else []
+        command += ["--run", run] if run else []
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CURRICULUM_LOG")}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
         seen = []

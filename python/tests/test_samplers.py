@@ -6,10 +6,11 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import warnings
 
 import support
-from support import BATCH, END, FIRST, ROWS, SamplerCase
+from support import BATCH, END, FIRST, ROWS, RUN, SamplerCase
 
 import curriculum_client as curriculum
 
@@ -39,7 +40,8 @@ class Http(SamplerCase):
     def test_batches_are_lists_of_rows_and_the_attempt_is_complete(self):
         sampler = self.start()
         batches = curriculum.BatchSampler(client=self.client(sampler))
-        self.assertEqual((batches.step, len(batches), batches.batch_size), (FIRST, END - FIRST, BATCH))
+        self.assertEqual((batches.step, len(batches)), (FIRST, END - FIRST))
+        self.assertEqual((batches.batch_size, batches.global_batch_size), (BATCH, BATCH))
         taken = list(batches)
         self.assertEqual([len(rows) for rows in taken], [BATCH] * (END - FIRST))
         self.assertTrue(all(type(row) is int and 0 <= row < ROWS for rows in taken for row in rows))
@@ -50,8 +52,9 @@ class Http(SamplerCase):
     def test_a_small_trainer_needs_one_object(self):
         sampler = self.start()
         client = curriculum.Sampler(sampler.url)
-        rows = [rows for rows in client.batches(END - 3)]
-        self.assertEqual(rows, list(curriculum.BatchSampler(start_step=END - 3, client=client)))
+        run = client.plan()["run"]
+        rows = [rows for rows in client.batches(END - 3, run)]
+        self.assertEqual(rows, list(curriculum.BatchSampler(start_step=END - 3, run=run, client=client)))
         self.assertEqual(client.report(END, {"loss": 1})["nextStep"], END)
         self.assertEqual(client.status()["servedStep"], END)
         self.assertEqual([len(rows) for rows in client.batches()], [BATCH] * (END - FIRST))
@@ -62,7 +65,9 @@ class Http(SamplerCase):
         for prefetch in (1, 7, 1000):
             self.assertEqual(list(curriculum.BatchSampler(client=client, prefetch=prefetch)), whole)
         for world in (2, 5):
-            ranks = [curriculum.BatchSampler(client=client, rank=r, world_size=world) for r in range(world)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                ranks = [curriculum.BatchSampler(client=client, rank=r, world_size=world) for r in range(world)]
             self.assertEqual([sum(parts, []) for parts in zip(*ranks)], whole)
 
     def test_a_loop_that_stops_before_the_last_batch_is_not_complete(self):
@@ -74,9 +79,21 @@ class Http(SamplerCase):
 
     def test_a_checkpoint_at_the_end_is_complete_without_a_batch(self):
         sampler = self.start()
-        batches = curriculum.BatchSampler(start_step=END, client=self.client(sampler))
+        batches = curriculum.BatchSampler(start_step=END, run=RUN, client=self.client(sampler))
         self.assertEqual(list(batches), [])
-        self.assertEqual(sampler.result()["servedStep"], END)
+        result = sampler.result()
+        self.assertEqual((result["servedStep"], result["resumedAt"]), (END, END))
+
+    def test_a_checkpoint_of_another_run_is_no_proof(self):
+        sampler = self.start()
+        client = self.client(sampler)
+        for step, run in ((END, None), (END, "77aa"), (FIRST + 1, None)):
+            with self.assertRaisesRegex(curriculum.SessionRefused, "expected a checkpoint of this run, `5e6f2b1c`"):
+                next(iter(curriculum.BatchSampler(start_step=step, run=run, client=client)))
+        state = {**curriculum.BatchSampler(client=client).state_dict(), "run": "77aa", "step": END}
+        with self.assertRaisesRegex(curriculum.StateMismatch, "`run` is '77aa', but this one is '5e6f2b1c'.* from step 100 on"):
+            curriculum.BatchSampler(client=client).load_state_dict(state)
+        self.assertEqual(sampler.result()["servedStep"], FIRST)
 
     def test_output_without_a_copy(self):
         client = self.client(self.start())
@@ -112,15 +129,16 @@ class Http(SamplerCase):
                 if len(taken) == 20:
                     break
             self.assertEqual(states, list(range(FIRST + 1, FIRST + 21)))
+            state = batches.state_dict()
+            self.assertEqual(taken + list(batches.track(loader)), whole, "the same loader goes on")
             resumed = curriculum.BatchSampler(client=client)
-            resumed.load_state_dict(batches.state_dict())
+            resumed.load_state_dict(state)
             rest = list(resumed.track(RunAhead(resumed, max(1, ahead))))
             self.assertEqual((taken + rest, resumed.step), (whole, END))
-            self.assertEqual(taken + list(batches.track(loader)), whole, "the same loader goes on too")
 
-    def test_a_state_of_another_run_is_refused_with_both_named(self):
-        def batches(**changed):
-            return curriculum.BatchSampler(client=self.client(self.start(support.attempt(**changed))))
+    def test_a_state_of_another_place_is_refused_with_both_named(self):
+        def batches(run=None, **changed):
+            return curriculum.BatchSampler(client=self.client(self.start(support.attempt(**changed), run=run)))
 
         own = batches()
         cases = [
@@ -128,13 +146,17 @@ class Http(SamplerCase):
             (batches(seed=8, phase=0).state_dict(), "`seed` is 8, but this one's is 7"),
             (batches(phase=0).state_dict(), "step is 0, but phase 1 has the steps 100 to 150"),
             ({**own.state_dict(), "step": END + 1}, "step is 151, but phase 1 has the steps 100 to 150"),
-            ({**own.state_dict(), "version": 2}, "has version 2; expected 1"),
-            ({}, "has version None; expected 1"),
+            ({**own.state_dict(), "version": 1}, "has version 1; expected 2"),
+            ({}, "has version None; expected 2"),
         ]
         for state, message in cases:
             with self.assertRaisesRegex(curriculum.StateMismatch, message):
                 own.load_state_dict(state)
         self.assertEqual(own.step, FIRST)
+        # In one run, the plan may be another after its scores were lost.
+        fallen_back = batches(run=RUN, seed=8)
+        fallen_back.load_state_dict({**batches(run=RUN).state_dict(), "step": FIRST + 5})
+        self.assertEqual(fallen_back.step, FIRST + 5)
 
     def test_the_state_at_the_end_of_a_phase_begins_the_next(self):
         before = curriculum.BatchSampler(client=self.client(self.start(support.attempt(phase=0))))
@@ -145,27 +167,101 @@ class Http(SamplerCase):
 
     def test_reports(self):
         sampler = self.start()
-        batches = curriculum.BatchSampler(client=self.client(sampler))
+        batches = curriculum.BatchSampler(client=self.client(sampler), prefetch=10)
         list(itertools.islice(batches, 5))
         reply = batches.report(batches.step, {"val_accuracy": 0.5, "epoch": 2}, groups={3: {"val_accuracy": 0.25}})
         self.assertEqual((reply["decision"], reply["endStep"], reply["accepted"]), ("continue", END, 3))
         self.assertEqual(batches.report(FIRST + 5, {"val_accuracy": 0.5})["ignored"], 1, "the same step again")
+        self.assertEqual(batches.report(110, {"val_accuracy": 0.75})["accepted"], 1)
+        self.assertEqual(sampler.result()["metrics"]["val_accuracy"], {"value": 0.75, "step": 110})
+
+    def test_no_report_ends_a_training_and_each_kind_of_trouble_is_told_once(self):
+        sampler = self.start()
+        batches = curriculum.BatchSampler(client=self.client(sampler))
+        next(iter(batches))
+        reports = [
+            (FIRST, {"loss": float("nan"), "val_accuracy": 0.75}, None, "metric `loss` is nan: left out"),
+            (FIRST, {"loss (train)": 0.5, "val_accuracy": 0.75}, None, "metric 'loss \\(train\\)' is left out of the report: expected a name"),
+            (FIRST, {"précision": 0.5}, None, None),
+            (FIRST, {"loss": object()}, None, "metric `loss` is left out of the report: object is no number"),
+            (FIRST, {}, {"class a": {"loss": 1}}, "group 'class a' is left out of the report: expected the number of a group"),
+            (FIRST + 2, {f"ap/{c}": 0.1 for c in range(33)}, None, "metric `ap/31` is left out of the report: a phase has at most 32"),
+            (END + 5, {"val_accuracy": 1}, None, "did not take a report: `step` is 155; expected .* from 100 to 150"),
+            (FIRST - 1, {"val_accuracy": 1}, None, None),
+            ("soon", {}, None, "this report cannot be sent: ValueError"),
+            (FIRST, None, None, None),
+        ]
+        for step, metrics, groups, message in reports:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                self.assertEqual(batches.report(step, metrics, groups)["decision"], "continue")
+            self.assertEqual(len(caught), 1 if message else 0, [str(w.message) for w in caught])
+            if message:
+                self.assertRegex(str(caught[0].message), message)
+        metrics = sampler.result()["metrics"]
+        self.assertEqual(metrics["val_accuracy"], {"value": 0.75, "step": FIRST})
+        self.assertEqual(len(metrics), 32)
+
+    def test_a_sampler_that_is_gone_or_hangs_ends_no_training_by_a_report(self):
+        with socket.socket() as listener:
+            # The kernel accepts, and nobody answers.
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            for port in (support.free_port(), listener.getsockname()[1]):
+                client, now = self.fake_time(port)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    for _ in range(3):
+                        self.assertEqual(client.report(FIRST, {"loss": 1.0}), {"decision": "continue"})
+                self.assertEqual(len(caught), 1, [str(w.message) for w in caught])
+                self.assertRegex(str(caught[0].message), "did not take a report: no answer from the sampler .* for 5 s")
+                self.assertLess(now[0], 6, "the second report did not wait again")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            batches.report(110, {"loss": float("nan"), "val_accuracy": 0.75})
-        self.assertEqual([str(w.message) for w in caught], ["metric `loss` is nan: left out of the report"])
-        with self.assertRaisesRegex(curriculum.RequestRefused, "`step` is 99; expected .* from 100 to 150"):
-            batches.report(99, {})
-        with self.assertRaisesRegex(curriculum.RequestRefused, "`metrics` has the name \"a b\""):
-            batches.report(FIRST, {"a b": 1})
-        result = sampler.result()
-        self.assertEqual(result["metrics"]["val_accuracy"], {"value": 0.75, "step": 110})
-        self.assertNotIn("loss", result["metrics"])
+            path = self.folder / "rows.u64"
+            path.write_bytes(bytes(50 * 8 * BATCH))
+            curriculum.FileSampler(path, FIRST, END).report(FIRST, {"loss": 1.0})
+        self.assertRegex(str(caught[0].message), "no sampler to report to: no sampler: give `url`")
+
+    def fake_time(self, port, **options):
+        """A client whose waits, those for a reply included, only move its clock; and its clock."""
+        now = [0.0]
+
+        def wait(seconds):
+            now[0] += seconds
+
+        client = curriculum.Sampler(f"http://127.0.0.1:{port}", sleep=wait, clock=lambda: now[0], **options)
+        limit = client._limit
+
+        def no_real_wait(end):
+            limit(end)
+            seconds = client._connection.timeout
+            client._connection.timeout = 0.02
+            if client._connection.sock is not None:
+                client._connection.sock.settimeout(0.02)
+            now[0] += seconds
+
+        client._limit = no_real_wait
+        return client, now
+
+    def test_the_time_for_a_sampler_that_does_not_answer_is_the_time_of_all_tries(self):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            client, now = self.fake_time(listener.getsockname()[1], timeout=300)
+            with self.assertRaisesRegex(curriculum.SamplerUnavailable, "for 300 s"):
+                client.plan()
+            self.assertEqual(now[0], 300)
 
     def test_what_the_sampler_refuses_is_an_error_that_says_why(self):
         client = self.client(self.start())
         with self.assertRaisesRegex(curriculum.RequestRefused, "`world` is `13`; expected 1 to 12"):
-            list(curriculum.BatchSampler(client=client, rank=0, world_size=13))
+            client.fetch(FIRST, world_size=13)
+        with self.assertRaisesRegex(curriculum.CurriculumError, "`world_size` is 13; expected at most the 12 rows of a batch"):
+            curriculum.BatchSampler(client=client, rank=0, world_size=13)
+        for micro in (0, 7):
+            with self.assertRaisesRegex(curriculum.CurriculumError, f"`micro_batches` is {micro}; expected 1 to 6"):
+                curriculum.BatchSampler(client=client, rank=0, world_size=2, micro_batches=micro)
         with self.assertRaisesRegex(curriculum.CurriculumError, "`start_step` is 99; expected a step from 100 on"):
             curriculum.BatchSampler(client=client, start_step=99)
         with self.assertRaisesRegex(curriculum.CurriculumError, "`rank` is 2; expected 0 to 1"):
@@ -173,13 +269,17 @@ class Http(SamplerCase):
 
     def test_a_sampler_that_restarts_is_waited_for(self):
         port = support.free_port()
-        sampler = self.start(port=port)
-        pauses = []
+        folder = self.folder / "restarted"
+        folder.mkdir()
+        sampler = support.Sampler(folder, port=port)
+        self.addCleanup(sampler.stop)
+        pauses, again = [], []
 
         def restart(seconds):
             pauses.append(seconds)
             if len(pauses) == 3:
-                self.start(port=port)
+                again.append(support.Sampler(folder, port=port))
+                self.addCleanup(again[0].stop)
 
         client = self.client(sampler, sleep=restart)
         batches = curriculum.BatchSampler(client=client, prefetch=4)
@@ -189,14 +289,20 @@ class Http(SamplerCase):
         rest = list(batches)
         self.assertEqual(pauses, sorted(pauses))
         self.assertEqual(len(pauses), 3)
-        self.assertEqual(head + rest, list(curriculum.BatchSampler(client=client)))
+        self.assertEqual(again[0].result()["servedStep"], END, "it knows its sessions")
+        with memoryview(curriculum.Sampler(self.start().url).fetch(FIRST, 50)[1]) as whole:
+            rows = whole.cast("Q").tolist()
+        self.assertEqual(sum(head + rest, []), rows)
 
     def test_a_sampler_that_is_gone_is_given_up(self):
         pauses = []
-        client = curriculum.Sampler(f"http://127.0.0.1:{support.free_port()}", timeout=20, sleep=pauses.append)
-        with self.assertRaisesRegex(curriculum.SamplerUnavailable, "no answer from the sampler at http://.* for 2. s: Conn"):
+        client = curriculum.Sampler(
+            f"http://127.0.0.1:{support.free_port()}", timeout=20, sleep=pauses.append, clock=lambda: sum(pauses)
+        )
+        with self.assertRaisesRegex(curriculum.SamplerUnavailable, "no answer from the sampler at http://.* for 20 s: Conn"):
             client.plan()
-        self.assertEqual(pauses[:3] + pauses[-2:], [0.05, 0.1, 0.2, 5.0, 5.0])
+        self.assertEqual(pauses[:3] + pauses[-2:-1], [0.05, 0.1, 0.2, 5.0])
+        self.assertEqual(sum(pauses), 20)
 
     def test_the_environment_of_a_pod_is_enough(self):
         sampler = self.start()
@@ -245,8 +351,10 @@ class File(SamplerCase):
         for world in (1, 5):
             for rank in range(world):
                 place = {"rank": rank, "world_size": world}
-                file, http = curriculum.open_sampler(**place), curriculum.BatchSampler(client=client, **place)
-                self.assertEqual((file.batch_size, len(file), list(file)), (BATCH, END - FIRST, list(http)))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)
+                    file, http = curriculum.open_sampler(**place), curriculum.BatchSampler(client=client, **place)
+                self.assertEqual((file.global_batch_size, len(file), list(file)), (BATCH, END - FIRST, list(http)))
         self.assertEqual(sampler.result()["servedStep"], END)
 
     def test_states_and_reports_work_as_with_http(self):
@@ -274,7 +382,7 @@ class File(SamplerCase):
                 curriculum.FileSampler(path, FIRST, END)
         path.write_bytes(bytes(50 * 8 * BATCH))
         with self.assertRaisesRegex(curriculum.CurriculumError, "`world_size` is 13; expected at most the 12 rows"):
-            curriculum.FileSampler(path, FIRST, END, world_size=13)
+            curriculum.FileSampler(path, FIRST, END, rank=0, world_size=13)
         with self.assertRaisesRegex(curriculum.CurriculumError, "no `first_step`: give it, or set CURRICULUM_START_STEP"):
             curriculum.FileSampler(path)
 

@@ -18,6 +18,9 @@ pub(crate) struct SamplerArgs {
     /// Plan of the attempt, with one phase.
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
+    /// Name of the run, such as the UID of its CurriculumJob: a trainer that goes on from a checkpoint must name it. Default: any run will do.
+    #[arg(long, value_name = "NAME")]
+    run: Option<String>,
     /// Store with the score index in `index/<key>/index.arrow`.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
@@ -62,6 +65,7 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
     };
     let config = Config {
         plan: args.plan,
+        run: args.run,
         store: args.store,
         state: args.state,
         listen: args.listen,

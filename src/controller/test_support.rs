@@ -216,6 +216,8 @@ pub(crate) fn sampler_status(plan_digest: &str, phase: u32, served: u64) -> Samp
         start_step: start,
         end_step: start + 10,
         served_step: start + served,
+        resumed_at: None,
+        trainer_fault: None,
         source: Source::Index,
         source_message: None,
         metrics: BTreeMap::new(),

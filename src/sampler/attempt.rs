@@ -1,27 +1,34 @@
 //! One attempt at one phase: what the requests share. Everything that changes is behind one short lock.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::audit::{Audit, Audited};
 use super::contract::{SamplerStatus, Source};
-use super::coverage::{Coverage, Mark};
-use super::journal::Journal;
+use super::info::PlanInfo;
+use super::journal;
 use super::meters::Meters;
 use super::part::Part;
-use super::report::{BadRequest, Metrics, Report, Taken};
+use super::progress::Progress;
+use super::report::{BadRequest, Report, Taken};
+use super::sessions::{Facts, OpenSession, Opening, Refusal, SessionId};
 use super::source::{DrawError, Opened};
+use super::stretches::Mark;
 use crate::curriculum::plan::PhasePlan;
 
 /// State of the attempt.
 #[derive(Debug)]
 pub struct Attempt {
     opened: Opened,
+    run: Option<String>,
     progress: Mutex<Progress>,
+    /// Held while the journal is written. Never taken while `progress` is held.
+    writing: Mutex<()>,
     audit: Audit,
     changed: Arc<Notify>,
     broken: Notify,
@@ -29,47 +36,25 @@ pub struct Attempt {
     meters: Meters,
 }
 
-#[derive(Debug)]
-struct Progress {
-    coverage: Coverage,
-    metrics: Metrics,
-    /// Where the rows of the rows file came from, once there is one.
-    rows_file: Option<Source>,
-}
-
 impl Attempt {
-    /// Begins where `journal` ends, or at the phase's first step. A journal of another plan is not used.
-    pub fn new(mut opened: Opened, journal: Option<Journal>, meters: Meters) -> Self {
+    /// Begins where the journal in `state` ends, or at the phase's first step.
+    pub fn new(mut opened: Opened, run: Option<String>, state: PathBuf, meters: Meters) -> Self {
         let steps = opened.steps();
-        let journal = journal.filter(|j| {
-            let same = j.plan_digest == opened.plan_digest;
-            if !same {
-                warn!(journal = %j.plan_digest, plan = %opened.plan_digest, "the journal is of another plan: not used");
-            }
-            same
-        });
-        let progress = match journal {
-            Some(j) => Progress {
-                coverage: Coverage::restore(steps.start, steps.end, j.served, &j.ranks),
-                metrics: Metrics::restore(j.metrics),
-                rows_file: j.rows_file,
-            },
-            None => Progress {
-                coverage: Coverage::new(steps.start, steps.end),
-                metrics: Metrics::default(),
-                rows_file: None,
-            },
+        let facts = Facts {
+            steps: steps.clone(),
+            batch: opened.plan.batch_size,
+            rows: opened.plan.rows,
+            run: run.clone(),
         };
+        let progress = Progress::restore(state, &opened.plan_digest, facts);
         let changed = Arc::new(Notify::new());
         let ended = Arc::clone(&changed);
         let (rows, groups) = (Arc::clone(&opened.audited), opened.groups.take());
         let audit = Audit::start(rows, groups, steps.clone(), opened.plan.batch_size, move || {
             ended.notify_one();
         });
-        audit.advance(progress.coverage.served());
         meters.start_step.set(clamped(steps.start));
         meters.end_step.set(clamped(steps.end));
-        meters.served_step.set(clamped(progress.coverage.served()));
         meters
             .index_unusable
             .set(i64::from(opened.source == Source::UniformIndexUnusable));
@@ -78,15 +63,20 @@ impl Attempt {
             .latest()
             .iter()
             .for_each(|(name, &point)| meters.show(name, point));
-        Self {
+        let attempt = Self {
             opened,
+            run,
             progress: Mutex::new(progress),
+            writing: Mutex::new(()),
             audit,
             changed,
             broken: Notify::new(),
             hole_told: AtomicBool::new(false),
             meters,
-        }
+        };
+        let served = attempt.served(&attempt.lock());
+        attempt.tell(served);
+        attempt
     }
 
     /// The plan in effect and where it came from.
@@ -131,19 +121,67 @@ impl Attempt {
         &self.broken
     }
 
-    /// Notes that a rank got the steps `from..to`. See [`Coverage::mark`].
-    pub fn hand_out(&self, part: Part, from: u64, to: u64) {
-        let Part { rank, world } = part;
-        let (mark, before, served) = {
+    /// What a trainer may want to know of the plan.
+    pub fn info(&self) -> PlanInfo {
+        PlanInfo::new(&self.opened, self.run.as_deref())
+    }
+
+    /// Opens a session, and writes it down before it returns. See [`Sessions::open`](super::sessions::Sessions::open).
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn open_session(&self, opening: &Opening) -> Result<OpenSession, Refusal> {
+        let (open, served) = {
             let mut progress = self.lock();
-            let before = progress.coverage.served();
-            (
-                progress.coverage.mark(world, rank, from, to),
-                before,
-                progress.coverage.served(),
-            )
+            let open = progress.open(opening)?;
+            (open, self.served(&progress))
         };
-        if let Mark::Hole(missing) = mark {
+        self.save();
+        self.meters.sessions.inc();
+        let Part { rank, world } = open.id.part;
+        if open.new_generation {
+            info!(rank, world, step = open.step, "the trainer begins");
+        } else {
+            debug!(rank, world, step = open.step, "a rank joins");
+        }
+        self.tell(served);
+        self.changed.notify_one();
+        Ok(open)
+    }
+
+    /// The session of a name. See [`Sessions::find`](super::sessions::Sessions::find).
+    ///
+    /// # Errors
+    /// When there is no such session (any more).
+    pub fn find(&self, name: &str) -> Result<SessionId, Refusal> {
+        let (found, collided, served) = {
+            let mut progress = self.lock();
+            let before = progress.sessions.collision().is_some();
+            let found = progress.sessions.find(name);
+            let collided = !before && progress.sessions.collision().is_some();
+            (found, collided, self.served(&progress))
+        };
+        if let (Err(error), true) = (&found, collided) {
+            warn!(%error, "no step of this attempt counts any more");
+            self.tell(served);
+            self.changed.notify_one();
+        }
+        found
+    }
+
+    /// Notes that a session got the steps `from..to`. See [`Sessions::mark`](super::sessions::Sessions::mark).
+    pub fn hand_out(&self, id: SessionId, from: u64, to: u64) {
+        let Part { rank, world } = id.part;
+        let ((mark, written), before, served) = {
+            let mut progress = self.lock();
+            let before = self.served(&progress);
+            (progress.mark(id, from, to), before, self.served(&progress))
+        };
+        if let Err(error) = written {
+            self.meters.write_failures.with_label_values(&["handed-out"]).inc();
+            debug!(%error, "a restart of this container would forget what was served");
+        }
+        if let Some(Mark::Hole(missing)) = mark {
             self.meters.holes.inc();
             // Every request that follows is beyond the same hole: the metric counts them, the log has the first.
             if !self.hole_told.swap(true, Ordering::Relaxed) {
@@ -156,25 +194,49 @@ impl Attempt {
                 );
             }
         }
-        self.meters.served_step.set(clamped(served));
-        self.audit.advance(served);
+        self.tell(served);
         if served > before && served == self.phase().end_step {
             info!(served, "every step of the phase was handed out");
         }
         self.changed.notify_one();
     }
 
+    /// Shows how far the trainer is, and lets the sums go on to there.
+    fn tell(&self, served: u64) {
+        self.meters.served_step.set(clamped(served));
+        self.audit.advance(served);
+    }
+
     /// Notes that every step was handed out, as a file.
     pub fn hand_out_all(&self) {
-        let steps = self.opened.steps();
-        {
-            let mut progress = self.lock();
-            progress.coverage = Coverage::complete(steps.start, steps.end);
-            progress.rows_file = Some(self.opened.source);
-        }
-        self.meters.served_step.set(clamped(steps.end));
-        self.audit.advance(steps.end);
+        self.lock().rows_file = Some(self.opened.source);
+        self.tell(self.phase().end_step);
         self.changed.notify_one();
+    }
+
+    fn served(&self, progress: &Progress) -> u64 {
+        match progress.rows_file {
+            Some(_) => self.phase().end_step,
+            None => progress.sessions.served(),
+        }
+    }
+
+    fn furthest(&self, progress: &Progress) -> u64 {
+        self.served(progress).max(progress.sessions.furthest())
+    }
+
+    /// Writes the journal.
+    pub fn save(&self) {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (journal, dir) = {
+            let progress = self.lock();
+            let dir = progress.dir().to_owned();
+            (progress.journal(&self.opened.plan_digest), dir)
+        };
+        if let Err(error) = journal::write(&dir, &journal) {
+            self.meters.write_failures.with_label_values(&["journal"]).inc();
+            warn!(%error, "a restart of this container would forget what was served");
+        }
     }
 
     /// Where the rows of the rows file came from, once there is one.
@@ -185,9 +247,16 @@ impl Attempt {
     /// Takes in what the trainer measured.
     ///
     /// # Errors
-    /// When there would be too many different metrics.
+    /// When it is about a step that was not handed out, or there would be too many different metrics.
     pub fn report(&self, report: Report) -> Result<(Taken, u64), BadRequest> {
         let mut progress = self.lock();
+        let furthest = self.furthest(&progress);
+        if report.step > furthest {
+            return Err(BadRequest(format!(
+                "`step` is {}; expected at most {furthest}, as many batches as were handed out",
+                report.step
+            )));
+        }
         let taken = progress.metrics.take(report)?;
         progress
             .metrics
@@ -199,7 +268,7 @@ impl Attempt {
             .groups()
             .iter()
             .for_each(|((group, name), &p)| self.meters.show_group(*group, name, p));
-        let served = progress.coverage.served();
+        let served = self.served(&progress);
         drop(progress);
         self.meters
             .values
@@ -234,34 +303,25 @@ impl Attempt {
         (status.served_step == status.end_step && status.sequence_digest.is_some()).then_some(status)
     }
 
-    /// What the journal keeps.
-    pub fn journal(&self) -> Journal {
-        let progress = self.lock();
-        let (coverage, metrics) = (&progress.coverage, &progress.metrics);
-        let mut journal = Journal::new(
-            self.opened.plan_digest.clone(),
-            coverage.served(),
-            coverage.records(),
-            metrics.latest().clone(),
-        );
-        journal.rows_file = progress.rows_file;
-        journal
-    }
-
     fn status_with(&self, audited: Audited) -> SamplerStatus {
         let progress = self.lock();
         let phase = self.phase();
+        let served_step = self.served(&progress);
+        // A trainer that was started again is behind what was summed up.
+        let ahead = audited.step > served_step;
         SamplerStatus {
             plan_digest: self.opened.plan_digest.clone(),
             phase_index: phase.index,
             start_step: phase.start_step,
             end_step: phase.end_step,
-            served_step: progress.coverage.served(),
+            served_step,
+            resumed_at: progress.sessions.resumed_at(),
+            trainer_fault: progress.sessions.collision().map(str::to_owned),
             source: self.opened.source,
             source_message: self.opened.source_message.clone(),
             metrics: progress.metrics.latest().clone(),
-            exposure: audited.exposure,
-            sequence_digest: audited.digest,
+            exposure: if ahead { Vec::new() } else { audited.exposure },
+            sequence_digest: audited.digest.filter(|_| !ahead),
         }
     }
 

@@ -98,9 +98,8 @@ impl BatchBody {
             return;
         }
         (self.sent, self.next) = (0, piece.steps.end);
-        if !self.request.peek {
-            self.attempt
-                .hand_out(self.request.part, piece.steps.start, piece.steps.end);
+        if let Some(session) = self.request.session {
+            self.attempt.hand_out(session, piece.steps.start, piece.steps.end);
         }
     }
 }

@@ -32,9 +32,15 @@ pub struct SamplerStatus {
     pub start_step: u64,
     /// First step after the phase.
     pub end_step: u64,
-    /// First step that was not handed out yet, counted without a hole from where the trainer first asked; every step that it needed was
-    /// handed out once this is `endStep`.
+    /// First step that was not handed out to every rank, counted without a hole from the step that the trainer announced: the phase's
+    /// first, or its checkpoint's. The phase was trained to its end once this is `endStep`.
     pub served_step: u64,
+    /// Step of the checkpoint that the trainer went on from; absent when it began at the phase's first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_at: Option<u64>,
+    /// What the trainer did that no step of it can count for, in words that name the mend; `servedStep` is `startStep` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer_fault: Option<String>,
     /// Where the rows come from.
     pub source: Source,
     /// Why the source is `UniformIndexUnusable`, in words.

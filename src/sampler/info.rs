@@ -11,8 +11,11 @@ use crate::curriculum::plan::{PlanScores, PoolPlan, Segment};
 #[derive(Serialize, Clone, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanInfo {
-    /// SHA-256 of the plan as `sha256:…`: what a checkpoint should be compared with.
+    /// SHA-256 of the plan as `sha256:…`.
     pub plan_digest: String,
+    /// The run: what a checkpoint is of. Absent where the sampler was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Name of the phase.
     pub phase: String,
     /// Its index in the curriculum.
@@ -44,11 +47,12 @@ pub struct PlanInfo {
 }
 
 impl PlanInfo {
-    /// About what was opened.
-    pub fn new(opened: &Opened) -> Self {
+    /// About what was opened, for a run.
+    pub fn new(opened: &Opened, run: Option<&str>) -> Self {
         let (plan, phase) = (&opened.plan, opened.phase());
         Self {
             plan_digest: opened.plan_digest.clone(),
+            run: run.map(str::to_owned),
             phase: phase.name.clone(),
             phase_index: phase.index,
             start_step: phase.start_step,

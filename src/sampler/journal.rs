@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::contract::{MetricPoint, Source};
-use super::coverage::RankRecord;
+use super::sessions::SessionsRecord;
 
 const FILE: &str = "journal.json";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// State of one attempt.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -20,10 +20,8 @@ pub struct Journal {
     version: u32,
     /// The plan that it is about; a journal of another plan is not used.
     pub plan_digest: String,
-    /// First step that was not handed out.
-    pub served: u64,
-    /// What each rank got.
-    pub ranks: Vec<RankRecord>,
+    /// Who asks, and what it got.
+    pub sessions: SessionsRecord,
     /// Latest value of every metric.
     pub metrics: BTreeMap<String, MetricPoint>,
     /// Where the rows of the rows file came from, once it was written.
@@ -33,17 +31,11 @@ pub struct Journal {
 
 impl Journal {
     /// A journal of the current version.
-    pub fn new(
-        plan_digest: String,
-        served: u64,
-        ranks: Vec<RankRecord>,
-        metrics: BTreeMap<String, MetricPoint>,
-    ) -> Self {
+    pub fn new(plan_digest: String, sessions: SessionsRecord, metrics: BTreeMap<String, MetricPoint>) -> Self {
         Self {
             version: VERSION,
             plan_digest,
-            served,
-            ranks,
+            sessions,
             metrics,
             rows_file: None,
         }
@@ -127,16 +119,21 @@ pub fn write(dir: &Path, journal: &Journal) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sampler::sessions::{Facts, Sessions};
 
-    fn journal() -> Journal {
-        let rank = RankRecord {
-            world: 1,
-            rank: 0,
-            first: 3,
-            served: 7,
+    fn journal(steps: u64) -> Journal {
+        let facts = Facts {
+            steps: 0..10,
+            batch: 4,
+            rows: 100,
+            run: None,
         };
+        let mut sessions = Sessions::new(facts, 7);
+        let opening = serde_json::from_str(r#"{"rank":0,"world":1,"step":3,"key":"k"}"#).unwrap();
+        let id = sessions.open(&opening).unwrap().id;
+        sessions.mark(id, 3, steps);
         let metrics = BTreeMap::from([("loss".to_owned(), MetricPoint { value: 0.1, step: 5 })]);
-        Journal::new("sha256:ab".into(), 7, vec![rank], metrics)
+        Journal::new("sha256:ab".into(), sessions.record(), metrics)
     }
 
     #[test]
@@ -144,9 +141,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("not/there/yet");
         assert_eq!(read(&state).unwrap(), None);
-        write(&state, &Journal { served: 4, ..journal() }).unwrap();
-        write(&state, &journal()).unwrap();
-        assert_eq!(read(&state).unwrap(), Some(journal()));
+        write(&state, &journal(4)).unwrap();
+        write(&state, &journal(7)).unwrap();
+        assert_eq!(read(&state).unwrap(), Some(journal(7)));
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "no scratch file stays");
     }
 
@@ -163,8 +160,8 @@ mod tests {
         write(
             dir.path(),
             &Journal {
-                version: 2,
-                ..journal()
+                version: 1,
+                ..journal(4)
             },
         )
         .unwrap();
@@ -172,7 +169,7 @@ mod tests {
             read(dir.path())
                 .unwrap_err()
                 .to_string()
-                .contains("has version 2, expected 1")
+                .contains("has version 1, expected 2")
         );
     }
 }

@@ -19,6 +19,8 @@ pub struct Meters {
     pub rows: IntCounter,
     /// Requests beyond a step that was not handed out yet.
     pub holes: IntCounter,
+    /// Sessions that were opened.
+    pub sessions: IntCounter,
     /// Refused requests.
     pub refused: IntCounter,
     /// Reported values by what became of them.
@@ -61,7 +63,11 @@ impl Meters {
                 "curriculum_sampler_holes_total",
                 "Requests beyond a step that was not handed out yet.",
             )?,
-            refused: counter("curriculum_sampler_refused_total", "Requests refused with status 400.")?,
+            sessions: counter("curriculum_sampler_sessions_total", "Sessions that ranks opened.")?,
+            refused: counter(
+                "curriculum_sampler_refused_total",
+                "Requests refused with status 400, 404 or 409.",
+            )?,
             values: counters(
                 "curriculum_sampler_values_total",
                 "Reported values by what became of them.",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan + score index ─► source ─► attempt ◄── server ◄── trainer, kubelet, controller, Prometheus
-//!                                  │  coverage, report: what was handed out, what was reported
+//!                                  │  sessions, report: who asks and what it got, what was reported
 //!                                  ├─► audit    digest of the sequence, rows of each group   (a thread of its own)
 //!                                  ├─► journal  survives a restart of the container
 //!                                  └─► result   the termination message
@@ -12,16 +12,19 @@ pub mod attempt;
 pub mod audit;
 pub mod body;
 pub mod contract;
-pub mod coverage;
+pub mod frontiers;
 pub mod index;
 pub mod info;
 pub mod journal;
 pub mod meters;
 pub mod part;
+pub mod progress;
 pub mod report;
 pub mod request;
 pub mod result;
 pub mod rows_file;
 pub mod run;
 pub mod server;
+pub mod sessions;
 pub mod source;
+pub mod stretches;

@@ -1,5 +1,7 @@
 //! Parts of a batch, and how a large one is drawn piece by piece: a batch of 2²⁰ rows has 8 MiB, and several clients want one at once.
 
+use super::report::BadRequest;
+use super::sessions::MAX_WORLD;
 use crate::curriculum::sampler::rank_slots;
 
 /// Most rows that are drawn at once: half a MiB.
@@ -17,6 +19,26 @@ pub struct Part {
 impl Part {
     /// The whole batch.
     pub const WHOLE: Self = Self { rank: 0, world: 1 };
+
+    /// Itself, if it is a rank of a world that can share a batch of `batch` rows.
+    ///
+    /// # Errors
+    /// Names the number that is wrong and what would be right.
+    pub fn check(self, batch: u64) -> Result<Self, BadRequest> {
+        let Self { rank, world } = self;
+        let most = u32::try_from(batch).map_or(MAX_WORLD, |batch| batch.min(MAX_WORLD));
+        if world == 0 || world > most {
+            return Err(BadRequest(format!(
+                "`world` is `{world}`; expected 1 to {most}: a batch has {batch} rows, and every rank needs one"
+            )));
+        }
+        if rank >= world {
+            return Err(BadRequest(format!(
+                "`rank` is `{rank}`; expected less than `world`, which is {world}"
+            )));
+        }
+        Ok(self)
+    }
 
     /// Its rows in a batch of `batch` rows.
     pub fn rows(self, batch: u64) -> u64 {
@@ -44,7 +66,6 @@ impl Part {
 mod tests {
     use super::*;
     use crate::curriculum::plan::MAX_BATCH;
-    use crate::sampler::coverage::MAX_WORLD;
 
     #[test]
     fn pieces_follow_each_other_without_a_gap_and_none_is_large() {

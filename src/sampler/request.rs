@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::coverage::MAX_WORLD;
 use super::part::Part;
 use super::report::BadRequest;
+use super::sessions::{Refusal, SessionId};
 
 /// Bytes of one reply in binary; one batch is returned even when it is longer.
 pub const REPLY_BYTES: u64 = 64 << 20;
@@ -24,13 +24,14 @@ pub struct BatchRequest {
     pub part: Part,
     /// Rows of the rank in each batch.
     pub width: u64,
-    /// Somebody only looks: nothing counts as handed out.
-    pub peek: bool,
+    /// The session that gets them; `None` when somebody only looks, and then nothing counts as handed out.
+    pub session: Option<SessionId>,
 }
 
 impl BatchRequest {
-    /// Reads the parameters `from`, `count` (default 1), `rank` (0), `world` (1) and `peek` (false) of a request about the steps
-    /// `start..end` with `batch` rows each. At most `max_rows` rows, but at least one batch, are returned.
+    /// Reads the parameters of a request about the steps `start..end` with `batch` rows each: `from`, `count` (default 1), and either
+    /// `session`, which `find` knows, or `rank` (0) and `world` (1) of somebody who looks. With `peek=true` a session only looks too.
+    /// At most `max_rows` rows, but at least one batch, are returned.
     ///
     /// # Errors
     /// Names the parameter, its value and what would be right.
@@ -39,14 +40,16 @@ impl BatchRequest {
         steps: &Range<u64>,
         batch: u64,
         max_rows: u64,
-    ) -> Result<Self, BadRequest> {
-        let known = ["from", "count", "rank", "world", "peek"];
+        find: impl FnOnce(&str) -> Result<SessionId, Refusal>,
+    ) -> Result<Self, Refusal> {
+        let known = ["session", "from", "count", "rank", "world", "peek"];
         if let Some(name) = query.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(BadRequest(format!(
                 "`{}` is no parameter; expected {}",
                 cut(name),
                 known.join(", ")
-            )));
+            ))
+            .into());
         }
         let range = format!(
             "a step from {} on; {} is the first after the phase",
@@ -54,32 +57,13 @@ impl BatchRequest {
         );
         let from: u64 = number(query, "from", None, &range)?;
         let count: u64 = number(query, "count", Some(1), "a number of batches from 1 on")?;
-        let world: u32 = number(query, "world", Some(1), "the number of ranks that share a batch")?;
-        let rank: u32 = number(query, "rank", Some(0), "a rank, counted from 0")?;
-        let peek = match query.get("peek").map(String::as_str) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(wrong("peek", other, "`true` or `false`")),
-        };
         if from < steps.start {
-            return Err(wrong("from", &from.to_string(), &range));
+            return Err(wrong("from", &from.to_string(), &range).into());
         }
         if count == 0 {
-            return Err(wrong("count", "0", "a number of batches from 1 on"));
+            return Err(wrong("count", "0", "a number of batches from 1 on").into());
         }
-        let most = u32::try_from(batch).map_or(MAX_WORLD, |batch| batch.min(MAX_WORLD));
-        if world == 0 || world > most {
-            let right = format!("1 to {most}: a batch has {batch} rows, and every rank needs one");
-            return Err(wrong("world", &world.to_string(), &right));
-        }
-        if rank >= world {
-            return Err(wrong(
-                "rank",
-                &rank.to_string(),
-                &format!("less than `world`, which is {world}"),
-            ));
-        }
-        let part = Part { rank, world };
+        let (part, session) = who(query, batch, find)?;
         let width = part.rows(batch);
         let from = from.min(steps.end);
         let fits = (max_rows / width).max(1);
@@ -88,7 +72,7 @@ impl BatchRequest {
             to: from + count.min(fits).min(steps.end - from),
             part,
             width,
-            peek,
+            session,
         })
     }
 
@@ -96,6 +80,36 @@ impl BatchRequest {
     pub fn rows(&self) -> u64 {
         (self.to - self.from) * self.width
     }
+}
+
+/// The rank that asks, and its session if what it gets counts.
+fn who(
+    query: &BTreeMap<String, String>,
+    batch: u64,
+    find: impl FnOnce(&str) -> Result<SessionId, Refusal>,
+) -> Result<(Part, Option<SessionId>), Refusal> {
+    let peek = match query.get("peek").map(String::as_str) {
+        None => None,
+        Some("false") => Some(false),
+        Some("true") => Some(true),
+        Some(other) => return Err(wrong("peek", other, "`true` or `false`").into()),
+    };
+    let Some(name) = query.get("session") else {
+        if peek == Some(false) {
+            let right = "a `session`, which `POST /v1/sessions` opens: without one nothing counts as handed out";
+            return Err(wrong("peek", "false", right).into());
+        }
+        let world: u32 = number(query, "world", Some(1), "the number of ranks that share a batch")?;
+        let rank: u32 = number(query, "rank", Some(0), "a rank, counted from 0")?;
+        return Ok((Part { rank, world }.check(batch)?, None));
+    };
+    for name in ["rank", "world"] {
+        if let Some(value) = query.get(name) {
+            return Err(wrong(name, value, "nothing: the session says it").into());
+        }
+    }
+    let id = find(name)?;
+    Ok((id.part, (peek != Some(true)).then_some(id)))
 }
 
 fn number<T: FromStr>(
@@ -123,10 +137,16 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const ID: &str = "00000000000000ab-1-2-4";
+
+    fn find(name: &str) -> Result<SessionId, Refusal> {
+        name.parse().map_err(|()| Refusal::Unknown("no such session".into()))
+    }
+
     fn parse(query: &str) -> Result<BatchRequest, String> {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        BatchRequest::parse(&query, &(100..200), 10, 1000).map_err(|e| e.0)
+        BatchRequest::parse(&query, &(100..200), 10, 1000, find).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -136,7 +156,7 @@ mod tests {
             to: 121,
             part: Part::WHOLE,
             width: 10,
-            peek: false,
+            session: None,
         };
         assert_eq!(parse("from=120").unwrap(), expected);
         let expected = BatchRequest {
@@ -144,9 +164,18 @@ mod tests {
             to: 125,
             part: Part { rank: 2, world: 4 },
             width: 2,
-            peek: true,
+            session: None,
         };
         assert_eq!(parse("from=120&count=5&rank=2&world=4&peek=true").unwrap(), expected);
+        assert_eq!(
+            parse(&format!("from=120&count=5&session={ID}&peek=true")).unwrap(),
+            expected
+        );
+        let counts = BatchRequest {
+            session: ID.parse().ok(),
+            ..expected
+        };
+        assert_eq!(parse(&format!("from=120&count=5&session={ID}")).unwrap(), counts);
     }
 
     #[test]
@@ -161,6 +190,7 @@ mod tests {
             &(0..99),
             300,
             1000,
+            find,
         );
         assert_eq!(full.map(|r| r.from..r.to), Ok(0..3));
         let huge = BatchRequest::parse(
@@ -168,6 +198,7 @@ mod tests {
             &(0..99),
             3000,
             1000,
+            find,
         );
         assert_eq!(huge.map(|r| r.from..r.to), Ok(0..1), "one batch is always returned");
     }
@@ -210,7 +241,16 @@ mod tests {
             ("from=100&peek=1", "`peek` is `1`; expected `true` or `false`"),
             (
                 "from=100&form=100",
-                "`form` is no parameter; expected from, count, rank, world, peek",
+                "`form` is no parameter; expected session, from, count, rank, world, peek",
+            ),
+            ("from=100&session=mine", "no such session"),
+            (
+                "from=100&peek=false",
+                "`peek` is `false`; expected a `session`, which `POST /v1/sessions` opens: without one nothing counts as handed out",
+            ),
+            (
+                "from=100&session=00000000000000ab-1-2-4&rank=0",
+                "`rank` is `0`; expected nothing: the session says it",
             ),
         ];
         for (query, message) in cases {

@@ -72,6 +72,8 @@ mod tests {
             start_step: 999_999_999,
             end_step: 1_999_999_999,
             served_step: 1_999_999_999,
+            resumed_at: None,
+            trainer_fault: None,
             source: Source::UniformIndexUnusable,
             source_message: Some("ü".repeat(500)),
             metrics: (0..metrics).map(point).collect::<BTreeMap<_, _>>(),

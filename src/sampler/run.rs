@@ -12,7 +12,6 @@ use tracing::{debug, info, warn};
 
 use super::attempt::Attempt;
 use super::contract::{SamplerStatus, Source};
-use super::journal::{self, Journal};
 use super::meters::Meters;
 use super::rows_file::{self, RowsFileError};
 use super::source::{Opened, PlanFileError, read_plan};
@@ -31,6 +30,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub struct Config {
     /// The plan of the attempt, with one phase.
     pub plan: PathBuf,
+    /// The run that the attempt is of: a checkpoint of another one is refused.
+    pub run: Option<String>,
     /// The store with the score index.
     pub store: PathBuf,
     /// Folder of the journal.
@@ -107,7 +108,7 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
     .await;
     keeper.abort();
     let ended = tokio::task::spawn_blocking(move || {
-        save(&attempt, &config.state);
+        attempt.save();
         leave(&config.termination_log, &attempt.result(SETTLE));
     });
     ended.await?;
@@ -130,11 +131,7 @@ fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
         }
         (source, _) => info!(?source, plan = %opened.plan_digest, "rows are ready"),
     }
-    let journal = journal::read(&config.state).unwrap_or_else(|error| {
-        warn!(%error, "the journal cannot be used");
-        None
-    });
-    let attempt = Attempt::new(opened, journal, meters);
+    let attempt = Attempt::new(opened, config.run.clone(), config.state.clone(), meters);
     if let Some(path) = &config.rows_file {
         let opened = attempt.opened();
         // A trainer may be reading it: what is there already stays.
@@ -143,7 +140,7 @@ fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
             info!(bytes = %rows_file::bytes(opened), "the rows file is written");
         }
         attempt.hand_out_all();
-        save(&attempt, &config.state);
+        attempt.save();
     }
     Ok(attempt)
 }
@@ -160,29 +157,26 @@ async fn listen(config: &Config) -> Result<TcpListener, RunError> {
 }
 
 /// Writes the journal after changes, once a second at most, and the result once the phase is at its end: a sampler that is killed
-/// later has left it.
+/// later has left it. A trainer that begins again takes it back.
 async fn keep(attempt: Arc<Attempt>, config: Config) {
+    let mut left = false;
     loop {
         attempt.changed().notified().await;
         let (attempt, config) = (Arc::clone(&attempt), config.clone());
         let written = tokio::task::spawn_blocking(move || {
-            save(&attempt, &config.state);
-            if let Some(status) = attempt.ended() {
-                leave(&config.termination_log, &status);
+            attempt.save();
+            let ended = attempt.ended();
+            let is_left = ended.is_some();
+            if is_left || left {
+                leave(&config.termination_log, &ended.unwrap_or_else(|| attempt.status()));
             }
+            is_left
         });
-        if let Err(error) = written.await {
-            warn!(%error, "the journal was not written");
+        match written.await {
+            Ok(is_left) => left = is_left,
+            Err(error) => warn!(%error, "the journal was not written"),
         }
         tokio::time::sleep(JOURNAL_PERIOD).await;
-    }
-}
-
-fn save(attempt: &Attempt, state: &Path) {
-    let journal: Journal = attempt.journal();
-    if let Err(error) = journal::write(state, &journal) {
-        attempt.meters().write_failures.with_label_values(&["journal"]).inc();
-        warn!(%error, "a restart of this container would forget what was served");
     }
 }
 

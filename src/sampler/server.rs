@@ -20,6 +20,7 @@ use super::contract::SamplerStatus;
 use super::info::PlanInfo;
 use super::report::{BadRequest, REPORT_BYTES, Report};
 use super::request::{BatchRequest, JSON_ROWS, REPLY_BYTES};
+use super::sessions::{OpenSession, Opening, Refusal};
 use super::source::DrawError;
 use crate::telemetry;
 
@@ -30,12 +31,18 @@ pub const BATCHES: HeaderName = HeaderName::from_static("curriculum-batches");
 /// First step after the phase.
 pub const END_STEP: HeaderName = HeaderName::from_static("curriculum-end-step");
 
+const OPENING: &str = r#"{"rank": 0, "world": 1}, with the checkpoint's `step` and `run` when there is one"#;
+
 type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
 
 /// The routes, with the process's own ones.
 pub fn router(attempt: Arc<Attempt>, registry: Registry) -> Router {
     Router::new()
         .route("/v1/plan", get(plan))
+        .route(
+            "/v1/sessions",
+            post(open_session).layer(DefaultBodyLimit::max(REPORT_BYTES)),
+        )
         .route("/v1/batches", get(batches))
         .route("/v1/batches.json", get(batches_json))
         .route("/v1/report", post(report).layer(DefaultBodyLimit::max(REPORT_BYTES)))
@@ -50,38 +57,63 @@ pub fn router(attempt: Arc<Attempt>, registry: Registry) -> Router {
         })
 }
 
-/// A reply that the caller can do something about.
-struct Refusal(BadRequest);
-
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (StatusCode::BAD_REQUEST, Json(json!({"error": self.0.0}))).into_response()
+        let status = match self {
+            Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+        };
+        (status, Json(json!({"error": self.to_string()}))).into_response()
     }
 }
 
-fn refuse(attempt: &Attempt, error: BadRequest) -> Refusal {
+fn refuse(attempt: &Attempt, error: impl Into<Refusal>) -> Refusal {
     attempt.meters().refused.inc();
-    Refusal(error)
+    error.into()
 }
 
 fn request(attempt: &Attempt, query: Parameters, max_rows: u64) -> Result<BatchRequest, Refusal> {
     let parsed = query.map_err(|rejection| BadRequest(format!("the query does not parse: {rejection}")));
     let steps = attempt.opened().steps();
+    let find = |name: &str| attempt.find(name);
     parsed
-        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, attempt.batch_size(), max_rows))
+        .map_err(Refusal::from)
+        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, attempt.batch_size(), max_rows, find))
         .map_err(|e| refuse(attempt, e))
 }
 
-/// Past the end: no content, and a trainer that asks there has every step that it wanted.
-fn past_end(attempt: &Attempt, request: &BatchRequest) -> Response {
-    if !request.peek {
-        attempt.hand_out(request.part, request.from, request.to);
-    }
+/// Past the end: no content.
+fn past_end(attempt: &Attempt) -> Response {
     (StatusCode::NO_CONTENT, [(END_STEP, attempt.phase().end_step)]).into_response()
 }
 
 async fn plan(State(attempt): State<Arc<Attempt>>) -> Json<PlanInfo> {
-    Json(PlanInfo::new(attempt.opened()))
+    Json(attempt.info())
+}
+
+async fn open_session(State(attempt): State<Arc<Attempt>>, body: Bytes) -> Result<Response, Refusal> {
+    let opening = serde_json::from_slice::<Opening>(&body).map_err(|error| {
+        let message = format!("the body is no opening of a session: {error}; expected one like {OPENING}");
+        refuse(&attempt, BadRequest(message))
+    })?;
+    let shared = Arc::clone(&attempt);
+    // It is on file before the reply goes out.
+    let open = match tokio::task::spawn_blocking(move || shared.open_session(&opening)).await {
+        Ok(open) => open.map_err(|error| refuse(&attempt, error))?,
+        Err(error) => return Ok(broken(&error)),
+    };
+    let OpenSession { id, step, .. } = open;
+    let reply = json!({
+        "session": id.to_string(),
+        "rank": id.part.rank,
+        "world": id.part.world,
+        "step": step,
+        "resumed": step > attempt.phase().start_step,
+        "batchRows": id.part.rows(attempt.batch_size()),
+        "plan": attempt.info(),
+    });
+    Ok((StatusCode::CREATED, Json(reply)).into_response())
 }
 
 async fn status(State(attempt): State<Arc<Attempt>>) -> Json<SamplerStatus> {
@@ -91,7 +123,7 @@ async fn status(State(attempt): State<Arc<Attempt>>) -> Json<SamplerStatus> {
 async fn batches(State(attempt): State<Arc<Attempt>>, query: Parameters) -> Result<Response, Refusal> {
     let request = request(&attempt, query, REPLY_BYTES / 8)?;
     if request.from == request.to {
-        return Ok(past_end(&attempt, &request));
+        return Ok(past_end(&attempt));
     }
     let headers = [
         (FIRST_STEP, request.from.to_string()),
@@ -105,7 +137,7 @@ async fn batches(State(attempt): State<Arc<Attempt>>, query: Parameters) -> Resu
 async fn batches_json(State(attempt): State<Arc<Attempt>>, query: Parameters) -> Result<Response, Refusal> {
     let request = request(&attempt, query, JSON_ROWS)?;
     if request.from == request.to {
-        return Ok(past_end(&attempt, &request));
+        return Ok(past_end(&attempt));
     }
     if request.rows() > JSON_ROWS {
         let message = format!(
@@ -130,8 +162,8 @@ fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawErr
         .map(draw)
         .collect::<Result<Vec<Vec<u64>>, _>>()?;
     attempt.meters().rows.inc_by(request.rows());
-    if !request.peek {
-        attempt.hand_out(request.part, request.from, request.to);
+    if let Some(session) = request.session {
+        attempt.hand_out(session, request.from, request.to);
     }
     Ok(json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches}))
 }

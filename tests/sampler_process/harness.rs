@@ -20,6 +20,8 @@ use curriculum_operator::scoring::index_map::ScoreIndex;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The run that every attempt here is of.
+pub(crate) const RUN: &str = "5e6f2b1c";
 const ROWS: u64 = 600;
 const GROUPS: u64 = 3;
 
@@ -132,7 +134,15 @@ impl Bench {
 
     pub(crate) fn command(&self, extra: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_curriculum"));
-        command.args(["sampler", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.args([
+            "sampler",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--run",
+            RUN,
+        ]);
         for (flag, name) in [("--plan", "plan.json"), ("--store", "store"), ("--state", "state")] {
             command.arg(flag).arg(self.path(name));
         }
@@ -208,6 +218,26 @@ impl Running {
 
     pub(crate) fn get(&self, path: &str) -> (u16, Vec<u8>) {
         self.request(&format!("GET {path}"), "")
+    }
+
+    /// The name of a session of the only rank, from a step on.
+    pub(crate) fn session(&self, step: u64) -> String {
+        self.session_of(0, 1, step)
+    }
+
+    pub(crate) fn session_of(&self, rank: u32, world: u32, step: u64) -> String {
+        let body = format!(r#"{{"rank":{rank},"world":{world},"step":{step},"run":"{RUN}"}}"#);
+        let (status, reply) = self.request("POST /v1/sessions", &body);
+        assert_eq!(status, 201, "{}", String::from_utf8_lossy(&reply));
+        let reply: Value = serde_json::from_slice(&reply).unwrap();
+        reply["session"].as_str().unwrap().to_owned()
+    }
+
+    /// Rows that count as handed out.
+    pub(crate) fn take(&self, session: &str, from: u64, count: u64) -> Vec<u8> {
+        let (status, rows) = self.get(&format!("/v1/batches?session={session}&from={from}&count={count}"));
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&rows));
+        rows
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {

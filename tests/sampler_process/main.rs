@@ -29,10 +29,10 @@ fn an_attempt_from_the_first_batch_to_the_result() {
         (&json!("Index"), &json!(bench.plan.digest()))
     );
     let whole = bench.expected(&bench.plan, 100..150);
-    let (_, first) = sampler.get("/v1/batches?from=100&count=30");
-    let (_, rest) = sampler.get("/v1/batches?from=130&count=30");
+    let id = sampler.session(100);
+    let (first, rest) = (sampler.take(&id, 100, 30), sampler.take(&id, 130, 30));
     assert_eq!([first, rest].concat(), whole);
-    assert_eq!(sampler.get("/v1/batches?from=150").0, 204);
+    assert_eq!(sampler.get(&format!("/v1/batches?session={id}&from=150")).0, 204);
     assert_eq!(sampler.report(r#"{"step":150,"metrics":{"val_accuracy":0.75}}"#).0, 200);
 
     assert!(sampler.terminate().success());
@@ -69,7 +69,7 @@ fn an_attempt_from_the_first_batch_to_the_result() {
 fn a_trainer_that_stops_early_leaves_a_result_that_says_so() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
-    sampler.get("/v1/batches?from=100&count=20");
+    sampler.take(&sampler.session(100), 100, 20);
     assert!(sampler.terminate().success());
     let result = bench.result();
     assert_eq!((result.served_step, result.sequence_digest), (120, None));
@@ -80,8 +80,9 @@ fn a_trainer_that_stops_early_leaves_a_result_that_says_so() {
 fn a_trainer_that_skips_steps_is_told_about_once_however_often_it_asks() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
+    let id = sampler.session(100);
     for step in [100, 102, 103, 104, 106] {
-        sampler.get(&format!("/v1/batches?from={step}"));
+        sampler.take(&id, step, 1);
     }
     let (_, metrics) = sampler.get("/metrics");
     let metrics = String::from_utf8(metrics).unwrap();
@@ -98,16 +99,17 @@ fn a_trainer_that_skips_steps_is_told_about_once_however_often_it_asks() {
 fn a_restart_of_the_container_keeps_what_was_served_and_reported() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
-    sampler.get("/v1/batches?from=110&count=20");
+    let id = sampler.session(110);
+    sampler.take(&id, 110, 20);
     sampler.report(r#"{"step":120,"metrics":{"loss":0.5}}"#);
     assert!(sampler.terminate().success());
     let sampler = bench.start(&[]);
     assert_eq!(sampler.json("/v1/status")["servedStep"], 130);
-    let (_, rest) = sampler.get("/v1/batches?from=130&count=20");
-    assert_eq!(rest, bench.expected(&bench.plan, 130..150));
+    assert_eq!(sampler.take(&id, 130, 20), bench.expected(&bench.plan, 130..150));
     assert!(sampler.terminate().success());
     let result = bench.result();
     assert_eq!((result.served_step, result.metrics["loss"].step), (150, 120));
+    assert_eq!(result.resumed_at, Some(110));
     assert_eq!(
         result.sequence_digest,
         Some(sha256(bench.expected(&bench.plan, 100..150))),
@@ -115,11 +117,54 @@ fn a_restart_of_the_container_keeps_what_was_served_and_reported() {
     );
 }
 
+/// Neither the journal's second nor a signal: what a reply held counts, and nothing else.
+#[test]
+fn killed_at_any_moment_it_knows_what_it_handed_out() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    let ids = [sampler.session_of(0, 2, 100), sampler.session_of(1, 2, 100)];
+    sampler.take(&ids[0], 100, 20);
+    sampler.take(&ids[1], 100, 7);
+    sampler.kill();
+    let sampler = bench.start(&[]);
+    assert_eq!(sampler.json("/v1/status")["servedStep"], 107);
+    sampler.take(&ids[1], 149, 1);
+    assert_eq!(
+        sampler.json("/v1/status")["servedStep"],
+        107,
+        "a leap is a hole, also after a restart"
+    );
+    sampler.take(&ids[1], 107, 43);
+    sampler.take(&ids[0], 120, 30);
+    assert!(sampler.terminate().success());
+    assert_eq!(bench.result().served_step, 150);
+}
+
+#[test]
+fn two_processes_that_claim_one_rank_fail_the_attempt_with_words() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    let first = sampler.session(100);
+    sampler.take(&first, 100, 50);
+    let second = sampler.session(100);
+    sampler.take(&second, 100, 50);
+    while fs::read_to_string(bench.path("termination-log")).unwrap().is_empty() {
+        sampler.get("/v1/status");
+    }
+    let (status, body) = sampler.get(&format!("/v1/batches?session={first}&from=149"));
+    assert_eq!(status, 409, "{}", String::from_utf8_lossy(&body));
+    assert!(sampler.terminate().success());
+    let result = bench.result();
+    assert_eq!(result.served_step, 100, "the result that was left early is taken back");
+    let fault = result.trainer_fault.unwrap();
+    assert!(fault.starts_with("two processes claim rank 0 of world 1"), "{fault}");
+}
+
 #[test]
 fn killed_after_the_end_the_result_is_there_already() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
-    sampler.get("/v1/batches?from=100&count=50");
+    sampler.take(&sampler.session(100), 100, 50);
     while fs::read_to_string(bench.path("termination-log")).unwrap().is_empty() {
         sampler.get("/v1/status");
     }
@@ -176,7 +221,7 @@ fn an_index_that_is_garbage_cut_off_or_missing_means_every_row_equally_likely() 
             "{}",
             sampler.log
         );
-        let (_, rows) = sampler.get("/v1/batches?from=100&count=50");
+        let rows = sampler.take(&sampler.session(100), 100, 50);
         assert_eq!(rows, bench.expected(&bench.plan.uniform(), 100..150));
         assert!(sampler.terminate().success());
         let result = bench.result();
@@ -196,11 +241,13 @@ fn an_index_that_is_garbage_cut_off_or_missing_means_every_row_equally_likely() 
 fn an_index_that_is_written_over_while_it_is_in_use_ends_the_process_and_the_next_one_goes_on_without_it() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
-    sampler.get("/v1/batches?from=100&count=20");
+    let id = sampler.session(100);
+    sampler.take(&id, 100, 20);
     let length = fs::metadata(bench.index()).unwrap().len();
     let mut file = fs::OpenOptions::new().write(true).open(bench.index()).unwrap();
     file.write_all(&vec![0xff; length as usize]).unwrap();
-    let reply = sampler.send(b"GET /v1/batches?from=120 HTTP/1.1\r\nhost: a\r\n\r\n");
+    let request = format!("GET /v1/batches?session={id}&from=120 HTTP/1.1\r\nhost: a\r\n\r\n");
+    let reply = sampler.send(request.as_bytes());
     assert_eq!(String::from_utf8_lossy(&reply), "", "no rows rather than wrong ones");
     assert_eq!(sampler.wait().code(), Some(1));
     let message = fs::read_to_string(bench.path("termination-log")).unwrap();
@@ -211,7 +258,7 @@ fn an_index_that_is_written_over_while_it_is_in_use_ends_the_process_and_the_nex
 
     let sampler = bench.start(&[]);
     assert_eq!(sampler.json("/v1/status")["servedStep"], 120);
-    let (_, rest) = sampler.get("/v1/batches?from=120&count=30");
+    let rest = sampler.take(&id, 120, 30);
     assert_eq!(rest, bench.expected(&bench.plan.uniform(), 120..150));
     assert!(sampler.terminate().success());
     assert_eq!(
@@ -252,10 +299,8 @@ fn garbage_changes_nothing() {
         .send(b"POST /v1/report HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n");
     assert_eq!(sampler.report(&"[".repeat(60_000)).0, 400);
     assert_eq!(sampler.report(&" ".repeat(70_000)).0, 413);
-    assert_eq!(
-        sampler.get("/v1/batches?from=100&count=5").1,
-        bench.expected(&bench.plan, 100..105)
-    );
+    let rows = sampler.take(&sampler.session(100), 100, 5);
+    assert_eq!(rows, bench.expected(&bench.plan, 100..105));
     assert!(sampler.terminate().success());
     assert_eq!(bench.result().served_step, 105);
 }
@@ -309,7 +354,7 @@ fn a_journal_that_is_garbage_or_cannot_be_written_stops_nothing() {
     fs::remove_dir_all(bench.path("state")).unwrap();
     fs::write(bench.path("state"), "a file where the folder should be").unwrap();
     let sampler = bench.start(&[]);
-    sampler.get("/v1/batches?from=100&count=50");
+    sampler.take(&sampler.session(100), 100, 50);
     assert!(sampler.terminate().success());
     assert_eq!(bench.result().served_step, 150);
 }

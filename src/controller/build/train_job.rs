@@ -110,6 +110,11 @@ fn checkpoint_dir(path: Option<&str>) -> String {
     )
 }
 
+/// What checkpoints are of: the same for all phases and attempts, and for no other CurriculumJob, even of the same name.
+fn run(job: &CurriculumJob) -> String {
+    job.uid().unwrap_or_default()
+}
+
 fn rows_file() -> String {
     format!("{MOUNT_SHARED}/rows.u64")
 }
@@ -119,6 +124,7 @@ fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -
     let mut args = vec![
         "sampler".to_owned(),
         format!("--plan={MOUNT_PLAN}/{PLAN_FILE}"),
+        format!("--run={}", run(job)),
         format!("--store={MOUNT_STORE}"),
         format!("--state={MOUNT_SHARED}/.sampler"),
         format!("--listen=0.0.0.0:{SAMPLER_PORT}"),
@@ -170,6 +176,7 @@ fn trainer_env(job: &CurriculumJob, phase: &PhasePlan) -> Vec<EnvVar> {
     let task = key::task(job);
     let mut env = vec![
         env("CURRICULUM_SAMPLER", &format!("http://127.0.0.1:{SAMPLER_PORT}")),
+        env("CURRICULUM_RUN", &run(job)),
         env("CURRICULUM_PHASE", &phase.name),
         env("CURRICULUM_PHASE_INDEX", &phase.index.to_string()),
         env("CURRICULUM_START_STEP", &phase.start_step.to_string()),

@@ -12,15 +12,27 @@ use crate::sampler::source::tests::{attempt_plan, index};
 struct Served {
     attempt: Arc<Attempt>,
     app: Router,
+    /// Of the journal.
+    state: tempfile::TempDir,
 }
 
+const RUN: &str = "5e6f2b1c";
+
 fn serve(plan: Plan) -> Served {
+    serve_from(plan, tempfile::tempdir().unwrap())
+}
+
+/// A sampler that finds what another one left.
+fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
     let registry = Registry::new();
     let meters = Meters::register(&registry).unwrap();
-    let attempt = Arc::new(Attempt::new(Opened::new(plan, index).unwrap(), None, meters));
+    let opened = Opened::new(plan, index).unwrap();
+    let attempt = Attempt::new(opened, Some(RUN.into()), state.path().to_owned(), meters);
+    let attempt = Arc::new(attempt);
     Served {
         app: router(Arc::clone(&attempt), registry),
         attempt,
+        state,
     }
 }
 
@@ -36,7 +48,11 @@ impl Reply {
     }
 
     fn error(&self) -> String {
-        assert_eq!(self.status, StatusCode::BAD_REQUEST);
+        self.refusal(StatusCode::BAD_REQUEST)
+    }
+
+    fn refusal(&self, status: StatusCode) -> String {
+        assert_eq!(self.status, status);
         self.json()["error"].as_str().unwrap().to_owned()
     }
 
@@ -72,6 +88,18 @@ impl Served {
         self.call(Request::post("/v1/report").body(body.into()).unwrap()).await
     }
 
+    async fn open(&self, body: Value) -> Reply {
+        let body = Body::from(body.to_string());
+        self.call(Request::post("/v1/sessions").body(body).unwrap()).await
+    }
+
+    /// The name of a new session.
+    async fn session(&self, rank: u32, world: u32) -> String {
+        let reply = self.open(json!({"rank": rank, "world": world})).await;
+        assert_eq!(reply.status, StatusCode::CREATED);
+        reply.json()["session"].as_str().unwrap().to_owned()
+    }
+
     fn expected(&self, steps: std::ops::Range<u64>, rank: u32, world: u32) -> Vec<u64> {
         let sampler = crate::curriculum::sampler::Sampler::new(self.attempt.opened().plan.clone()).unwrap();
         let order = index(&crate::curriculum::plan::PlanScores {
@@ -97,15 +125,52 @@ impl Served {
 async fn batches_are_the_cores_for_every_rank_and_count_as_served() {
     let s = serve(attempt_plan());
     for rank in 0..5 {
-        let reply = s.get(&format!("/v1/batches?from=12&count=3&rank={rank}&world=5")).await;
-        assert_eq!(reply.rows(), s.expected(12..15, rank, 5));
+        let id = s.session(rank, 5).await;
+        let reply = s.get(&format!("/v1/batches?session={id}&from=10&count=3")).await;
+        assert_eq!(reply.rows(), s.expected(10..13, rank, 5));
         assert_eq!(
             (reply.header(FIRST_STEP), reply.header(BATCHES), reply.header(END_STEP)),
-            (12, 3, 30)
+            (10, 3, 30)
         );
         assert_eq!(reply.headers[header::CONTENT_TYPE], "application/octet-stream");
-        assert_eq!(s.served(), if rank == 4 { 15 } else { 10 });
+        assert_eq!(s.served(), if rank == 4 { 13 } else { 10 });
     }
+}
+
+#[tokio::test]
+async fn a_session_is_told_what_a_trainer_needs_to_know() {
+    let s = serve(attempt_plan());
+    let body = json!({"rank": 4, "world": 5, "step": 17, "run": RUN, "rows": 1000, "key": "a process"});
+    let reply = s.open(body.clone()).await.json();
+    assert_eq!(
+        (
+            &reply["rank"],
+            &reply["world"],
+            &reply["step"],
+            &reply["resumed"],
+            &reply["batchRows"]
+        ),
+        (&json!(4), &json!(5), &json!(17), &json!(true), &json!(3)),
+        "12 rows over five ranks: 2, 2, 3, 2, 3"
+    );
+    assert_eq!(
+        (&reply["plan"]["run"], &reply["plan"]["endStep"], &reply["plan"]["rows"]),
+        (&json!(RUN), &json!(30), &json!(1000))
+    );
+    assert_eq!(s.open(body).await.json(), reply, "the reply was lost");
+    let message = s
+        .open(json!({"rank": 0, "world": 1, "rows": 999}))
+        .await
+        .refusal(StatusCode::CONFLICT);
+    assert!(
+        message.starts_with("the trainer's data set has 999 rows, the plan's 1000"),
+        "{message}"
+    );
+    let message = s.open(json!({"rank": 0})).await.error();
+    assert!(
+        message.contains("missing field `world`") && message.contains("expected one like"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -113,7 +178,6 @@ async fn fewer_batches_at_the_end_and_no_content_past_it() {
     let s = serve(attempt_plan());
     let reply = s.get("/v1/batches?from=28&count=100").await;
     assert_eq!((reply.rows().len(), reply.header(BATCHES)), (24, 2));
-    assert_eq!(s.served(), 30);
     for path in ["/v1/batches?from=30", "/v1/batches.json?from=99"] {
         let past = s.get(path).await;
         assert_eq!(
@@ -121,21 +185,34 @@ async fn fewer_batches_at_the_end_and_no_content_past_it() {
             (StatusCode::NO_CONTENT, 0, 30)
         );
     }
+    assert_eq!(s.served(), 10);
 }
 
+/// Whoever asks: the phase's end is reached by those who took every step, or whose checkpoint of this run says so.
 #[tokio::test]
-async fn a_trainer_whose_checkpoint_is_complete_asks_past_the_end_and_is_done() {
+async fn who_asks_for_the_last_step_or_past_the_end_has_not_been_served() {
     let s = serve(attempt_plan());
-    s.get("/v1/batches?from=30&peek=true").await;
-    assert_eq!(s.served(), 10, "somebody only looked");
-    s.get("/v1/batches?from=30").await;
-    assert_eq!(s.served(), 30);
+    let id = s.session(0, 1).await;
+    for query in ["from=29", "from=30", "from=10&count=19&peek=true"] {
+        s.get(&format!("/v1/batches?session={id}&{query}")).await;
+        s.get(&format!("/v1/batches.json?session={id}&{query}")).await;
+        s.get(&format!("/v1/batches?{query}")).await;
+    }
+    assert_eq!(s.served(), 10);
+    let strangers = s
+        .open(json!({"rank": 0, "world": 1, "step": 30, "run": "another"}))
+        .await;
+    strangers.refusal(StatusCode::CONFLICT);
+    assert_eq!(s.served(), 10);
+    s.open(json!({"rank": 0, "world": 1, "step": 30, "run": RUN})).await;
+    let status = s.get("/v1/status").await.json();
+    assert_eq!((&status["servedStep"], &status["resumedAt"]), (&json!(30), &json!(30)));
 }
 
 #[tokio::test]
 async fn who_only_looks_changes_nothing() {
     let s = serve(attempt_plan());
-    let looked = s.get("/v1/batches.json?from=20&count=2&peek=true").await.json();
+    let looked = s.get("/v1/batches.json?from=20&count=2").await.json();
     assert_eq!(looked["firstStep"], 20);
     assert_eq!(looked["endStep"], 30);
     let rows: Vec<u64> = serde_json::from_value::<Vec<Vec<u64>>>(looked["batches"].clone())
@@ -143,9 +220,65 @@ async fn who_only_looks_changes_nothing() {
         .concat();
     assert_eq!(rows, s.expected(20..22, 0, 1));
     assert_eq!(rows, s.get("/v1/batches?from=20&count=2&peek=true").await.rows());
+    let part = s.get("/v1/batches?from=20&rank=1&world=5").await.rows();
+    assert_eq!(part, s.expected(20..21, 1, 5));
+    let id = s.session(0, 1).await;
+    assert_eq!(
+        s.get(&format!("/v1/batches?session={id}&from=10&peek=true"))
+            .await
+            .rows(),
+        s.expected(10..11, 0, 1)
+    );
     assert_eq!(s.served(), 10);
-    s.get("/v1/batches.json?from=10&count=2").await;
+    s.get(&format!("/v1/batches.json?session={id}&from=10&count=2")).await;
     assert_eq!(s.served(), 12);
+}
+
+#[tokio::test]
+async fn a_second_process_of_the_same_rank_ends_the_attempt_loudly() {
+    let s = serve(attempt_plan());
+    let first = s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={first}&from=10&count=20")).await;
+    let second = s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={second}&from=10&count=20")).await;
+    assert_eq!(s.served(), 30, "a trainer that was started again may go on");
+    let reply = s.get(&format!("/v1/batches?session={first}&from=29")).await;
+    let message = reply.refusal(StatusCode::CONFLICT);
+    assert!(
+        message.starts_with("two processes claim rank 0 of world 1"),
+        "{message}"
+    );
+    let status = s.get("/v1/status").await.json();
+    assert_eq!(
+        (&status["servedStep"], &status["trainerFault"]),
+        (&json!(10), &json!(message))
+    );
+    assert_eq!(s.attempt.ended(), None);
+    s.get(&format!("/v1/batches?session={second}&from=29")).await.rows();
+    assert_eq!(s.served(), 10);
+    s.get("/v1/batches?session=ab-1-0-1&from=10")
+        .await
+        .refusal(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn sessions_survive_a_sampler_that_is_killed_at_any_moment() {
+    let s = serve(attempt_plan());
+    let id = s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={id}&from=10&count=5")).await;
+    // Nothing was written since: the process was killed.
+    let s = serve_from(attempt_plan(), s.state);
+    assert_eq!(s.served(), 15);
+    s.get(&format!("/v1/batches?session={id}&from=29")).await;
+    assert_eq!(s.served(), 15, "a leap is a hole after a restart too");
+    s.get(&format!("/v1/batches?session={id}&from=15&count=15")).await;
+    assert_eq!(s.served(), 30);
+    let s = serve_from(attempt_plan(), s.state);
+    s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={id}&from=15"))
+        .await
+        .refusal(StatusCode::CONFLICT);
+    assert_eq!(s.served(), 10);
 }
 
 /// A reply of more than one piece, which is drawn on another thread.
@@ -155,15 +288,14 @@ async fn long_replies_are_whole_and_count_piece_by_piece() {
     let size = PIECE / 2 + 1;
     long.batch_size = size;
     let s = serve(long);
-    let reply = s.get("/v1/batches?from=10&count=7").await;
+    let id = s.session(0, 1).await;
+    let path = |from| format!("/v1/batches?session={id}&from={from}&count=7");
+    let reply = s.get(&path(10)).await;
     assert_eq!(reply.rows(), s.expected(10..17, 0, 1));
     assert_eq!(reply.header(header::CONTENT_LENGTH), 7 * size * 8);
     assert_eq!(s.served(), 17);
-    let reply = s
-        .app
-        .clone()
-        .oneshot(Request::get("/v1/batches?from=17&count=7").body(Body::empty()).unwrap())
-        .await;
+    let request = Request::get(path(17)).body(Body::empty()).unwrap();
+    let reply = s.app.clone().oneshot(request).await;
     let mut body = reply.unwrap().into_body();
     assert_eq!(axum::body::HttpBody::size_hint(&body).exact(), Some(7 * size * 8));
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -184,17 +316,13 @@ async fn a_large_batch_is_whole_comes_in_pieces_and_counts_with_the_last() {
     let s = serve(large);
     for (rank, world) in [(0, 1), (1, 2)] {
         let reply = s
-            .get(&format!(
-                "/v1/batches?from=10&count=2&rank={rank}&world={world}&peek=true"
-            ))
+            .get(&format!("/v1/batches?from=10&count=2&rank={rank}&world={world}"))
             .await;
         assert_eq!(reply.rows(), s.expected(10..12, rank, world));
     }
-    let reply = s
-        .app
-        .clone()
-        .oneshot(Request::get("/v1/batches?from=10&count=2").body(Body::empty()).unwrap())
-        .await;
+    let id = s.session(0, 1).await;
+    let request = Request::get(format!("/v1/batches?session={id}&from=10&count=2"));
+    let reply = s.app.clone().oneshot(request.body(Body::empty()).unwrap()).await;
     let mut body = reply.unwrap().into_body();
     let mut seen = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -236,7 +364,13 @@ async fn wrong_parameters_are_named() {
 #[tokio::test]
 async fn a_report_changes_the_status_once_and_the_reply_carries_the_decision() {
     let s = serve(attempt_plan());
-    s.get("/v1/batches?from=10&count=6").await;
+    let id = s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={id}&from=10&count=6")).await;
+    let beyond = s.post(r#"{"step":17,"metrics":{"val_accuracy":1}}"#).await.error();
+    assert_eq!(
+        beyond,
+        "`step` is 17; expected at most 16, as many batches as were handed out"
+    );
     let body = r#"{"step":15,"metrics":{"val_accuracy":0.883},"groups":{"3":{"val_accuracy":0.71}}}"#;
     let reply = s.post(body).await;
     let expected = json!({"decision": "continue", "nextStep": 16, "endStep": 30, "accepted": 2, "ignored": 0});
@@ -300,12 +434,13 @@ async fn the_plan_tells_what_a_trainer_needs() {
 #[tokio::test]
 async fn sums_over_the_rows_are_those_of_what_was_served() {
     let s = serve(attempt_plan());
-    s.get("/v1/batches?from=10&count=10").await;
+    let id = s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={id}&from=10&count=10")).await;
     let limit = std::time::Duration::from_secs(60);
     let half = s.attempt.result(limit);
     assert_eq!(half.exposure.iter().sum::<u64>(), 120);
     assert_eq!((half.sequence_digest, s.attempt.ended()), (None, None));
-    s.get("/v1/batches?from=20&count=10").await;
+    s.get(&format!("/v1/batches?session={id}&from=20&count=10")).await;
     let bytes: Vec<u8> = s
         .expected(10..30, 0, 1)
         .into_iter()
