@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
@@ -48,6 +49,26 @@ pub(crate) enum Ensure {
     Snapshot(Box<CurriculumSnapshot>),
 }
 
+impl Ensure {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Claim(_) => Kind::Claim,
+            Self::ConfigMap(_) => Kind::ConfigMap,
+            Self::ScoringJob(_) | Self::TrainJob(_) => Kind::Job,
+            Self::Snapshot(_) => Kind::Snapshot,
+        }
+    }
+
+    pub(crate) fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Claim(claim) => &claim.metadata,
+            Self::ConfigMap(map) => &map.metadata,
+            Self::ScoringJob(job) | Self::TrainJob(job) => &job.metadata,
+            Self::Snapshot(snapshot) => &snapshot.metadata,
+        }
+    }
+}
+
 /// Sets `spec.suspend` of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SetSuspend {
@@ -70,15 +91,32 @@ pub(crate) struct Delete {
     pub(crate) uid: String,
 }
 
-/// What can be deleted.
+/// The kinds of objects that the operator makes or deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// The claim of the store.
+    Claim,
+    /// Metadata of the scores, or a plan.
+    ConfigMap,
     /// A Job, with its pods.
     Job,
-    /// A snapshot beyond `snapshots.keep`.
+    /// A record of a phase; deleted beyond `snapshots.keep`.
     Snapshot,
-    /// The CurriculumJob itself, when its time is over.
+    /// The CurriculumJob itself; deleted when its time is over.
     CurriculumJob,
+}
+
+impl Kind {
+    /// The resource's name in requests and metrics.
+    pub(crate) const fn resource(self) -> &'static str {
+        match self {
+            Self::Claim => "persistentvolumeclaims",
+            Self::ConfigMap => "configmaps",
+            Self::Job => "jobs",
+            Self::Snapshot => "curriculumsnapshots",
+            Self::CurriculumJob => "curriculumjobs",
+        }
+    }
 }
 
 /// What `act` learned while it ensured objects.

@@ -6,16 +6,19 @@
 //!    ▲                                build/ (child objects) ─┘        │
 //!    └───────────────────────── watches (run) ◄───────────────────────┘
 //! ```
-//! Only `observe`, `act` and `run` hold a client, and only `observe` reads the clock. `decide` is a function of what was
+//! Only `run` and `kube_cluster` hold a client: `observe` and `act` are written over the small trait [`cluster::Cluster`], which the
+//! tests' in-memory cluster implements too. Only `observe` asks for the time. `decide` is a function of what was
 //! observed and returns effects as values, so that everything it can come to is tested without a cluster.
 
 mod act;
 mod actions;
 pub mod build;
+mod cluster;
 mod context;
 mod decide;
 mod error;
 mod evidence;
+mod kube_cluster;
 mod memory;
 mod metrics;
 #[cfg(test)]

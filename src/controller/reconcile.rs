@@ -11,6 +11,7 @@ use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 
 use super::act::{Ended, act};
+use super::cluster::Cluster;
 use super::context::Context;
 use super::decide::{self, decide};
 use super::error::Error;
@@ -24,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// Brings one CurriculumJob a step further.
-async fn reconcile(context: &Context, job: Arc<CurriculumJob>) -> Result<Action, Error> {
+pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: Arc<CurriculumJob>) -> Result<Action, Error> {
     let uid = job.uid().unwrap_or_default();
     if context.memory.is_stale(&uid, job.metadata.resource_version.as_deref()) {
         return Ok(Action::requeue(CATCH_UP));
@@ -56,9 +57,9 @@ async fn reconcile(context: &Context, job: Arc<CurriculumJob>) -> Result<Action,
     clippy::disallowed_methods,
     reason = "measures how long a reconcile takes; nothing is decided on it"
 )]
-pub(crate) async fn reconcile_safely(
+pub(crate) async fn reconcile_safely<C: Cluster>(
     guarded: Arc<DeserializeGuard<CurriculumJob>>,
-    context: Arc<Context>,
+    context: Arc<Context<C>>,
 ) -> Result<Action, Error> {
     let job = match &guarded.0 {
         Ok(job) => Arc::new(job.clone()),
@@ -80,7 +81,7 @@ pub(crate) async fn reconcile_safely(
 }
 
 /// An object that this version cannot read is left alone until somebody changes it; the others go on.
-fn skip(context: &Context, invalid: &InvalidObject) -> Action {
+fn skip<C>(context: &Context<C>, invalid: &InvalidObject) -> Action {
     context.metrics.failed("malformed");
     let InvalidObject { metadata, error } = invalid;
     tracing::warn!(
@@ -100,7 +101,11 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// Every error is retried: exponential back-off with jitter per object, without end.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that kube asks for")]
-pub(crate) fn on_error(guarded: Arc<DeserializeGuard<CurriculumJob>>, error: &Error, context: Arc<Context>) -> Action {
+pub(crate) fn on_error<C>(
+    guarded: Arc<DeserializeGuard<CurriculumJob>>,
+    error: &Error,
+    context: Arc<Context<C>>,
+) -> Action {
     context.metrics.failed(error.category());
     let wait = context.memory.failed(&guarded.uid().unwrap_or_default());
     tracing::warn!(

@@ -21,7 +21,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Config, applier};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -29,8 +28,9 @@ use prometheus::Registry;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use super::context::{Context, Stores};
+use super::context::Context;
 use super::decide::Settings;
+use super::kube_cluster::{KubeCluster, Stores};
 use super::memory::Memory;
 use super::metrics::{Jobs, Metrics};
 use super::readiness::Readiness;
@@ -99,16 +99,13 @@ pub async fn run(
         _ = until_stopped.wait_for(|stop| *stop) => return Ok(()),
     }
     tracing::info!("the controller has started");
+    let reader = stores.curriculum_jobs.clone();
     let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), Reporter::from(MANAGER)),
-        memory: Memory::default(),
+        cluster: KubeCluster::new(client, stores, samplers),
         settings: options.settings,
-        client,
-        samplers,
         metrics,
-        stores,
+        memory: Memory::default(),
     });
-    let reader = context.stores.curriculum_jobs.clone();
     let queue = queue.map(Ok::<_, std::convert::Infallible>).take_until(async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     });
@@ -140,8 +137,8 @@ pub async fn run(
     Ok(())
 }
 
-fn forget_the_gone(context: &Context) {
-    let store = &context.stores.curriculum_jobs;
+fn forget_the_gone(context: &Context<KubeCluster>) {
+    let store = &context.cluster.stores().curriculum_jobs;
     context.memory.prune(store.len(), |uid| {
         store.find(|job| job.meta().uid.as_deref() == Some(uid)).is_some()
     });

@@ -8,7 +8,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::client::Body;
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector;
 use prometheus::Registry;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use super::*;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::NextStatus;
 use crate::controller::build;
-use crate::controller::context::Stores;
+use crate::controller::kube_cluster::{KubeCluster, Stores};
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
 use crate::controller::sampler_client::SamplerClient;
@@ -35,7 +34,7 @@ struct Seen {
 
 type Reply = (StatusCode, Value);
 
-fn context(client: Client) -> (Context, Registry) {
+fn context(client: Client) -> (Context<KubeCluster>, Registry) {
     let registry = Registry::new();
     let stores = Stores {
         curriculum_jobs: reflector::store().0,
@@ -46,16 +45,7 @@ fn context(client: Client) -> (Context, Registry) {
         snapshots: reflector::store().0,
     };
     let context = Context {
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter {
-                controller: MANAGER.to_owned(),
-                instance: None,
-            },
-        ),
-        client,
-        stores,
-        samplers: SamplerClient::new().unwrap(),
+        cluster: KubeCluster::new(client, stores, SamplerClient::new().unwrap()),
         settings: settings(),
         metrics: Metrics::register(&registry).unwrap(),
         memory: Memory::default(),
@@ -355,10 +345,4 @@ async fn a_conflict_on_the_status_ends_the_turn_without_events() {
         .encode_to_string(&registry.gather())
         .unwrap();
     assert!(!metrics.contains("curriculum_phase_transitions_total{"), "{metrics}");
-}
-
-#[test]
-fn a_note_is_cut_between_characters() {
-    assert_eq!(cut("ä".repeat(600)).len(), 1000);
-    assert_eq!(cut("ä".repeat(600) + "x").chars().last(), Some('ä'));
 }

@@ -1,262 +1,218 @@
-//! A process of the operator: stores that lag, a decision, and its effects one at a time. The effects follow `act`.
+//! A process of the operator: the production `reconcile` over stores that lag, held at each of its requests.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as Waking, Poll, Waker};
 
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use prometheus::Registry;
 
-use super::{Cluster, World};
+use super::{Server, Shared, World};
 use crate::api::job::CurriculumJob;
-use crate::controller::actions::{Actions, Applied, Delete, Ensure, Event, Kind, NextStatus, SetSuspend};
-use crate::controller::decide::{Settings, decide};
-use crate::controller::observed::{Observed, component, is_controlled_by};
+use crate::api::status::CurriculumJobStatus;
+use crate::controller::actions::{Delete, Ensure, Event, Kind, SetSuspend};
+use crate::controller::cluster::{Answer, Children, Cluster, PodsOf};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::memory::Memory;
+use crate::controller::metrics::Metrics;
+use crate::controller::reconcile::reconcile;
 use crate::controller::test_support::settings;
-use crate::controller::validate::validate;
+use crate::sampler::contract::SamplerStatus;
 
-/// One effect of a turn.
-enum Effect {
-    Hold(SetSuspend),
-    Ensure(Box<Ensure>),
-    Delete(Delete),
-    Status(Box<NextStatus>),
-    Tell(Event),
+type Turn = Pin<Box<dyn Future<Output = Result<Action, Error>> + Send>>;
+
+/// The stores: CurriculumJobs, Jobs, pods, metadata.
+pub(crate) const STORES: usize = 4;
+
+/// The connection of one process to the server. Every request waits once before it is made, so that a test decides what
+/// happens in between, and whether it happens at all.
+struct Connection {
+    server: Shared,
+    /// How far each store has read the server's history.
+    read: [AtomicUsize; STORES],
+    /// What the sampler of a running pod answers: steps of the phase, and whether it has lost its index.
+    sampler: Mutex<Option<(u64, bool)>>,
+    /// What happens to the next request.
+    fault: Mutex<Option<Fault>>,
 }
 
-/// What has been decided and is not done yet.
-struct Turn {
-    seen: Arc<CurriculumJob>,
-    effects: VecDeque<Effect>,
-    applied: Applied,
+/// How a request goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It never arrives.
+    Request,
+    /// It is done, but the answer is lost.
+    Reply,
 }
 
 pub(crate) struct Leader {
-    settings: Settings,
-    /// How far each store has read the history: CurriculumJobs, Jobs, pods, metadata.
-    read: [usize; 4],
-    /// Version of its own last write.
-    written: u64,
+    context: Arc<Context<Connection>>,
     turn: Option<Turn>,
 }
 
 impl Leader {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(server: &Shared) -> Self {
+        let newest = server.at().history.len() - 1;
+        let connection = Connection {
+            server: server.clone(),
+            read: std::array::from_fn(|_| AtomicUsize::new(newest)),
+            sampler: Mutex::default(),
+            fault: Mutex::default(),
+        };
         Self {
-            settings: settings(),
-            read: [0; 4],
-            written: 0,
+            context: Arc::new(Context {
+                cluster: connection,
+                settings: settings(),
+                metrics: Metrics::register(&Registry::new()).unwrap(),
+                memory: Memory::default(),
+            }),
             turn: None,
         }
     }
 
     /// Lets a store read on, by so many changes.
-    pub(crate) fn catch_up(&mut self, cluster: &Cluster, store: usize, changes: usize) {
-        let newest = cluster.history.len() - 1;
-        self.read[store] = (self.read[store] + changes).min(newest);
+    pub(crate) fn catch_up(&self, store: usize, changes: usize) {
+        let connection = &self.context.cluster;
+        let newest = connection.server.at().history.len() - 1;
+        let read = connection.read[store].load(Ordering::Relaxed);
+        connection.read[store].store((read + changes).min(newest), Ordering::Relaxed);
     }
 
     /// Dies and starts again: lists everything, remembers nothing.
-    pub(crate) fn crash(&mut self, cluster: &Cluster) {
-        *self = Self {
-            read: [cluster.history.len() - 1; 4],
-            ..Self::new()
-        };
+    pub(crate) fn crash(&mut self) {
+        *self = Self::new(&self.context.cluster.server);
     }
 
-    fn observe(&self, cluster: &Cluster, served: u64, lost_index: bool) -> Option<Observed> {
-        let [cjobs, jobs, pods, rest] = self.read.map(|at| &cluster.history[at]);
-        let job = cjobs.curriculum_job.clone()?;
-        let uid = job.uid().unwrap_or_default();
-        let ours = |meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| is_controlled_by(meta, &uid);
-        let mut observed = Observed {
-            now: cluster.now,
-            jobs: jobs.jobs.values().filter(|job| ours(&job.metadata)).cloned().collect(),
-            pods: pods.pods.values().cloned().collect(),
-            config_maps: rest
-                .config_maps
-                .values()
-                .map(|object| object.metadata.clone())
-                .collect(),
-            claims: rest.claims.values().map(|object| object.metadata.clone()).collect(),
-            snapshots: rest.snapshots.values().map(|object| object.metadata.clone()).collect(),
-            sampler: None,
-            job,
-        };
-        // The questions that `observe` asks the API server.
-        let newest = &cluster.world;
-        if let Some(name) = observed.job_in_doubt() {
-            observed
-                .jobs
-                .extend(newest.jobs.get(&name).filter(|job| ours(&job.metadata)).cloned());
-        }
-        if observed.may_meet_old_pods() {
-            let trainers = newest
-                .pods
-                .values()
-                .filter(|pod| component(&pod.metadata) == Some("train"));
-            observed.take_in(trainers.cloned().collect::<Vec<_>>());
-        }
-        for name in observed.jobs_without_evidence() {
-            let uid = observed.job_named(&name).and_then(ResourceExt::uid);
-            let of_job = newest
-                .pods
-                .values()
-                .filter(|pod| pod.owner_references().iter().any(|o| Some(&o.uid) == uid.as_ref()));
-            observed.take_in(of_job.cloned().collect::<Vec<_>>());
-        }
-        let asked = observed
-            .current_train_job()
-            .filter(|name| observed.job_named(name).is_some());
-        observed.sampler = asked.and_then(|name| cluster.sampler(served, lost_index).remove(&name));
-        Some(observed)
+    /// Lets the next request go wrong.
+    pub(crate) fn fault(&self, fault: Fault) {
+        *self.context.cluster.fault.lock().unwrap() = Some(fault);
     }
 
-    /// Looks and decides; an unfinished turn is dropped, as after its deadline.
-    pub(crate) fn look(&mut self, cluster: &Cluster, served: u64, lost_index: bool) {
-        self.turn = None;
-        let Some(observed) = self.observe(cluster, served, lost_index) else {
-            return;
-        };
-        let version: u64 = observed.job.resource_version().unwrap().parse().unwrap();
-        if version < self.written {
-            return;
-        }
-        let actions = decide(&self.settings, validate(&observed.job).unwrap(), &observed);
-        let Actions {
-            ensure,
-            suspend,
-            delete,
-            status,
-            events,
-            milestones: _,
-            requeue: _,
-        } = actions;
-        let mut effects = VecDeque::new();
-        effects.extend(suspend.into_iter().map(Effect::Hold));
-        effects.extend(ensure.into_iter().map(|object| Effect::Ensure(Box::new(object))));
-        effects.extend(delete.into_iter().map(Effect::Delete));
-        if let Some(status) = status {
-            effects.push_back(Effect::Status(Box::new(status)));
-            effects.extend(events.into_iter().map(Effect::Tell));
-        }
-        self.turn = Some(Turn {
-            seen: Arc::clone(&observed.job),
-            effects,
-            applied: Applied::default(),
-        });
+    /// Begins a reconcile, up to its first request; an unfinished one is dropped, as after its deadline.
+    pub(crate) fn look(&mut self, served: u64, lost_index: bool) {
+        let connection = &self.context.cluster;
+        *connection.sampler.lock().unwrap() = Some((served, lost_index));
+        let job = connection.stored(0).curriculum_job.clone();
+        let context = Arc::clone(&self.context);
+        self.turn = job.map(|job| -> Turn { Box::pin(async move { reconcile(&context, job).await }) });
+        self.act();
     }
 
-    /// Does the next effect; false when there is none.
-    pub(crate) fn act(&mut self, cluster: &mut Cluster) -> bool {
+    /// Lets the reconcile make its next request; false when it has come to its end.
+    pub(crate) fn act(&mut self) -> bool {
         let Some(turn) = &mut self.turn else { return false };
-        let Some(effect) = turn.effects.pop_front() else {
-            self.turn = None;
-            return false;
-        };
-        let seen = Arc::clone(&turn.seen);
-        let done = match effect {
-            Effect::Hold(SetSuspend { name, uid, suspend }) => {
-                cluster.ledger.writes += 1;
-                cluster.hold(&name, &uid, suspend, Some(suspend));
-                true
-            }
-            Effect::Ensure(object) if matches!(*object, Ensure::TrainJob(_)) && !is_newest(&cluster.world, &seen) => {
-                false
-            }
-            Effect::Ensure(object) => ensure(cluster, *object, &mut turn.applied),
-            Effect::Delete(target) => {
-                cluster.ledger.writes += 1;
-                delete(cluster, &target);
-                true
-            }
-            Effect::Status(_) if !is_newest(&cluster.world, &seen) => {
-                cluster.ledger.writes += 1;
-                false
-            }
-            Effect::Status(next) => {
-                let mut job = CurriculumJob::clone(&seen);
-                let status = next.complete(&turn.applied);
-                if job.status.as_ref() != Some(&status) {
-                    cluster.ledger.writes += 1;
-                    job.status = Some(status);
-                    cluster.stamp(&mut job.metadata);
-                    self.written = job.resource_version().unwrap().parse().unwrap();
-                    cluster.world.curriculum_job = Some(Arc::new(job));
-                    cluster.commit();
-                }
-                true
-            }
-            Effect::Tell(event) => {
-                cluster.ledger.writes += 1;
-                cluster.ledger.events.push(event);
-                true
-            }
-        };
-        if !done {
+        let pending = turn.as_mut().poll(&mut Waking::from_waker(Waker::noop())).is_pending();
+        if !pending {
             self.turn = None;
         }
-        true
+        pending
     }
 
-    /// One whole turn on the newest state; the number of effects that it had.
-    pub(crate) fn whole_turn(&mut self, cluster: &mut Cluster, served: u64) -> usize {
-        self.read = [cluster.history.len() - 1; 4];
-        self.look(cluster, served, false);
-        let mut effects = 0;
-        while self.act(cluster) {
-            effects += 1;
+    /// One whole reconcile on the newest state; the number of writes that it asked for.
+    pub(crate) fn whole_turn(&mut self, served: u64) -> usize {
+        for store in 0..STORES {
+            self.catch_up(store, usize::MAX / 2);
         }
-        effects
+        let server = self.context.cluster.server.clone();
+        let before = server.at().ledger.writes;
+        self.look(served, false);
+        while self.act() {}
+        let after = server.at().ledger.writes;
+        after - before
     }
 }
 
-fn is_newest(world: &World, seen: &CurriculumJob) -> bool {
-    let newest = world.curriculum_job.as_ref();
-    newest.is_some_and(|newest| newest.metadata.resource_version == seen.metadata.resource_version)
-}
+impl Connection {
+    /// The newest state that a store has read.
+    fn stored(&self, store: usize) -> Arc<World> {
+        let server = self.server.at();
+        Arc::clone(&server.history[self.read[store].load(Ordering::Relaxed)])
+    }
 
-/// Creates an object unless it is there, like `act` and the API server.
-fn ensure(cluster: &mut Cluster, object: Ensure, applied: &mut Applied) -> bool {
-    cluster.ledger.writes += 1;
-    macro_rules! create {
-        ($list:ident, $object:expr) => {{
-            let mut object = *$object;
-            let name = object.name_any();
-            if !cluster.world.$list.contains_key(&name) {
-                cluster.stamp(&mut object.metadata);
-                cluster.world.$list.insert(name.clone(), Arc::new(object));
-                cluster.commit();
+    /// Waits once, then makes the request.
+    async fn ask<T>(&self, request: impl FnOnce(&mut Server) -> Answer<T>) -> Answer<T> {
+        let mut waited = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut waited, true) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-            Arc::clone(&cluster.world.$list[&name])
-        }};
-    }
-    match object {
-        Ensure::Claim(claim) => drop(create!(claims, claim)),
-        Ensure::ConfigMap(map) => drop(create!(config_maps, map)),
-        Ensure::ScoringJob(job) => drop(create!(jobs, job)),
-        Ensure::Snapshot(snapshot) => drop(create!(snapshots, snapshot)),
-        Ensure::TrainJob(job) => {
-            if !cluster.world.jobs.contains_key(&job.name_any()) {
-                cluster.ledger.makes_train_job(&job);
-            }
-            applied.train_job_uid = create!(jobs, job).uid();
+        })
+        .await;
+        let lost = || kube::Error::Service("the connection broke".into());
+        match self.fault.lock().unwrap().take() {
+            None => request(&mut self.server.at()),
+            Some(Fault::Request) => Err(lost()),
+            Some(Fault::Reply) => request(&mut self.server.at()).and(Err(lost())),
         }
     }
-    true
 }
 
-/// Deletes an object with that UID.
-fn delete(cluster: &mut Cluster, target: &Delete) {
-    let Delete { kind, name, uid } = target;
-    let world = &mut cluster.world;
-    let gone = match kind {
-        Kind::Job if world.jobs.get(name).is_some_and(|job| job.uid().as_ref() == Some(uid)) => {
-            world.jobs.remove(name).is_some()
+impl Cluster for Connection {
+    fn now(&self) -> Timestamp {
+        self.server.at().now
+    }
+
+    fn children(&self, of: &CurriculumJob) -> Children {
+        let uid = of.uid().unwrap_or_default();
+        let rest = self.stored(3);
+        Children {
+            jobs: self.stored(1).jobs_of(&uid),
+            pods: self.stored(2).pods.values().cloned().collect(),
+            config_maps: rest.config_maps.values().map(|map| map.metadata.clone()).collect(),
+            claims: rest.claims.values().map(|claim| claim.metadata.clone()).collect(),
+            snapshots: rest
+                .snapshots
+                .values()
+                .map(|snapshot| snapshot.metadata.clone())
+                .collect(),
         }
-        Kind::Snapshot => world.snapshots.remove(name).is_some(),
-        Kind::CurriculumJob => world.curriculum_job.take().is_some(),
-        Kind::Job => false,
-    };
-    if gone {
-        cluster.commit();
+    }
+
+    async fn sampler(&self, _: IpAddr) -> Option<SamplerStatus> {
+        let (served, lost_index) = (*self.sampler.lock().unwrap())?;
+        self.server.at().sampler(served, lost_index)
+    }
+
+    async fn job(&self, _: &CurriculumJob, name: &str) -> Answer<Option<Job>> {
+        self.ask(|server| Ok(server.world.jobs.get(name).map(|job| Job::clone(job))))
+            .await
+    }
+
+    async fn pods(&self, _: &CurriculumJob, which: PodsOf<'_>) -> Answer<Vec<Pod>> {
+        self.ask(|server| Ok(server.pods(which))).await
+    }
+
+    async fn metadata(&self, _: &CurriculumJob, kind: Kind, name: &str) -> Answer<Option<ObjectMeta>> {
+        self.ask(|server| Ok(server.world.metadata(kind, name))).await
+    }
+
+    async fn create(&self, _: &CurriculumJob, object: &Ensure) -> Answer<ObjectMeta> {
+        self.ask(|server| server.create(object)).await
+    }
+
+    async fn suspend(&self, _: &CurriculumJob, hold: &SetSuspend) -> Answer<()> {
+        self.ask(|server| server.suspend(hold)).await
+    }
+
+    async fn delete(&self, _: &CurriculumJob, target: &Delete) -> Answer<()> {
+        self.ask(|server| server.delete(target)).await
+    }
+
+    async fn write_status(&self, over: &CurriculumJob, status: &CurriculumJobStatus) -> Answer<ObjectMeta> {
+        self.ask(|server| server.write_status(over, status)).await
+    }
+
+    async fn publish(&self, _: &CurriculumJob, event: &Event) -> Answer<()> {
+        self.ask(|server| server.publish(event)).await
     }
 }

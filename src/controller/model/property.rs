@@ -4,9 +4,10 @@ use k8s_openapi::api::batch::v1::Job;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::cluster::OnClaim;
 use super::invariants::is;
-use super::{Cluster, Fate, Leader};
+use super::leader::{Fault, STORES};
+use super::server::OnClaim;
+use super::{Fate, Leader, Server, Shared};
 use crate::api::conditions::ConditionType;
 use crate::api::status::ScoreSource;
 use crate::controller::evidence::is_live;
@@ -33,6 +34,10 @@ enum Op {
     Act {
         leader: usize,
         effects: usize,
+    },
+    Fault {
+        leader: usize,
+        fault: Fault,
     },
     Crash {
         leader: usize,
@@ -86,11 +91,13 @@ fn ops() -> impl Strategy<Value = Op> {
     let pick = 0..8_usize;
     prop_oneof![
         8 => (leader.clone(), 0..10_u64).prop_map(|(leader, served)| Op::Turn { leader, served }),
-        8 => (leader.clone(), 0..4_usize, 1..20_usize)
+        8 => (leader.clone(), 0..STORES, 1..20_usize)
             .prop_map(|(leader, store, changes)| Op::CatchUp { leader, store, changes }),
         8 => (leader.clone(), 0..10_u64, prop::bool::weighted(0.05))
             .prop_map(|(leader, served, lost_index)| Op::Look { leader, served, lost_index }),
         12 => (leader.clone(), 1..5_usize).prop_map(|(leader, effects)| Op::Act { leader, effects }),
+        2 => (leader.clone(), prop::sample::select(vec![Fault::Request, Fault::Reply]))
+            .prop_map(|(leader, fault)| Op::Fault { leader, fault }),
         1 => leader.prop_map(|leader| Op::Crash { leader }),
         12 => (pick.clone(), prop::bool::weighted(0.1)).prop_map(|(pick, stuck)| Op::StartPod { pick, stuck }),
         12 => (pick.clone(), fates()).prop_map(|(pick, fate)| Op::EndPod { pick, fate }),
@@ -105,48 +112,49 @@ fn ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn run(op: &Op, cluster: &mut Cluster, leaders: &mut [Leader; 2]) {
+fn run(op: &Op, server: &Shared, leaders: &mut [Leader; 2]) {
     match *op {
-        Op::CatchUp { leader, store, changes } => leaders[leader].catch_up(cluster, store, changes),
-        Op::Turn { leader, served } => drop(leaders[leader].whole_turn(cluster, served)),
+        Op::CatchUp { leader, store, changes } => leaders[leader].catch_up(store, changes),
+        Op::Turn { leader, served } => drop(leaders[leader].whole_turn(served)),
         Op::Look {
             leader,
             served,
             lost_index,
-        } => leaders[leader].look(cluster, served, lost_index),
-        Op::Act { leader, effects } => drop((0..effects).take_while(|_| leaders[leader].act(cluster)).count()),
-        Op::Crash { leader } => leaders[leader].crash(cluster),
-        Op::StartPod { pick, stuck } => drop(cluster.start_pod(pick, stuck)),
-        Op::EndPod { pick, fate } => drop(cluster.end_pod(pick, fate)),
-        Op::EndJob { pick } => drop(cluster.end_job(pick)),
-        Op::Sweep => drop(cluster.sweep()),
-        Op::LoseJob { pick } => cluster.lose_job(pick),
-        Op::LosePod { pick } => cluster.lose_pod(pick),
-        Op::LoseConfigMap { pick } => cluster.lose_config_map(pick),
-        Op::Queue { pick, suspend } => cluster.queue(pick, suspend),
-        Op::Suspend { suspend } => cluster.edit(|job| job.spec.suspend = suspend),
-        Op::Pass { seconds } => cluster.pass(seconds),
+        } => leaders[leader].look(served, lost_index),
+        Op::Act { leader, effects } => drop((0..effects).take_while(|_| leaders[leader].act()).count()),
+        Op::Fault { leader, fault } => leaders[leader].fault(fault),
+        Op::Crash { leader } => leaders[leader].crash(),
+        Op::StartPod { pick, stuck } => drop(server.at().start_pod(pick, stuck)),
+        Op::EndPod { pick, fate } => drop(server.at().end_pod(pick, fate)),
+        Op::EndJob { pick } => drop(server.at().end_job(pick)),
+        Op::Sweep => drop(server.at().sweep()),
+        Op::LoseJob { pick } => server.at().lose_job(pick),
+        Op::LosePod { pick } => server.at().lose_pod(pick),
+        Op::LoseConfigMap { pick } => server.at().lose_config_map(pick),
+        Op::Queue { pick, suspend } => server.at().queue(pick, suspend),
+        Op::Suspend { suspend } => server.at().edit(|job| job.spec.suspend = suspend),
+        Op::Pass { seconds } => server.at().pass(seconds),
     }
 }
 
 /// Nothing goes wrong any more: one leader with fresh stores, pods that start and end well, holds that are let go.
-fn settle(cluster: &mut Cluster, fate: Fate) {
-    let mut leader = Leader::new();
+fn settle(server: &Shared, fate: Fate) {
+    let mut leader = Leader::new(server);
     for _ in 0..2000 {
         let mut busy = false;
-        while leader.whole_turn(cluster, 5) > 0 {
+        while leader.whole_turn(5) > 0 {
             busy = true;
         }
-        assert_nothing_is_left_behind(cluster);
-        busy |= cluster.sweep();
-        if !cluster.curriculum_job().spec.suspend {
-            busy |= cluster.release();
+        assert_nothing_is_left_behind(&server.at());
+        busy |= server.at().sweep();
+        if !server.at().curriculum_job().spec.suspend {
+            busy |= server.at().release();
         }
-        busy |= cluster.unstick();
-        busy |= cluster.start_pod(0, false);
-        busy |= cluster.end_pod(0, fate);
-        busy |= cluster.end_job(0);
-        let over = cluster.curriculum_job().status.as_ref().is_some_and(|status| {
+        busy |= server.at().unstick();
+        busy |= server.at().start_pod(0, false);
+        busy |= server.at().end_pod(0, fate);
+        busy |= server.at().end_job(0);
+        let over = server.at().curriculum_job().status.as_ref().is_some_and(|status| {
             is(status, ConditionType::Succeeded)
                 || is(status, ConditionType::Failed)
                 || is(status, ConditionType::Suspended)
@@ -155,34 +163,34 @@ fn settle(cluster: &mut Cluster, fate: Fate) {
             return;
         }
         if !busy {
-            cluster.pass(30); // A back-off, the grace of an image, or of a plan.
+            server.at().pass(30); // A back-off, the grace of an image, or of a plan.
         }
     }
-    panic!("no end: {:#?}", cluster.curriculum_job().status);
+    panic!("no end: {:#?}", server.at().curriculum_job().status);
 }
 
 /// Once the scores are chosen nothing scores any more.
-fn assert_nothing_is_left_behind(cluster: &Cluster) {
-    let chosen = cluster
+fn assert_nothing_is_left_behind(server: &Server) {
+    let chosen = server
         .curriculum_job()
         .status
         .as_ref()
         .is_some_and(|status| status.scores.is_some());
     let scores = |job: &Job| component(&job.metadata) != Some("train") && is_live(job);
     assert!(
-        !chosen || !cluster.world.jobs.values().any(|job| scores(job)),
+        !chosen || !server.world.jobs.values().any(|job| scores(job)),
         "a scoring Job outlives its purpose"
     );
 }
 
 /// The next turns of a fresh leader write nothing, whatever the time.
-fn assert_fixed(cluster: &mut Cluster) {
-    let writes = cluster.ledger.writes;
+fn assert_fixed(server: &Shared) {
+    let writes = server.at().ledger.writes;
     for seconds in [0, 10, 3600] {
-        cluster.pass(seconds);
-        assert_eq!(Leader::new().whole_turn(cluster, 7), 0, "no fixed point");
+        server.at().pass(seconds);
+        assert_eq!(Leader::new(server).whole_turn(7), 0, "no fixed point");
     }
-    assert_eq!(cluster.ledger.writes, writes);
+    assert_eq!(server.at().ledger.writes, writes);
 }
 
 fn on_claims() -> impl Strategy<Value = OnClaim> {
@@ -214,29 +222,29 @@ proptest! {
         suspended_at_the_end in prop::bool::weighted(0.2),
     ) {
         let spec = json!({"scoring": {"onFailure": on_failure}, "snapshots": {"keep": 2}});
-        let mut cluster = Cluster::new(curriculum_job(spec), on_claim);
-        let mut leaders = [Leader::new(), Leader::new()];
+        let server = Shared::new(curriculum_job(spec), on_claim);
+        let mut leaders = [Leader::new(&server), Leader::new(&server)];
         for _ in 0..head_start {
-            leaders[0].whole_turn(&mut cluster, 0);
-            cluster.start_pod(0, false);
-            cluster.end_pod(0, Fate::Well);
-            cluster.end_job(0);
+            leaders[0].whole_turn(0);
+            server.at().start_pod(0, false);
+            server.at().end_pod(0, Fate::Well);
+            server.at().end_job(0);
         }
         for op in &history {
-            run(op, &mut cluster, &mut leaders);
+            run(op, &server, &mut leaders);
         }
         if suspended_at_the_end {
-            cluster.edit(|job| job.spec.suspend = true);
-            settle(&mut cluster, Fate::Well);
-            prop_assert!(cluster.world.pods.values().all(|pod| crate::controller::evidence::has_ended(pod)), "a pod runs");
-            assert_fixed(&mut cluster);
+            server.at().edit(|job| job.spec.suspend = true);
+            settle(&server, Fate::Well);
+            prop_assert!(server.at().world.pods.values().all(|pod| crate::controller::evidence::has_ended(pod)), "a pod runs");
+            assert_fixed(&server);
         }
-        cluster.edit(|job| job.spec.suspend = false);
-        settle(&mut cluster, Fate::Well);
-        assert_fixed(&mut cluster);
-        let live = cluster.world.jobs.values().any(|job| is_live(job));
+        server.at().edit(|job| job.spec.suspend = false);
+        settle(&server, Fate::Well);
+        assert_fixed(&server);
+        let live = server.at().world.jobs.values().any(|job| is_live(job));
         prop_assert!(!live, "a Job outlives its run");
-        prop_assert!(cluster.world.snapshots.len() <= 2, "snapshots.keep");
+        prop_assert!(server.at().world.snapshots.len() <= 2, "snapshots.keep");
     }
 
     /// Scoring that never works ends in training, unless the user said otherwise.
@@ -246,19 +254,19 @@ proptest! {
         on_failure in prop::sample::select(vec!["Uniform", "LastGood"]),
         on_claim in prop::sample::select(vec![OnClaim::Nothing, OnClaim::LastGood]),
     ) {
-        let mut cluster = Cluster::new(curriculum_job(json!({"scoring": {"onFailure": on_failure}})), on_claim);
-        let mut leader = Leader::new();
+        let server = Shared::new(curriculum_job(json!({"scoring": {"onFailure": on_failure}})), on_claim);
+        let mut leader = Leader::new(&server);
         for _ in 0..100 {
-            leader.whole_turn(&mut cluster, 0);
-            cluster.start_pod(0, false);
-            cluster.end_pod(0, fate);
-            cluster.end_job(0);
-            if cluster.curriculum_job().status.as_ref().is_some_and(|status| status.scores.is_some()) {
+            leader.whole_turn(0);
+            server.at().start_pod(0, false);
+            server.at().end_pod(0, fate);
+            server.at().end_job(0);
+            if server.at().curriculum_job().status.as_ref().is_some_and(|status| status.scores.is_some()) {
                 break;
             }
         }
-        settle(&mut cluster, Fate::Well);
-        let status = cluster.curriculum_job().status.clone().unwrap();
+        settle(&server, Fate::Well);
+        let status = server.at().curriculum_job().status.clone().unwrap();
         prop_assert!(is(&status, ConditionType::Succeeded));
         prop_assert!(is(&status, ConditionType::Degraded));
         let source = match (on_failure, on_claim) {
@@ -279,22 +287,23 @@ fn a_run_without_failures_keeps_its_budget_of_writes() {
         (json!({"store": {"claimName": "shared"}}), OnClaim::Nothing, 7 + 5 * 3),
         (rarity, OnClaim::Nothing, 9 + 5 * 3),
     ] {
-        let mut cluster = Cluster::new(curriculum_job(spec), on_claim);
-        let mut leader = Leader::new();
-        while !cluster
+        let server = Shared::new(curriculum_job(spec), on_claim);
+        let mut leader = Leader::new(&server);
+        while !server
+            .at()
             .curriculum_job()
             .status
             .as_ref()
             .is_some_and(|status| is(status, ConditionType::Succeeded))
         {
-            while leader.whole_turn(&mut cluster, 0) > 0 {}
-            cluster.start_pod(0, false);
-            cluster.end_pod(0, Fate::Well);
-            cluster.end_job(0);
+            while leader.whole_turn(0) > 0 {}
+            server.at().start_pod(0, false);
+            server.at().end_pod(0, Fate::Well);
+            server.at().end_job(0);
         }
-        while leader.whole_turn(&mut cluster, 0) > 0 {}
-        assert_eq!(cluster.ledger.writes, budget);
-        assert_eq!(cluster.ledger.events.len(), 1, "one event: the end");
-        assert_eq!(cluster.ledger.made.len(), 3);
+        while leader.whole_turn(0) > 0 {}
+        assert_eq!(server.at().ledger.writes, budget);
+        assert_eq!(server.at().ledger.events.len(), 1, "one event: the end");
+        assert_eq!(server.at().ledger.made.len(), 3);
     }
 }

@@ -1,7 +1,8 @@
-//! The cluster's side: storage with resource versions, and everybody but the operator who changes something in it.
+//! The server's side: storage with resource versions, and everybody but the operator who changes something in it.
+//! What the operator asks of it is in [`super::answers`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,7 +20,7 @@ use crate::controller::observed::{attempt, component};
 use crate::controller::test_support::{
     as_json, at, complains, exited, finished, indexed, inspected, pod, running, sampler_status, summary, waiting,
 };
-use crate::sampler::contract::Source;
+use crate::sampler::contract::{SamplerStatus, Source};
 use crate::scoring::report::FoundIndex;
 
 /// How a pod ends.
@@ -47,11 +48,26 @@ pub(crate) enum OnClaim {
     Exact,
 }
 
-pub(crate) struct Cluster {
+/// The one server of a test, shared with the connections of the leaders.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Server>>);
+
+impl Shared {
+    pub(crate) fn new(job: CurriculumJob, on_claim: OnClaim) -> Self {
+        Self(Arc::new(Mutex::new(Server::new(job, on_claim))))
+    }
+
+    /// The server at this moment. Nobody else gets to it while this is held.
+    pub(crate) fn at(&self) -> MutexGuard<'_, Server> {
+        self.0.lock().expect("an invariant has failed")
+    }
+}
+
+pub(crate) struct Server {
     pub(crate) world: World,
     pub(crate) now: Timestamp,
     /// Every state since the beginning; a stale store reads one of these.
-    pub(crate) history: Vec<World>,
+    pub(crate) history: Vec<Arc<World>>,
     pub(crate) ledger: Ledger,
     pub(crate) on_claim: OnClaim,
     /// UIDs of the Jobs that a queueing controller holds.
@@ -59,14 +75,14 @@ pub(crate) struct Cluster {
     version: u64,
 }
 
-impl Cluster {
-    pub(crate) fn new(job: CurriculumJob, on_claim: OnClaim) -> Self {
+impl Server {
+    fn new(job: CurriculumJob, on_claim: OnClaim) -> Self {
         let world = World {
             curriculum_job: Some(Arc::new(job)),
             ..World::default()
         };
         Self {
-            history: vec![world.clone()],
+            history: vec![Arc::new(world.clone())],
             ledger: Ledger::default(),
             world,
             now: at(0),
@@ -89,7 +105,7 @@ impl Cluster {
     /// Makes a change visible to everybody who reads from now on, and checks it.
     pub(crate) fn commit(&mut self) {
         self.ledger.check(&self.world);
-        self.history.push(self.world.clone());
+        self.history.push(Arc::new(self.world.clone()));
     }
 
     pub(crate) fn pass(&mut self, seconds: i64) {
@@ -384,26 +400,20 @@ impl Cluster {
     }
 
     /// What the sampler of the running training pod would answer.
-    pub(crate) fn sampler(
-        &self,
-        served: u64,
-        lost_index: bool,
-    ) -> BTreeMap<String, crate::sampler::contract::SamplerStatus> {
-        let runs = |job: &Job| self.pod_of(job).is_some_and(|pod| is_running(&pod));
-        let training = self
+    pub(crate) fn sampler(&self, served: u64, lost_index: bool) -> Option<SamplerStatus> {
+        let runs = |job: &&Arc<Job>| self.pod_of(job).is_some_and(|pod| is_running(&pod));
+        let mut training = self
             .world
             .jobs
             .values()
-            .filter(|job| component(&job.metadata) == Some("train") && runs(job));
-        let says = training.filter_map(|job| {
-            let (phase, _) = attempt(&job.metadata)?;
-            let mut said = sampler_status(&self.read_plan(job)?, u32::try_from(phase).ok()?, served);
-            if lost_index {
-                said.source = Source::UniformIndexUnusable;
-            }
-            Some((job.name_any(), said))
-        });
-        says.collect()
+            .filter(|job| component(&job.metadata) == Some("train"));
+        let job = training.find(runs)?;
+        let (phase, _) = attempt(&job.metadata)?;
+        let mut said = sampler_status(&self.read_plan(job)?, u32::try_from(phase).ok()?, served);
+        if lost_index {
+            said.source = Source::UniformIndexUnusable;
+        }
+        Some(said)
     }
 }
 

@@ -1,0 +1,253 @@
+//! [`Cluster`] over a Kubernetes API server, the stores that the watches fill, and the samplers' HTTP.
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::events::{self, EventType, Recorder};
+use kube::runtime::reflector::Store;
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::actions::{Delete, Ensure, Event, Kind, SetSuspend};
+use super::cluster::{Answer, Children, Cluster, PodsOf};
+use super::observed::is_controlled_by;
+use super::sampler_client::SamplerClient;
+use crate::api::job::CurriculumJob;
+use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB};
+use crate::api::snapshot::CurriculumSnapshot;
+use crate::api::status::CurriculumJobStatus;
+use crate::api::{GROUP, MANAGER, VERSION};
+use crate::sampler::contract::SamplerStatus;
+
+/// Label that the Job controller gives to the pods of a Job.
+const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
+/// Longest note of an event, in bytes: the API allows 1,024.
+const NOTE_BYTES: usize = 1000;
+
+/// Local copies of what is watched. Jobs and pods are whole, of the others only the metadata is kept.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) curriculum_jobs: Store<DeserializeGuard<CurriculumJob>>,
+    pub(crate) jobs: Store<Job>,
+    pub(crate) pods: Store<Pod>,
+    pub(crate) config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    pub(crate) claims: Store<PartialObjectMeta<PersistentVolumeClaim>>,
+    pub(crate) snapshots: Store<PartialObjectMeta<CurriculumSnapshot>>,
+}
+
+/// The cluster of a client.
+pub(crate) struct KubeCluster {
+    client: Client,
+    recorder: Recorder,
+    stores: Stores,
+    samplers: SamplerClient,
+}
+
+impl KubeCluster {
+    pub(crate) fn new(client: Client, stores: Stores, samplers: SamplerClient) -> Self {
+        let reporter = events::Reporter::from(MANAGER);
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            stores,
+            samplers,
+        }
+    }
+
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    fn api<K>(&self, of: &CurriculumJob) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &of.namespace().unwrap_or_default())
+    }
+
+    async fn create_as<K>(&self, of: &CurriculumJob, object: &K) -> Answer<ObjectMeta>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let params = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let made = self.api::<K>(of).create(&params, object).await?;
+        Ok(made.meta().clone())
+    }
+
+    async fn metadata_as<K>(&self, of: &CurriculumJob, name: &str) -> Answer<Option<ObjectMeta>>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let found = self.api::<K>(of).get_metadata_opt(name).await?;
+        Ok(found.map(|found| found.metadata))
+    }
+
+    async fn delete_as<K>(&self, of: &CurriculumJob, target: &Delete) -> Answer<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let only = Preconditions {
+            uid: Some(target.uid.clone()),
+            ..Preconditions::default()
+        };
+        let params = DeleteParams::background().preconditions(only);
+        self.api::<K>(of).delete(&target.name, &params).await.map(drop)
+    }
+}
+
+impl Cluster for KubeCluster {
+    #[expect(clippy::disallowed_methods, reason = "the one place where a decision's time is read")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn children(&self, of: &CurriculumJob) -> Children {
+        let namespace = of.namespace();
+        let uid = of.uid().unwrap_or_default();
+        let name = of.name_any();
+        let is_ours = |meta: &ObjectMeta| meta.namespace == namespace && is_controlled_by(meta, &uid);
+        let is_of_job = |pod: &Pod| pod.metadata.namespace == namespace && pod.labels().get(LABEL_JOB) == Some(&name);
+        Children {
+            jobs: self.stores.jobs.state_filter(|job| is_ours(&job.metadata)),
+            pods: self.stores.pods.state_filter(is_of_job),
+            config_maps: metadata(&self.stores.config_maps, is_ours),
+            claims: metadata(&self.stores.claims, is_ours),
+            snapshots: metadata(&self.stores.snapshots, is_ours),
+        }
+    }
+
+    async fn sampler(&self, at: IpAddr) -> Option<SamplerStatus> {
+        self.samplers.status(at).await
+    }
+
+    async fn job(&self, of: &CurriculumJob, name: &str) -> Answer<Option<Job>> {
+        self.api::<Job>(of).get_opt(name).await
+    }
+
+    async fn pods(&self, of: &CurriculumJob, which: PodsOf<'_>) -> Answer<Vec<Pod>> {
+        let selector = match which {
+            PodsOf::Trainers => format!("{LABEL_JOB}={},{LABEL_COMPONENT}=train", of.name_any()),
+            PodsOf::Job(name) => format!("{LABEL_JOB_NAME}={name}"),
+        };
+        let found = self
+            .api::<Pod>(of)
+            .list(&ListParams::default().labels(&selector))
+            .await?;
+        Ok(found.items)
+    }
+
+    async fn metadata(&self, of: &CurriculumJob, kind: Kind, name: &str) -> Answer<Option<ObjectMeta>> {
+        match kind {
+            Kind::Claim => self.metadata_as::<PersistentVolumeClaim>(of, name).await,
+            Kind::ConfigMap => self.metadata_as::<ConfigMap>(of, name).await,
+            Kind::Job => self.metadata_as::<Job>(of, name).await,
+            Kind::Snapshot => self.metadata_as::<CurriculumSnapshot>(of, name).await,
+            Kind::CurriculumJob => self.metadata_as::<CurriculumJob>(of, name).await,
+        }
+    }
+
+    async fn create(&self, of: &CurriculumJob, object: &Ensure) -> Answer<ObjectMeta> {
+        match object {
+            Ensure::Claim(claim) => self.create_as(of, claim.as_ref()).await,
+            Ensure::ConfigMap(map) => self.create_as(of, map.as_ref()).await,
+            Ensure::ScoringJob(job) | Ensure::TrainJob(job) => self.create_as(of, job.as_ref()).await,
+            Ensure::Snapshot(snapshot) => self.create_as(of, snapshot.as_ref()).await,
+        }
+    }
+
+    async fn suspend(&self, of: &CurriculumJob, hold: &SetSuspend) -> Answer<()> {
+        let mark = json!({ANNOTATION_SUSPENDED: hold.suspend.then_some("true")});
+        let patch = json!({"metadata": {"uid": hold.uid, "annotations": mark}, "spec": {"suspend": hold.suspend}});
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = self.api::<Job>(of);
+        api.patch(&hold.name, &params, &Patch::Merge(patch)).await.map(drop)
+    }
+
+    async fn delete(&self, of: &CurriculumJob, target: &Delete) -> Answer<()> {
+        match target.kind {
+            Kind::Claim => self.delete_as::<PersistentVolumeClaim>(of, target).await,
+            Kind::ConfigMap => self.delete_as::<ConfigMap>(of, target).await,
+            Kind::Job => self.delete_as::<Job>(of, target).await,
+            Kind::Snapshot => self.delete_as::<CurriculumSnapshot>(of, target).await,
+            Kind::CurriculumJob => self.delete_as::<CurriculumJob>(of, target).await,
+        }
+    }
+
+    async fn write_status(&self, over: &CurriculumJob, status: &CurriculumJobStatus) -> Answer<ObjectMeta> {
+        let name = over.name_any();
+        let patch = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": "CurriculumJob",
+            "metadata": {
+                "name": name,
+                "uid": over.metadata.uid,
+                "resourceVersion": over.metadata.resource_version,
+            },
+            "status": status,
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        let api = self.api::<CurriculumJob>(over);
+        let written = api.patch_status(&name, &params, &Patch::Apply(patch)).await?;
+        Ok(written.metadata)
+    }
+
+    async fn publish(&self, about: &CurriculumJob, event: &Event) -> Answer<()> {
+        let event = events::Event {
+            type_: if event.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: event.reason.as_str().to_owned(),
+            note: Some(cut(&event.note).to_owned()),
+            action: event.action.to_owned(),
+            secondary: None,
+        };
+        self.recorder.publish(&event, &about.object_ref(&())).await
+    }
+}
+
+fn metadata<K>(store: &Store<PartialObjectMeta<K>>, is_ours: impl Fn(&ObjectMeta) -> bool) -> Vec<ObjectMeta>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store
+        .state_filter(|object| is_ours(&object.metadata))
+        .iter()
+        .map(|object| object.metadata.clone())
+        .collect()
+}
+
+fn cut(note: &str) -> &str {
+    &note[..note.floor_char_boundary(NOTE_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_between_characters() {
+        assert_eq!(cut(&"ä".repeat(600)).len(), 1000);
+        assert_eq!(cut(&("ä".repeat(600) + "x")).chars().last(), Some('ä'));
+    }
+}
