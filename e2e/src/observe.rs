@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use curriculum_operator::api::conditions::{ConditionType, Reason};
 use curriculum_operator::api::job::CurriculumJob;
-use curriculum_operator::api::names::{LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_JOB, LABEL_PHASE, TRAINER};
+use curriculum_operator::api::names::{LABEL_COMPONENT, LABEL_JOB, LABEL_VISIT, TRAINER};
 use curriculum_operator::api::snapshot::CurriculumSnapshot;
 use curriculum_operator::api::status::CurriculumJobStatus;
 use futures::future::{ready, try_join_all};
@@ -96,7 +96,7 @@ impl Case {
             .list(&ListParams::default().labels(&selector))
             .await?
             .items;
-        jobs.sort_by_key(|job| (number(job, LABEL_PHASE), number(job, LABEL_ATTEMPT)));
+        jobs.sort_by_key(|job| number(job, LABEL_VISIT));
         Ok(jobs)
     }
 

@@ -31,7 +31,7 @@ use super::{
     printcolumn(
         name = "PHASE",
         type_ = "string",
-        json_path = ".status.currentPhase.name",
+        json_path = ".status.currentVisit.phaseName",
         description = "Phase that is running or ran last."
     ),
     printcolumn(

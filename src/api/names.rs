@@ -2,10 +2,10 @@
 
 /// Label: name of the CurriculumJob.
 pub const LABEL_JOB: &str = "curriculum.dev/job";
-/// Label: index of the phase.
+/// Label: name of the phase, for people.
 pub const LABEL_PHASE: &str = "curriculum.dev/phase";
-/// Label: attempt at the phase.
-pub const LABEL_ATTEMPT: &str = "curriculum.dev/attempt";
+/// Label: number of the visit.
+pub const LABEL_VISIT: &str = "curriculum.dev/visit";
 /// Annotation of a Job that the operator holds for `spec.suspend`: only such a Job is let go on again.
 pub const ANNOTATION_SUSPENDED: &str = "curriculum.dev/suspended";
 /// Label: what an object is for: `inspect`, `count`, `score`, `index`, `train`, `plan`, `scores`, `store`, `snapshot`.

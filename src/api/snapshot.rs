@@ -57,9 +57,9 @@ pub struct CurriculumSnapshotSpec {
     /// Name of the phase that ended.
     #[schemars(length(min = 1, max = 30))]
     pub phase_name: String,
-    /// Attempt that completed it.
-    #[schemars(range(min = 0, max = 10_000))]
-    pub attempt: i32,
+    /// Number of the visit that completed it.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub visit: i32,
     /// First step that was not served yet.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub step: i64,

@@ -32,9 +32,9 @@ pub struct CurriculumJobStatus {
     /// The scores in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<ScoresStatus>,
-    /// The phase that runs, or that ran last.
+    /// The visit that runs, or that ran last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current_phase: Option<CurrentPhase>,
+    pub current_visit: Option<CurrentVisit>,
     /// How far the run is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -42,10 +42,10 @@ pub struct CurriculumJobStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<MetricStatus>,
-    /// Phases that ended, in order.
+    /// Visits that ended their phase, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub phases: Vec<PhaseStatus>,
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["visit"]))]
+    pub visits: Vec<VisitStatus>,
 }
 
 fn unobserved() -> i64 {
@@ -129,20 +129,20 @@ pub enum ScoreSource {
     Uniform,
 }
 
-/// The phase that runs. Written before its Job is made.
+/// One stay in a phase, made by one training Job. Written before that Job is made.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct CurrentPhase {
-    /// Index in `spec.curriculum.phases`.
+pub struct CurrentVisit {
+    /// Number of the visit, from 0, over the whole run: a retry of a phase is the next visit of the same phase.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub visit: i32,
+    /// Index of the phase in `spec.curriculum.phases`.
     #[schemars(range(min = 0, max = 31))]
-    pub index: i32,
+    pub phase_index: i32,
     /// Name of the phase.
     #[schemars(length(max = 30))]
-    pub name: String,
-    /// Attempt at this phase, from 0.
-    #[schemars(range(min = 0, max = 10_000))]
-    pub attempt: i32,
-    /// Attempts of this phase that failed or were lost so far.
+    pub phase_name: String,
+    /// Visits of this phase that failed or were lost since it was entered.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub failures: i32,
@@ -152,11 +152,11 @@ pub struct CurrentPhase {
     /// First step after the phase.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub end_step: i64,
-    /// SHA-256 of the canonical JSON of the plan that this attempt trains, as `sha256:…`: its result must name the same.
+    /// SHA-256 of the canonical JSON of the plan that this visit trains, as `sha256:…`: its result must name the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub plan_digest: Option<String>,
-    /// UID of the attempt's Job once it was seen; a Job that is missing although this is set was lost.
+    /// UID of the visit's Job once it was seen; a Job that is missing although this is set was lost.
     #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub job_uid: Option<String>,
@@ -164,11 +164,11 @@ pub struct CurrentPhase {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
-    /// The next attempt is not started before this time.
+    /// The Job is not made before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub retry_time: Option<Time>,
-    /// What became of the attempt before: reason and message, absent at the first attempt.
+    /// What became of the visit before, if it failed: reason and message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_failure: Option<String>,
@@ -211,22 +211,25 @@ pub struct MetricStatus {
     pub step: i64,
 }
 
-/// Record of a phase that ended.
+/// Record of a visit that ended its phase.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PhaseStatus {
+pub struct VisitStatus {
+    /// Number of the visit.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub visit: i32,
     /// Name of the phase.
     #[schemars(length(max = 30))]
-    pub name: String,
+    pub phase_name: String,
     /// How it ended.
-    pub outcome: PhaseOutcome,
+    pub outcome: VisitOutcome,
     /// First step.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub start_step: i64,
     /// First step after the phase.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub end_step: i64,
-    /// Attempts it took.
+    /// Visits that it took, those that failed included.
     #[schemars(range(min = 0, max = 10_001))]
     pub attempts: i32,
     /// Name of the snapshot taken at its end.
@@ -247,11 +250,11 @@ pub struct PhaseStatus {
     pub end_time: Option<Time>,
 }
 
-/// How a phase ended.
+/// How the last visit of a phase ended.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub enum PhaseOutcome {
+pub enum VisitOutcome {
     /// Every step was served and the trainer exited 0.
     Completed,
-    /// Its retries are used up.
+    /// The retries of its phase are used up.
     Failed,
 }

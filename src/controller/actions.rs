@@ -141,7 +141,7 @@ impl NextStatus {
     /// The status, with the UID of the training Job that was ensured, if one was.
     pub(crate) fn complete(self, applied: &Applied) -> CurriculumJobStatus {
         let mut status = self.status;
-        if let (Some(current), Some(uid)) = (&mut status.current_phase, &applied.train_job_uid) {
+        if let (Some(current), Some(uid)) = (&mut status.current_visit, &applied.train_job_uid) {
             current.job_uid = Some(uid.clone());
         }
         status

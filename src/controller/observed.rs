@@ -11,8 +11,8 @@ use kube::{Resource, ResourceExt};
 use super::build::names;
 use super::evidence::{self, Outcome};
 use crate::api::job::CurriculumJob;
-use crate::api::names::{LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_PHASE};
-use crate::api::status::CurrentPhase;
+use crate::api::names::{LABEL_COMPONENT, LABEL_VISIT};
+use crate::api::status::CurrentVisit;
 use crate::sampler::contract::SamplerStatus;
 
 /// One consistent-enough view of a CurriculumJob and what belongs to it.
@@ -63,24 +63,24 @@ impl Observed {
 
     /// Name of the Job of the attempt that the status names.
     pub(crate) fn current_train_job(&self) -> Option<String> {
-        self.current_phase().map(|current| train_job_name(&self.job, current))
+        self.current_visit().map(|current| train_job_name(&self.job, current))
     }
 
-    fn current_phase(&self) -> Option<&CurrentPhase> {
-        self.job.status.as_ref()?.current_phase.as_ref()
+    fn current_visit(&self) -> Option<&CurrentVisit> {
+        self.job.status.as_ref()?.current_visit.as_ref()
     }
 
     /// Name of the training Job that the status has seen but this view lacks: lost, or not yet in the store.
     /// Only the API server can tell which, so `observe` asks it before anything is decided.
     pub(crate) fn job_in_doubt(&self) -> Option<String> {
-        self.current_phase()?.job_uid.as_ref()?;
+        self.current_visit()?.job_uid.as_ref()?;
         self.current_train_job().filter(|name| self.job_named(name).is_none())
     }
 
     /// Whether an attempt is about to be made after one that failed or was lost. Pods outlive a deleted Job, and a pod that the
     /// store has not seen yet must not meet a second trainer, so `observe` asks the API server for them.
     pub(crate) fn may_meet_old_pods(&self) -> bool {
-        let due = |current: &CurrentPhase| {
+        let due = |current: &CurrentVisit| {
             let waits = current.retry_time.as_ref().is_some_and(|time| time.0 > self.now);
             current.failures > 0 && current.job_uid.is_none() && !waits && !self.job.spec.suspend
         };
@@ -89,7 +89,7 @@ impl Observed {
             .status
             .as_ref()
             .is_some_and(|status| status.completion_time.is_some());
-        !ended && self.current_phase().is_some_and(due)
+        !ended && self.current_visit().is_some_and(due)
     }
 
     /// Adds pods that were just read, in place of older versions of the same.
@@ -119,13 +119,9 @@ impl Observed {
     }
 }
 
-/// Name of the training Job of an attempt.
-pub(crate) fn train_job_name(job: &CurriculumJob, current: &CurrentPhase) -> String {
-    names::train(
-        &job.name_any(),
-        current.index.unsigned_abs(),
-        current.attempt.unsigned_abs(),
-    )
+/// Name of the training Job of a visit.
+pub(crate) fn train_job_name(job: &CurriculumJob, current: &CurrentVisit) -> String {
+    names::train(&job.name_any(), current.visit.unsigned_abs())
 }
 
 /// What an object is for, by its label.
@@ -133,12 +129,9 @@ pub(crate) fn component(meta: &ObjectMeta) -> Option<&str> {
     label(meta, LABEL_COMPONENT)
 }
 
-/// Phase and attempt of an object, by its labels.
-pub(crate) fn attempt(meta: &ObjectMeta) -> Option<(i32, i32)> {
-    Some((
-        label(meta, LABEL_PHASE)?.parse().ok()?,
-        label(meta, LABEL_ATTEMPT)?.parse().ok()?,
-    ))
+/// Number of the visit that an object belongs to, by its label.
+pub(crate) fn visit(meta: &ObjectMeta) -> Option<i32> {
+    label(meta, LABEL_VISIT)?.parse().ok()
 }
 
 fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {

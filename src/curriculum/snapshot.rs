@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 
 /// Version of the format.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// What was shown until a step, and with what result.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct State {
     /// Digest of the state before this one; `None` for the first of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
-    /// Digest of the plan of the attempt that completed the phase.
+    /// Digest of the plan of the visit that completed the phase.
     pub plan_digest: String,
     /// Digest of the score index; `None` when there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,8 +32,8 @@ pub struct State {
     pub phase_index: u32,
     /// Name of the phase that ended.
     pub phase_name: String,
-    /// Attempt that completed it.
-    pub attempt: u32,
+    /// Number of the visit that completed it, over the whole run.
+    pub visit: u32,
     /// First step that was not served yet.
     pub step: u64,
     /// Seed of the run.

@@ -153,7 +153,7 @@ async fn the_columns_fit_a_terminal_and_kubectl_waits() {
     };
     let status = json!({"status": {
         "observedGeneration": 1,
-        "currentPhase": {"index": 2, "name": "consolidate", "attempt": 0, "startStep": 4000, "endStep": 100_000},
+        "currentVisit": {"phaseIndex": 2, "phaseName": "consolidate", "visit": 2, "startStep": 4000, "endStep": 100_000},
         "progress": {"step": 81_200, "totalSteps": 100_000, "percent": 81, "summary": "81200/100000"},
         "scores": {"source": "LastGood"},
         "conditions": [condition("Ready", "Training"), condition("Succeeded", "Completed")],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use curriculum_operator::api::job::CurriculumJob;
-use curriculum_operator::api::names::{LABEL_COMPONENT, LABEL_PHASE};
+use curriculum_operator::api::names::LABEL_COMPONENT;
 use curriculum_operator::api::snapshot::CurriculumSnapshot;
 use curriculum_operator::controller::build::{self, ANNOTATION_PLAN_DIGEST};
 use curriculum_operator::controller::{Options, Readiness, Settings, run};
@@ -179,8 +179,8 @@ async fn last_words(client: &Client, namespace: &str, job: &Job) -> (String, Str
             (component, json!({"indexed": summary}).to_string())
         }
         "train" => {
-            let phase: u32 = job.labels()[LABEL_PHASE].parse().unwrap();
-            let current = cjob.status.unwrap().current_phase.unwrap();
+            let current = cjob.status.unwrap().current_visit.unwrap();
+            let phase = current.phase_index;
             let plan = job.name_any().replace("-train-", "-plan-");
             let plan = Api::<ConfigMap>::namespaced(client.clone(), namespace)
                 .get(&plan)
@@ -256,7 +256,7 @@ async fn a_run_without_failures_succeeds_within_its_budget_and_then_writes_nothi
     let job = until(&client, namespace, &job.name_any(), holds("Succeeded", "Completed")).await;
 
     let status = job.status.as_ref().unwrap();
-    assert_eq!(status.phases.len(), phases);
+    assert_eq!(status.visits.len(), phases);
     assert_eq!(status.observed_generation, job.metadata.generation.unwrap());
     assert_eq!(status.metrics[0].value, "0.5");
     let snapshots: Api<CurriculumSnapshot> = Api::namespaced(client.clone(), namespace);
@@ -305,7 +305,7 @@ async fn attempts_that_fail_are_retried_by_another_process_and_then_fail_the_run
     let _cluster = play_cluster(&client, namespace, |job| job.labels()[LABEL_COMPONENT] != "train");
     let job = submit(&client, namespace, &[("/spec/training/backoffLimit", json!(1))]).await;
     let failed_once = |job: Option<&CurriculumJob>| {
-        let current = job.and_then(|job| job.status.as_ref()?.current_phase.as_ref());
+        let current = job.and_then(|job| job.status.as_ref()?.current_visit.as_ref());
         current.is_some_and(|current| current.failures == 1)
     };
     until(&client, namespace, &job.name_any(), failed_once).await;
@@ -320,7 +320,7 @@ async fn attempts_that_fail_are_retried_by_another_process_and_then_fail_the_run
     )
     .await;
     let status = job.status.unwrap();
-    assert_eq!(status.phases.last().unwrap().attempts, 2);
+    assert_eq!(status.visits.last().unwrap().attempts, 2);
     let failed = status
         .conditions
         .iter()

@@ -31,7 +31,7 @@ async fn an_index_overwritten_between_phases_leads_to_uniform_training() -> Resu
 
         let job = case.succeeded("run").await?;
         expect(&job, ConditionType::Degraded, "True", Some(Reason::IndexUnusable))?;
-        let attempts: Vec<i32> = status(&job)?.phases.iter().map(|phase| phase.attempts).collect();
+        let attempts: Vec<i32> = status(&job)?.visits.iter().map(|phase| phase.attempts).collect();
         ensure(attempts == [1, 1], || format!("attempts of the phases: {attempts:?}"))?;
         let trained = case.trained("run").await?;
         ensure(trained.is_complete(2 * STEPS), || format!("{trained:?}"))?;

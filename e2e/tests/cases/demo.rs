@@ -33,8 +33,8 @@ async fn arm(case: &Case, name: &str) -> Result<f64> {
         matches!(source, Some(ScoreSource::Scored | ScoreSource::Cached)),
         || format!("{name}: scores {source:?}"),
     )?;
-    ensure(status.phases.len() == 3, || {
-        format!("{name}: phases {:?}", status.phases)
+    ensure(status.visits.len() == 3, || {
+        format!("{name}: phases {:?}", status.visits)
     })?;
 
     let chain = case.snapshot_chain(&job).await?;

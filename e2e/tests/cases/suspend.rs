@@ -36,17 +36,17 @@ async fn a_suspended_run_has_no_pods_and_goes_on_where_it_was() -> Result {
         case.trained_step(&training, 4).await?;
         suspend(&case, &training).await?;
         let at = status(&case.api::<CurriculumJob>().get("run").await?)?
-            .current_phase
+            .current_visit
             .clone()
             .ok_or("no phase")?;
-        ensure((at.index, at.attempt, at.failures) == (0, 0, 0), || {
+        ensure((at.phase_index, at.visit, at.failures) == (0, 0, 0), || {
             format!("while suspended: {at:?}")
         })?;
         resume(&case).await?;
 
         let job = case.succeeded("run").await?;
         expect(&job, ConditionType::Degraded, "False", None)?;
-        let attempts: Vec<i32> = status(&job)?.phases.iter().map(|phase| phase.attempts).collect();
+        let attempts: Vec<i32> = status(&job)?.visits.iter().map(|phase| phase.attempts).collect();
         ensure(attempts == [1, 1], || format!("attempts of the phases: {attempts:?}"))?;
         let trained = case.trained("run").await?;
         // Two starts in phase 0, the second from the checkpoint; one in phase 1.
@@ -67,7 +67,7 @@ async fn deleting_a_run_deletes_its_children_and_nothing_else() -> Result {
         }
         // Both have a plan, a training Job, a store and, after the first phase, a snapshot.
         for name in ["run", "other"] {
-            let phase = |job: &CurriculumJob| job.status.as_ref().is_some_and(|status| status.phases.len() == 1);
+            let phase = |job: &CurriculumJob| job.status.as_ref().is_some_and(|status| status.visits.len() == 1);
             wait::until_found(&case.api::<CurriculumJob>(), name, "first phase over", LIMIT, phase).await?;
         }
         let others = everything(&case, "other").await?;

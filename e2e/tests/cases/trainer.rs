@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curriculum_operator::api::conditions::{ConditionType, Reason};
-use curriculum_operator::api::status::PhaseOutcome;
+use curriculum_operator::api::status::VisitOutcome;
 use e2e::case::with_temp_ns;
 use e2e::fixture::{BATCH, Example, STEPS};
 use e2e::observe::{ensure, expect, status};
@@ -26,7 +26,7 @@ async fn a_trainer_that_fails_twice_goes_on_from_its_checkpoint() -> Result {
         )
         .await?;
         let job = case.succeeded("run").await?;
-        let attempts: Vec<i32> = status(&job)?.phases.iter().map(|phase| phase.attempts).collect();
+        let attempts: Vec<i32> = status(&job)?.visits.iter().map(|phase| phase.attempts).collect();
         ensure(attempts == [3, 1], || format!("attempts of the phases: {attempts:?}"))?;
         // The first start left a checkpoint half-way; steps after it were trained again and count once.
         let logs = case.trainer_logs("run").await?;
@@ -55,9 +55,9 @@ async fn a_trainer_that_fails_too_often_fails_the_run() -> Result {
             format!("the phase is not named: {message}")
         })?;
         expect(&job, ConditionType::Stalled, "True", None)?;
-        let phases = &status(&job)?.phases;
+        let phases = &status(&job)?.visits;
         let ended: Vec<_> = phases.iter().map(|phase| (phase.outcome, phase.attempts)).collect();
-        ensure(ended == [(PhaseOutcome::Failed, 2)], || format!("{phases:?}"))
+        ensure(ended == [(VisitOutcome::Failed, 2)], || format!("{phases:?}"))
     })
     .await
 }
@@ -74,9 +74,9 @@ async fn exit_code_0_without_the_samplers_word_is_a_lost_attempt() -> Result {
         let job = case.ended("run").await?;
         expect(&job, ConditionType::Failed, "True", Some(Reason::BackoffLimitExceeded))?;
         let last = status(&job)?
-            .current_phase
+            .current_visit
             .as_ref()
-            .and_then(|phase| phase.last_failure.clone())
+            .and_then(|visit| visit.last_failure.clone())
             .unwrap_or_default();
         ensure(last.contains("ResultMismatch"), || format!("last failure: {last:?}"))?;
         let jobs = case.children("run", "train").await?;
@@ -104,14 +104,14 @@ async fn a_deleted_training_job_is_tried_again_unless_its_phase_was_over() -> Re
         .await?;
         let (jobs, limit) = (case.api::<Job>(), Duration::from_secs(120));
         let running = |job: &Job| job.status.as_ref().is_some_and(|status| status.ready.unwrap_or(0) > 0);
-        let first = wait::until_found(&jobs, "run-train-0-0", "running", limit, running).await?;
+        let first = wait::until_found(&jobs, "run-train-0", "running", limit, running).await?;
         jobs.delete(&first.name_any(), &DeleteParams::background()).await?;
         // The finished Job of phase 0 goes as its TTL would take it, while phase 1 runs.
-        wait::until_found(&jobs, "run-train-1-0", "running", limit, running).await?;
-        jobs.delete("run-train-0-1", &DeleteParams::background()).await?;
+        wait::until_found(&jobs, "run-train-2", "running", limit, running).await?;
+        jobs.delete("run-train-1", &DeleteParams::background()).await?;
 
         let job = case.succeeded("run").await?;
-        let attempts: Vec<i32> = status(&job)?.phases.iter().map(|phase| phase.attempts).collect();
+        let attempts: Vec<i32> = status(&job)?.visits.iter().map(|phase| phase.attempts).collect();
         ensure(attempts == [2, 1], || format!("attempts of the phases: {attempts:?}"))?;
         let left: Vec<String> = case
             .children("run", "train")
@@ -119,7 +119,7 @@ async fn a_deleted_training_job_is_tried_again_unless_its_phase_was_over() -> Re
             .iter()
             .map(ResourceExt::name_any)
             .collect();
-        ensure(left == ["run-train-1-0"], || {
+        ensure(left == ["run-train-2"], || {
             format!("training Jobs at the end: {left:?}")
         })?;
         let events = case.events("run", "Warning").await?;

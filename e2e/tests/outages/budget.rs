@@ -30,7 +30,7 @@ async fn a_run_stays_within_its_api_budget_and_moves_on_at_once() -> Result {
         case.submit(&example.with(&json!({"curriculum": {"phases": phases}})))
             .await?;
         let job = case.succeeded("run").await?;
-        ensure(status(&job)?.phases.len() == PHASES, || format!("{:?}", status(&job)))?;
+        ensure(status(&job)?.visits.len() == PHASES, || format!("{:?}", status(&job)))?;
 
         // The last write of a run: nothing changes from here on.
         case.event("run", "Completed").await?;
@@ -62,7 +62,7 @@ fn few(writes: &[Request]) -> Result {
 fn prompt(writes: &[Request]) -> Result {
     let mut delays = Vec::new();
     for k in 1..PHASES {
-        let (last, next) = (format!("run-train-{}-0", k - 1), format!("run-train-{k}-0"));
+        let (last, next) = (format!("run-train-{}", k - 1), format!("run-train-{k}"));
         let created = writes
             .iter()
             .find(|write| write.object_ref.name == next && write.kind() == "create jobs");

@@ -26,7 +26,7 @@ async fn killing_the_operator_in_every_phase_repeats_and_loses_nothing() -> Resu
             case.first(component).await?;
             operator.kill().await?;
         }
-        for name in ["run-train-0-0", "run-train-1-0"] {
+        for name in ["run-train-0", "run-train-1"] {
             wait::until_found(&case.api::<Job>(), name, "made", Duration::from_secs(120), |_: &Job| {
                 true
             })
@@ -92,7 +92,7 @@ impl First for Case {
 
 /// One attempt and one pod for everything, each step trained once, and an unbroken chain of snapshots.
 async fn nothing_was_repeated(case: &Case, job: &CurriculumJob) -> Result {
-    let attempts: Vec<i32> = status(job)?.phases.iter().map(|phase| phase.attempts).collect();
+    let attempts: Vec<i32> = status(job)?.visits.iter().map(|phase| phase.attempts).collect();
     ensure(attempts == [1, 1], || format!("attempts of the phases: {attempts:?}"))?;
     for component in ["inspect", "score", "index", "train"] {
         let (jobs, pods) = (

@@ -112,8 +112,8 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
 /// One of everything.
 fn actions() -> Actions {
     let (map, job) = plan_map_and_job();
-    let current = Some(crate::api::status::CurrentPhase {
-        name: "easy".to_owned(),
+    let current = Some(crate::api::status::CurrentVisit {
+        phase_name: "easy".to_owned(),
         ..Default::default()
     });
     Actions {
@@ -129,7 +129,7 @@ fn actions() -> Actions {
             uid: "uid-old".to_owned(),
         }],
         status: Some(NextStatus::new(CurriculumJobStatus {
-            current_phase: current,
+            current_visit: current,
             ..Default::default()
         })),
         events: vec![Event {
@@ -218,7 +218,7 @@ async fn everything_in_order_then_one_status_then_events() {
         "only over the version that was decided on"
     );
     assert_eq!(
-        status.body["status"]["currentPhase"]["jobUID"], "uid-job",
+        status.body["status"]["currentVisit"]["jobUID"], "uid-job",
         "what the API server answered"
     );
     let metrics = prometheus::TextEncoder::new()
@@ -250,7 +250,7 @@ async fn an_object_that_is_there_and_ours_is_what_was_wanted() {
     ];
     let (ended, seen, _) = play(actions(), script).await;
     assert!(matches!(ended, Ok(Ended::Done(_))), "{ended:?}");
-    assert_eq!(seen[7].body["status"]["currentPhase"]["jobUID"], "uid-of-the-first");
+    assert_eq!(seen[7].body["status"]["currentVisit"]["jobUID"], "uid-of-the-first");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_strangers_object_is_left_alone_and_named() {
     assert!(
         failure
             .message
-            .contains("'digits-plan-0-0' exists and is controlled by Notebook 'mine'"),
+            .contains("'digits-plan-0' exists and is controlled by Notebook 'mine'"),
         "{}",
         failure.message
     );
@@ -306,7 +306,7 @@ async fn a_refused_object_is_told_in_the_api_servers_words() {
         };
         assert_eq!(failure.reason, Reason::ObjectRefused);
         assert!(
-            failure.message.ends_with("'digits-plan-0-0': because"),
+            failure.message.ends_with("'digits-plan-0': because"),
             "{}",
             failure.message
         );

@@ -3,8 +3,8 @@
 //! ```text
 //! key ─► Task ─► scoring_jobs   Job inspect, count, score, index
 //!                store          PVC, ConfigMap of the scores' metadata
-//!        Plan ─► plan           ConfigMap of one attempt
-//!   PhasePlan ─► train_job      Job of one attempt
+//!        Plan ─► plan           ConfigMap of one visit
+//!   PhasePlan ─► train_job      Job of one visit
 //!                snapshot       CurriculumSnapshot
 //! ```
 //! `names`, `pod` and `volumes` hold what those have in common. Whoever creates the objects decides when and in which order.
@@ -45,34 +45,34 @@ pub struct Settings {
     pub image_pull_policy: Option<String>,
 }
 
-/// Phase and attempt of the objects that belong to one.
+/// The visit of the objects that belong to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Attempt {
-    phase: u32,
-    attempt: u32,
+struct Visit<'a> {
+    number: u32,
+    phase: &'a str,
 }
 
 /// Labels of a child object and of its pods.
-fn labels(job: &CurriculumJob, component: &str, attempt: Option<Attempt>) -> BTreeMap<String, String> {
+fn labels(job: &CurriculumJob, component: &str, visit: Option<Visit<'_>>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([
         (api_names::LABEL_NAME.to_owned(), "curriculum".to_owned()),
         (api_names::LABEL_COMPONENT.to_owned(), component.to_owned()),
         (api_names::LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned()),
         (api_names::LABEL_JOB.to_owned(), job.name_any()),
     ]);
-    if let Some(Attempt { phase, attempt }) = attempt {
-        labels.insert(api_names::LABEL_PHASE.to_owned(), phase.to_string());
-        labels.insert(api_names::LABEL_ATTEMPT.to_owned(), attempt.to_string());
+    if let Some(Visit { number, phase }) = visit {
+        labels.insert(api_names::LABEL_PHASE.to_owned(), phase.to_owned());
+        labels.insert(api_names::LABEL_VISIT.to_owned(), number.to_string());
     }
     labels
 }
 
 /// Metadata of a child object: in the job's namespace and controlled by it, so that it goes when the job goes.
-fn metadata(job: &CurriculumJob, name: String, component: &str, attempt: Option<Attempt>) -> ObjectMeta {
+fn metadata(job: &CurriculumJob, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: job.namespace(),
-        labels: Some(labels(job, component, attempt)),
+        labels: Some(labels(job, component, visit)),
         owner_references: Some(vec![OwnerReference {
             api_version: CurriculumJob::api_version(&()).into_owned(),
             kind: CurriculumJob::kind(&()).into_owned(),

@@ -38,19 +38,19 @@ pub fn index(job_name: &str, key: &str) -> String {
     keyed(job_name, "index", key)
 }
 
-/// Job of one attempt at a phase: `<job>-train-<phase>-<attempt>`.
-pub fn train(job_name: &str, phase: u32, attempt: u32) -> String {
-    child(job_name, &format!("train-{phase}-{attempt}"))
+/// Training Job of one visit: `<job>-train-<visit>`.
+pub fn train(job_name: &str, visit: u32) -> String {
+    child(job_name, &format!("train-{visit}"))
 }
 
-/// ConfigMap of the plan of one attempt: `<job>-plan-<phase>-<attempt>`.
-pub fn plan(job_name: &str, phase: u32, attempt: u32) -> String {
-    child(job_name, &format!("plan-{phase}-{attempt}"))
+/// ConfigMap of the plan of one visit: `<job>-plan-<visit>`.
+pub fn plan(job_name: &str, visit: u32) -> String {
+    child(job_name, &format!("plan-{visit}"))
 }
 
-/// Snapshot at the end of a phase: `<job>-<phase>-<attempt>`.
-pub fn snapshot(job_name: &str, phase: u32, attempt: u32) -> String {
-    child(job_name, &format!("{phase}-{attempt}"))
+/// Snapshot at the end of a visit: `<job>-<visit>`.
+pub fn snapshot(job_name: &str, visit: u32) -> String {
+    child(job_name, &visit.to_string())
 }
 
 fn keyed(job_name: &str, component: &str, key: &str) -> String {
@@ -91,7 +91,7 @@ mod tests {
 
     const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn all(job: &str, phase: u32, attempt: u32) -> Vec<String> {
+    fn all(job: &str, visit: u32) -> Vec<String> {
         vec![
             store_claim(job),
             scores(job),
@@ -99,9 +99,9 @@ mod tests {
             count(job, KEY),
             score(job, KEY),
             index(job, KEY),
-            train(job, phase, attempt),
-            plan(job, phase, attempt),
-            snapshot(job, phase, attempt),
+            train(job, visit),
+            plan(job, visit),
+            snapshot(job, visit),
         ]
     }
 
@@ -115,33 +115,32 @@ mod tests {
     proptest! {
         #[test]
         fn every_name_is_a_label_with_room_for_an_index(
-            job in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", phase in 0_u32..32, attempt in 0_u32..=10_000
+            job in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", visit in 0_u32..=100_000
         ) {
-            for name in all(&job, phase, attempt) {
+            for name in all(&job, visit) {
                 prop_assert!(is_label(&format!("{name}-999")), "{name}");
             }
         }
 
         #[test]
         fn a_name_of_an_allowed_length_stays_readable(
-            job in "[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", phase in 0_u32..32, attempt in 0_u32..=10_000
+            job in "[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", visit in 0_u32..=100_000
         ) {
-            for name in all(&job, phase, attempt) {
+            for name in all(&job, visit) {
                 prop_assert!(name.starts_with(&format!("{job}-")), "{name}");
             }
         }
 
         #[test]
-        fn different_jobs_phases_and_attempts_have_different_names(
+        fn different_jobs_and_visits_have_different_names(
             left in "[ab]([-ab.]{0,60}[ab])?", right in "[ab]([-ab.]{0,60}[ab])?",
-            phase in 0_u32..32, attempt in 0_u32..=10_000
+            visit in 0_u32..=100_000
         ) {
             prop_assume!(left != right);
-            let names: Vec<String> = [all(&left, phase, attempt), all(&right, phase, attempt)].concat();
+            let names: Vec<String> = [all(&left, visit), all(&right, visit)].concat();
             prop_assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
             for name in [train, plan, snapshot] {
-                prop_assert_ne!(name(&left, phase, attempt), name(&left, phase, attempt + 1));
-                prop_assert_ne!(name(&left, phase, attempt), name(&left, phase + 1, attempt));
+                prop_assert_ne!(name(&left, visit), name(&left, visit + 1));
             }
         }
     }
@@ -155,15 +154,15 @@ mod tests {
             "digits-count-01234567",
             "digits-score-01234567",
             "digits-index-01234567",
-            "digits-train-2-1",
-            "digits-plan-2-1",
-            "digits-2-1",
+            "digits-train-3",
+            "digits-plan-3",
+            "digits-3",
         ];
-        assert_eq!(all("digits", 2, 1), expected);
-        assert_eq!(train("a.b", 0, 0), "a-b-2e7336dc-train-0-0");
+        assert_eq!(all("digits", 3), expected);
+        assert_eq!(train("a.b", 0), "a-b-2e7336dc-train-0");
         assert_eq!(
-            train(&"long-name-".repeat(6), 0, 0),
-            "long-name-long-name-long-name-long-name-a3d735d3-train-0-0"
+            train(&"long-name-".repeat(6), 0),
+            "long-name-long-name-long-name-long-name-l-a3d735d3-train-0"
         );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 
-use super::{Attempt, metadata, names};
+use super::{Visit, metadata, names};
 use crate::{api::job::CurriculumJob, curriculum::plan::Plan};
 
 /// Key of the plan in its ConfigMap, and so the file's name in the sampler.
@@ -13,12 +13,12 @@ pub const PLAN_FILE: &str = "plan.json";
 /// Annotation of the ConfigMap: digest of the plan as `sha256:…`.
 pub const ANNOTATION_PLAN_DIGEST: &str = "curriculum.dev/plan-digest";
 
-/// The plan of the `attempt`-th attempt, counted from 0, at the plan's first phase. Immutable: a sampler that restarts reads what it read before.
-pub fn plan_config_map(job: &CurriculumJob, attempt: u32, plan: &Plan) -> ConfigMap {
+/// The plan of that visit, at the plan's first phase. Immutable: a sampler that restarts reads what it read before.
+pub fn plan_config_map(job: &CurriculumJob, visit: u32, plan: &Plan) -> ConfigMap {
     // A plan has at least one phase, as a curriculum has.
-    let phase = plan.phases.first().map_or(0, |phase| phase.index);
-    let name = names::plan(&job.name_any(), phase, attempt);
-    let mut metadata = metadata(job, name, "plan", Some(Attempt { phase, attempt }));
+    let phase = plan.phases.first().map_or("", |phase| phase.name.as_str());
+    let name = names::plan(&job.name_any(), visit);
+    let mut metadata = metadata(job, name, "plan", Some(Visit { number: visit, phase }));
     metadata.annotations = Some(BTreeMap::from([(ANNOTATION_PLAN_DIGEST.to_owned(), plan.digest())]));
     ConfigMap {
         metadata,

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{Attempt, metadata, names};
+use super::{Visit, metadata, names};
 use crate::api::{
     job::CurriculumJob,
     snapshot::{CurriculumSnapshot, CurriculumSnapshotSpec},
@@ -16,8 +16,8 @@ pub struct SnapshotInput {
     pub phase_index: u32,
     /// Its name.
     pub phase_name: String,
-    /// The attempt that completed it, from 0.
-    pub attempt: u32,
+    /// Number of the visit that completed it.
+    pub visit: u32,
     /// First step that was not served yet.
     pub step: u64,
     /// When the end of the phase was seen.
@@ -30,18 +30,21 @@ pub struct SnapshotInput {
     pub digest: String,
 }
 
-/// The snapshot `<job>-<phase>-<attempt>`. It goes with its job: a later job of the same name starts a chain of its own.
+/// The snapshot `<job>-<visit>`. It goes with its job: a later job of the same name starts a chain of its own.
 pub fn snapshot(job: &CurriculumJob, input: &SnapshotInput) -> CurriculumSnapshot {
-    let (phase, attempt) = (input.phase_index, input.attempt);
-    let name = names::snapshot(&job.name_any(), phase, attempt);
+    let name = names::snapshot(&job.name_any(), input.visit);
+    let visit = Visit {
+        number: input.visit,
+        phase: &input.phase_name,
+    };
     CurriculumSnapshot {
-        metadata: metadata(job, name, "snapshot", Some(Attempt { phase, attempt })),
+        metadata: metadata(job, name, "snapshot", Some(visit)),
         spec: CurriculumSnapshotSpec {
             job_name: job.name_any(),
             job_uid: job.uid().unwrap_or_default(),
-            phase_index: i32::try_from(phase).unwrap_or(i32::MAX),
+            phase_index: i32::try_from(input.phase_index).unwrap_or(i32::MAX),
             phase_name: input.phase_name.clone(),
-            attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+            visit: i32::try_from(input.visit).unwrap_or(i32::MAX),
             step: i64::try_from(input.step).unwrap_or(i64::MAX),
             time: input.time.clone(),
             digest: input.digest.clone(),

@@ -373,7 +373,7 @@ fn coverage_never_claims_more_than_there_is() {
 }
 
 #[test]
-fn plan_of_an_attempt() {
+fn plan_of_a_visit() {
     insta::assert_yaml_snapshot!(plan_config_map(&job(FULL), 2, &plan()));
 }
 
@@ -382,7 +382,7 @@ fn snapshot_of_a_phase() {
     let input = SnapshotInput {
         phase_index: 1,
         phase_name: "easy".to_owned(),
-        attempt: 2,
+        visit: 2,
         step: 600,
         time: Time("2026-11-20T10:00:00Z".parse().unwrap()),
         previous: Some(format!("sha256:{}", "01".repeat(32))),

@@ -1,4 +1,4 @@
-//! The Job of one attempt at a phase: the user's pod template and the sampler.
+//! The Job of one visit: the user's pod template and the sampler.
 
 use k8s_openapi::{
     api::{
@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::{
-    Attempt, Settings, key, labels, metadata, names,
+    Settings, Visit, key, labels, metadata, names,
     plan::PLAN_FILE,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, own_container, requests},
     volumes::{self, Volumes, mount, mount_read_only},
@@ -31,23 +31,23 @@ const COMPONENT: &str = "train";
 /// Seconds that the sampler may take to verify the index and, for `sampling: File`, to write the phase's rows.
 const SAMPLER_START_SECONDS: i32 = 1800;
 
-/// The Job that trains `phase` for the `attempt`-th time, counted from 0. Its failure costs the run's own budget, so it never retries itself.
+/// The Job that trains `phase` in that visit. Its failure costs the run's own budget, so it never retries itself.
 ///
 /// The template stays as it is but for: the sidecar `sampler` as first init container, the operator's volumes, mounts and
 /// `CURRICULUM_*` environment of the trainer (they replace the user's of the same name or path), `restartPolicy: Never`,
 /// and labels. The store is not mounted while `status.scores` says that no scores are used: training does not wait for
 /// a volume that it does not need.
-pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, attempt: u32) -> Job {
-    let of = Some(Attempt {
-        phase: phase.index,
-        attempt,
+pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, visit: u32) -> Job {
+    let of = Some(Visit {
+        number: visit,
+        phase: &phase.name,
     });
     let mut template = job.spec.training.template.clone();
     let pod_labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
     pod_labels.extend(labels(job, COMPONENT, of));
-    add_sampler(template.spec.get_or_insert_default(), settings, job, phase, attempt);
+    add_sampler(template.spec.get_or_insert_default(), settings, job, phase, visit);
     Job {
-        metadata: metadata(job, names::train(&job.name_any(), phase.index, attempt), COMPONENT, of),
+        metadata: metadata(job, names::train(&job.name_any(), visit), COMPONENT, of),
         spec: Some(JobSpec {
             backoff_limit: Some(0),
             pod_failure_policy: Some(failure_policy(&[])),
@@ -59,9 +59,9 @@ pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, at
     }
 }
 
-fn add_sampler(pod: &mut PodSpec, settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, attempt: u32) {
+fn add_sampler(pod: &mut PodSpec, settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, visit: u32) {
     let mut volumes = Volumes::new(pod.volumes.take().unwrap_or_default());
-    let plan = volumes::config_map(volumes::PLAN, names::plan(&job.name_any(), phase.index, attempt));
+    let plan = volumes::config_map(volumes::PLAN, names::plan(&job.name_any(), visit));
     let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
     if !is_uniform(job) {
         of_sampler.push(mount_read_only(volumes.add(volumes::store(job, true)), MOUNT_STORE));

@@ -12,7 +12,7 @@ use super::training::{begin_phase, compile, progress, waiting};
 use super::turn::Turn;
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
-use crate::api::status::{CurrentPhase, MetricStatus, PhaseOutcome, PhaseStatus, Progress, ScoreSource};
+use crate::api::status::{CurrentVisit, MetricStatus, Progress, ScoreSource, VisitOutcome, VisitStatus};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
@@ -26,7 +26,7 @@ const LAST_FAILURE_CHARS: usize = 1024;
 /// The sampler's result of a completed Job, if it proves that the phase was trained to its end.
 ///
 /// Exit code 0 alone is no success: the trainer may have stopped early, or not have used the sampler at all.
-pub(super) fn result(current: &CurrentPhase, pods: &[&Pod]) -> Result<SamplerStatus, Failure> {
+pub(super) fn result(current: &CurrentVisit, pods: &[&Pod]) -> Result<SamplerStatus, Failure> {
     let mismatch = |message: String| Failure::new(Reason::ResultMismatch, message);
     let Some(result) = evidence::sampler_result(pods) else {
         return Err(mismatch(
@@ -47,15 +47,15 @@ pub(super) fn result(current: &CurrentPhase, pods: &[&Pod]) -> Result<SamplerSta
     Ok(result)
 }
 
-fn is_of(status: &SamplerStatus, current: &CurrentPhase) -> bool {
+fn is_of(status: &SamplerStatus, current: &CurrentVisit) -> bool {
     current.plan_digest.as_ref() == Some(&status.plan_digest)
-        && i32::try_from(status.phase_index) == Ok(current.index)
+        && i32::try_from(status.phase_index) == Ok(current.phase_index)
         && i64::try_from(status.end_step) == Ok(current.end_step)
 }
 
 /// Takes in what the sampler of the running attempt says: progress and metrics at most once per interval, the loss of the
 /// index at once. The phase's first status has said where it begins, so a phase shorter than the interval costs no write.
-pub(super) fn hear(turn: &mut Turn<'_>, current: &CurrentPhase, live: &SamplerStatus) {
+pub(super) fn hear(turn: &mut Turn<'_>, current: &CurrentVisit, live: &SamplerStatus) {
     if !is_of(live, current) {
         return;
     }
@@ -128,12 +128,12 @@ fn lose_index(turn: &mut Turn<'_>, said: &SamplerStatus) {
 /// Dies before the snapshot or before the status: the Job is still complete, so the next turn does all of it again, and the
 /// snapshot, a function of plan and result, is already what it would be. Twice: the second status meets a newer version of
 /// the object and is refused. Stale: the same.
-pub(super) fn complete_phase(turn: &mut Turn<'_>, current: &CurrentPhase, result: &SamplerStatus) -> State {
+pub(super) fn complete_phase(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> State {
     let state = state(turn, current, result);
     let input = SnapshotInput {
         phase_index: state.phase_index,
         phase_name: state.phase_name.clone(),
-        attempt: state.attempt,
+        visit: state.visit,
         step: state.step,
         time: turn.time(),
         previous: state.previous.clone(),
@@ -141,14 +141,14 @@ pub(super) fn complete_phase(turn: &mut Turn<'_>, current: &CurrentPhase, result
         digest: state.digest(),
     };
     let snapshot = build::snapshot(turn.job, &input);
-    record(turn, current, PhaseOutcome::Completed, Some(&snapshot));
+    record(turn, current, VisitOutcome::Completed, Some(&snapshot));
     turn.actions.ensure.push(Ensure::Snapshot(Box::new(snapshot)));
     turn.count(Milestone::PhaseCompleted);
     if let Some(metrics) = metrics(result) {
         turn.status.metrics = metrics;
     }
     lose_index(turn, result);
-    let next = current.index.unsigned_abs().saturating_add(1);
+    let next = current.phase_index.unsigned_abs().saturating_add(1);
     if usize::try_from(next).is_ok_and(|next| next < turn.job.spec.curriculum.phases.len()) {
         return begin_phase(turn, next);
     }
@@ -167,7 +167,7 @@ pub(super) fn complete_phase(turn: &mut Turn<'_>, current: &CurrentPhase, result
 }
 
 /// The state that a snapshot records: a function of the status and the result, so that it is the same when made again.
-fn state(turn: &Turn<'_>, current: &CurrentPhase, result: &SamplerStatus) -> snapshot::State {
+fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> snapshot::State {
     let of = |metric: MetricStatus| {
         let step = metric.step.unsigned_abs();
         (
@@ -182,15 +182,15 @@ fn state(turn: &Turn<'_>, current: &CurrentPhase, result: &SamplerStatus) -> sna
         version: snapshot::SNAPSHOT_VERSION,
         previous: turn
             .status
-            .phases
+            .visits
             .iter()
             .rev()
             .find_map(|phase| phase.snapshot_digest.clone()),
         plan_digest: result.plan_digest.clone(),
         score_digest: turn.status.scores.as_ref().and_then(|scores| scores.digest.clone()),
-        phase_index: current.index.unsigned_abs(),
-        phase_name: current.name.clone(),
-        attempt: current.attempt.unsigned_abs(),
+        phase_index: current.phase_index.unsigned_abs(),
+        phase_name: current.phase_name.clone(),
+        visit: current.visit.unsigned_abs(),
         step: result.served_step,
         seed: turn.job.spec.seed.unsigned_abs(),
         rows: turn
@@ -205,10 +205,11 @@ fn state(turn: &Turn<'_>, current: &CurrentPhase, result: &SamplerStatus) -> sna
 }
 
 /// Writes down that a phase has ended.
-fn record(turn: &mut Turn<'_>, current: &CurrentPhase, outcome: PhaseOutcome, snapshot: Option<&CurriculumSnapshot>) {
+fn record(turn: &mut Turn<'_>, current: &CurrentVisit, outcome: VisitOutcome, snapshot: Option<&CurriculumSnapshot>) {
     let end_time = Some(turn.time());
-    turn.status.phases.push(PhaseStatus {
-        name: current.name.clone(),
+    turn.status.visits.push(VisitStatus {
+        visit: current.visit,
+        phase_name: current.phase_name.clone(),
         outcome,
         start_step: current.start_step,
         end_step: current.end_step,
@@ -224,7 +225,7 @@ fn record(turn: &mut Turn<'_>, current: &CurrentPhase, outcome: PhaseOutcome, sn
 ///
 /// Dies before the status: the same failure is found again. Twice: the second status meets a newer version and is refused,
 /// so that one failure costs the budget once.
-pub(super) fn failed(turn: &mut Turn<'_>, current: &CurrentPhase, failure: Failure) -> State {
+pub(super) fn failed(turn: &mut Turn<'_>, current: &CurrentVisit, failure: Failure) -> State {
     let failures = current.failures.saturating_add(1);
     let Failure { reason, message } = failure;
     let said = format!("{}: {message}", reason.as_str());
@@ -232,28 +233,30 @@ pub(super) fn failed(turn: &mut Turn<'_>, current: &CurrentPhase, failure: Failu
         ACTION,
         reason,
         format!(
-            "Attempt {} at phase '{}' failed: {message}",
-            current.attempt, current.name
+            "Visit {} of phase '{}' failed: {message}",
+            current.visit, current.phase_name
         ),
     );
     if failures > turn.job.spec.training.backoff_limit {
-        record(turn, current, PhaseOutcome::Failed, None);
+        record(turn, current, VisitOutcome::Failed, None);
         turn.count(Milestone::PhaseFailed);
         let limit = turn.job.spec.training.backoff_limit;
         let message = format!(
             "phase '{}' failed more than {limit} times, the last time with {said}",
-            current.name
+            current.phase_name
         );
         return State::Failed(Failure::new(Reason::BackoffLimitExceeded, message));
     }
     turn.count(Milestone::AttemptFailed);
     let digest = match compile(turn) {
-        Ok(plan) => plan.for_phase(current.index.unsigned_abs()).map(|plan| plan.digest()),
+        Ok(plan) => plan
+            .for_phase(current.phase_index.unsigned_abs())
+            .map(|plan| plan.digest()),
         Err(failure) => return State::Failed(failure),
     };
     let retry_time = retry_time(turn, failures);
-    let next = CurrentPhase {
-        attempt: current.attempt.saturating_add(1),
+    let next = CurrentVisit {
+        visit: current.visit.saturating_add(1),
         failures,
         plan_digest: digest,
         job_uid: None,
@@ -262,14 +265,14 @@ pub(super) fn failed(turn: &mut Turn<'_>, current: &CurrentPhase, failure: Failu
         ..current.clone()
     };
     let state = waiting(&next);
-    turn.status.current_phase = Some(next);
+    turn.status.current_visit = Some(next);
     state
 }
 
 /// Gives an attempt that has not begun another number, because its plan is not the one that was written down for it.
-pub(super) fn renew(turn: &mut Turn<'_>, current: &CurrentPhase, digest: String) -> State {
-    turn.status.current_phase = Some(CurrentPhase {
-        attempt: current.attempt.saturating_add(1),
+pub(super) fn renew(turn: &mut Turn<'_>, current: &CurrentVisit, digest: String) -> State {
+    turn.status.current_visit = Some(CurrentVisit {
+        visit: current.visit.saturating_add(1),
         plan_digest: Some(digest),
         ..current.clone()
     });

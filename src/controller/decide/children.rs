@@ -9,7 +9,7 @@ use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Delete, Kind, SetSuspend};
 use crate::controller::evidence;
-use crate::controller::observed::{attempt, component, is_deleting};
+use crate::controller::observed::{component, is_deleting, visit};
 
 /// Deletes live Jobs that the *stored* status has left behind, and passes `spec.suspend` on to the others.
 ///
@@ -42,18 +42,15 @@ pub(super) fn tidy(turn: &mut Turn<'_>) {
     }));
 }
 
-/// Never true for a Job of a later attempt than the status knows: then it is the status that is old.
+/// Never true for a Job of a later visit than the status knows: then it is the status that is old.
 fn is_left_behind(job: &Job, status: &CurriculumJobStatus) -> bool {
     if is_terminal(status) {
         return true;
     }
     match component(&job.metadata) {
         Some("train") => {
-            let current = status
-                .current_phase
-                .as_ref()
-                .map(|current| (current.index, current.attempt));
-            attempt(&job.metadata).is_some() && attempt(&job.metadata) < current
+            let current = status.current_visit.as_ref().map(|current| current.visit);
+            visit(&job.metadata).is_some() && visit(&job.metadata) < current
         }
         _ => status.scores.is_some(),
     }

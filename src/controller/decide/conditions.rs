@@ -202,9 +202,9 @@ impl View<'_> {
     fn ready(&self) -> Wanted {
         let phase = self
             .status
-            .current_phase
+            .current_visit
             .as_ref()
-            .map_or("", |current| current.name.as_str());
+            .map_or("", |current| current.phase_name.as_str());
         match self.state {
             State::Succeeded => Wanted::is(Reason::Completed, "every phase completed"),
             State::Failed(Failure { reason, message })

@@ -6,11 +6,11 @@ use kube::ResourceExt;
 
 use super::turn::Turn;
 use crate::controller::actions::{Delete, Kind};
-use crate::controller::observed::attempt;
+use crate::controller::observed::visit;
 
-/// Deletes the oldest snapshots, by phase and attempt, beyond the number to keep.
+/// Deletes the oldest snapshots beyond the number to keep.
 ///
-/// The chain stays verifiable from the status: `status.phases` keeps every digest.
+/// The chain stays verifiable from the status: `status.visits` keeps every digest.
 pub(super) fn snapshots(turn: &mut Turn<'_>) {
     let keep = usize::try_from(turn.job.spec.snapshots.keep).unwrap_or(1).max(1);
     let mut snapshots: Vec<_> = turn
@@ -20,7 +20,7 @@ pub(super) fn snapshots(turn: &mut Turn<'_>) {
         .filter(|meta| meta.deletion_timestamp.is_none())
         .collect();
     let excess = snapshots.len().saturating_sub(keep);
-    snapshots.sort_by_key(|meta| attempt(meta));
+    snapshots.sort_by_key(|meta| visit(meta));
     turn.actions
         .delete
         .extend(snapshots.into_iter().take(excess).map(|meta| Delete {

@@ -18,7 +18,7 @@ use super::conditions::State;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
-use crate::api::status::{CurrentPhase, DatasetStatus, Progress, ScoreSource};
+use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
 use crate::controller::actions::Ensure;
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Outcome};
@@ -83,14 +83,19 @@ pub(super) fn begin_phase(turn: &mut Turn<'_>, index: u32) -> State {
     let Some(phase) = phase_plan.phases.first() else {
         return State::Succeeded;
     };
-    turn.status.current_phase = Some(CurrentPhase {
-        index: i32::try_from(index).unwrap_or(i32::MAX),
-        name: phase.name.clone(),
+    turn.status.current_visit = Some(CurrentVisit {
+        visit: turn
+            .status
+            .current_visit
+            .as_ref()
+            .map_or(0, |last| last.visit.saturating_add(1)),
+        phase_index: i32::try_from(index).unwrap_or(i32::MAX),
+        phase_name: phase.name.clone(),
         start_step: i64::try_from(phase.start_step).unwrap_or(i64::MAX),
         end_step: i64::try_from(phase.end_step).unwrap_or(i64::MAX),
         plan_digest: Some(phase_plan.digest()),
         start_time: Some(turn.time()),
-        ..CurrentPhase::default()
+        ..CurrentVisit::default()
     });
     let total = plan.total_steps();
     turn.status.progress = Some(progress(phase.start_step, total, turn.status.progress.take()));
@@ -111,7 +116,7 @@ pub(super) fn progress(step: u64, total: u64, before: Option<Progress>) -> Progr
 
 /// Takes training one step further.
 pub(super) fn step(turn: &mut Turn<'_>) -> State {
-    let Some(current) = turn.status.current_phase.clone() else {
+    let Some(current) = turn.status.current_visit.clone() else {
         return begin_phase(turn, 0);
     };
     let name = train_job_name(turn.job, &current);
@@ -131,7 +136,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
             return attempt::failed(turn, &current, Failure::new(Reason::JobLost, message));
         }
         (None, uid) => {
-            if let Some(current) = &mut turn.status.current_phase {
+            if let Some(current) = &mut turn.status.current_visit {
                 current.job_uid = uid;
                 current.retry_time = None;
             }
@@ -155,7 +160,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
 /// name and writes the UID; should the Job vanish before that, it is made again, which is right, because as far as anybody
 /// knows it never ran. Twice: the name is taken by our own Job. Stale (a newer status exists): `act` asks for the newest
 /// version of the CurriculumJob right before it makes the Job, and gives the turn up if this is not it.
-fn start(turn: &mut Turn<'_>, current: &CurrentPhase, name: &str) -> State {
+fn start(turn: &mut Turn<'_>, current: &CurrentVisit, name: &str) -> State {
     let waiting = waiting(current);
     if turn.is_suspended() || current.retry_time.as_ref().is_some_and(|time| !turn.has_come(time.0)) {
         return waiting;
@@ -167,7 +172,7 @@ fn start(turn: &mut Turn<'_>, current: &CurrentPhase, name: &str) -> State {
         Ok(plan) => plan,
         Err(failure) => return State::Failed(failure),
     };
-    let index = current.index.unsigned_abs();
+    let index = current.phase_index.unsigned_abs();
     let Some(plan) = plan.for_phase(index) else {
         return State::Succeeded;
     };
@@ -179,7 +184,7 @@ fn start(turn: &mut Turn<'_>, current: &CurrentPhase, name: &str) -> State {
         // Another version of the operator wrote the intent, and perhaps an immutable plan under this attempt's name.
         return attempt::renew(turn, current, digest);
     }
-    let number = current.attempt.unsigned_abs();
+    let number = current.visit.unsigned_abs();
     turn.actions
         .ensure
         .push(Ensure::ConfigMap(Box::new(build::plan_config_map(
@@ -187,18 +192,18 @@ fn start(turn: &mut Turn<'_>, current: &CurrentPhase, name: &str) -> State {
         ))));
     let job = build::train_job(&turn.settings.build, turn.job, phase, number);
     turn.actions.ensure.push(Ensure::TrainJob(Box::new(job)));
-    if let Some(current) = &mut turn.status.current_phase {
+    if let Some(current) = &mut turn.status.current_visit {
         current.retry_time = None;
     }
     State::Training
 }
 
 /// The state of an attempt whose Job is still to be made.
-pub(super) fn waiting(current: &CurrentPhase) -> State {
+pub(super) fn waiting(current: &CurrentVisit) -> State {
     current.last_failure.as_ref().map_or(State::Training, |failure| {
         State::Retrying(format!(
             "the last attempt at phase '{}' failed, the next one follows: {failure}",
-            current.name
+            current.phase_name
         ))
     })
 }
@@ -226,7 +231,7 @@ fn running_elsewhere(turn: &Turn<'_>, name: &str) -> Option<String> {
 }
 
 /// Follows a live attempt: progress, a sampler that lost its index, an image that does not come.
-fn watch(turn: &mut Turn<'_>, current: &CurrentPhase, job: &Job, pods: &[&Pod]) -> State {
+fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job, pods: &[&Pod]) -> State {
     if let Some(live) = turn.observed.sampler.clone() {
         attempt::hear(turn, current, &live);
     }
@@ -245,10 +250,10 @@ fn watch(turn: &mut Turn<'_>, current: &CurrentPhase, job: &Job, pods: &[&Pod]) 
 }
 
 /// Makes the plan of a waiting attempt again if somebody deleted it: without it the pod would wait for ever.
-fn keep_plan(turn: &mut Turn<'_>, current: &CurrentPhase, job: &Job) {
-    let number = current.attempt.unsigned_abs();
-    let index = current.index.unsigned_abs();
-    let name = build::names::plan(&turn.job.name_any(), index, number);
+fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
+    let number = current.visit.unsigned_abs();
+    let index = current.phase_index.unsigned_abs();
+    let name = build::names::plan(&turn.job.name_any(), number);
     let exists = turn
         .observed
         .config_maps

@@ -11,10 +11,10 @@ use super::World;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::job::CurriculumJob;
 use crate::api::scoring::OnFailure;
-use crate::api::status::{CurriculumJobStatus, PhaseOutcome};
+use crate::api::status::{CurriculumJobStatus, VisitOutcome};
 use crate::controller::actions::Event;
 use crate::controller::evidence::{is_live, phase};
-use crate::controller::observed::{attempt, component};
+use crate::controller::observed::{component, visit};
 
 /// What has been seen so far.
 #[derive(Default)]
@@ -23,21 +23,21 @@ pub(crate) struct Ledger {
     pub(crate) writes: usize,
     /// Events of the operator.
     pub(crate) events: Vec<Event>,
-    /// (phase, attempt) whose Job's UID was written to a status.
-    recorded: BTreeSet<(i32, i32)>,
-    /// (phase, attempt) that trained to its end and said so.
-    pub(crate) earned: BTreeSet<(i32, i32)>,
-    /// (phase, attempt) that went wrong: it failed, lied, or lost its Job or its last words.
-    pub(crate) spoilt: BTreeSet<(i32, i32)>,
-    /// (phase, attempt) whose Job was made at least once.
-    pub(crate) made: BTreeSet<(i32, i32)>,
+    /// Visits whose Job's UID was written to a status.
+    recorded: BTreeSet<i32>,
+    /// Visits that trained to its end and said so.
+    pub(crate) earned: BTreeSet<i32>,
+    /// Visits that went wrong: it failed, lied, or lost its Job or its last words.
+    pub(crate) spoilt: BTreeSet<i32>,
+    /// Visits whose Job was made at least once.
+    pub(crate) made: BTreeSet<i32>,
     status: CurriculumJobStatus,
 }
 
 impl Ledger {
     /// A training Job is about to be made.
     pub(crate) fn makes_train_job(&mut self, job: &Job) {
-        let of = attempt(&job.metadata).expect("a training Job has a phase and an attempt");
+        let of = visit(&job.metadata).expect("a training Job has a visit");
         assert!(
             !self.recorded.contains(&of),
             "Job {} is made again after its UID was written",
@@ -67,15 +67,15 @@ impl Ledger {
     fn follows(&mut self, job: &CurriculumJob, status: &CurriculumJobStatus, world: &World) {
         let before = &self.status;
         conditions_agree(status);
-        assert!(status.phases.starts_with(&before.phases), "a record of a phase changed");
+        assert!(status.visits.starts_with(&before.visits), "a record of a phase changed");
         if is(before, ConditionType::Succeeded) || is(before, ConditionType::Failed) {
             let of = |status: &CurriculumJobStatus| {
                 let ends = [ConditionType::Succeeded, ConditionType::Failed].map(|end| is(status, end));
                 (
                     ends,
                     status.completion_time.clone(),
-                    status.phases.clone(),
-                    status.current_phase.clone(),
+                    status.visits.clone(),
+                    status.current_visit.clone(),
                 )
             };
             assert_eq!(of(before), of(status), "a terminal state was left");
@@ -87,26 +87,23 @@ impl Ledger {
             .iter()
             .map(|phase| phase.name.as_str())
             .collect();
-        let ended: Vec<_> = status.phases.iter().map(|phase| phase.name.as_str()).collect();
+        let ended: Vec<_> = status.visits.iter().map(|phase| phase.phase_name.as_str()).collect();
         assert!(names.starts_with(&ended), "phases ended out of order: {ended:?}");
         let completed = status
-            .phases
+            .visits
             .iter()
-            .filter(|phase| phase.outcome == PhaseOutcome::Completed)
+            .filter(|phase| phase.outcome == VisitOutcome::Completed)
             .count();
         if is(status, ConditionType::Succeeded) {
             assert_eq!(completed, names.len(), "succeeded without every phase");
-            let last = status
-                .current_phase
-                .as_ref()
-                .map(|current| (current.index, current.attempt));
+            let last = status.current_visit.as_ref().map(|current| current.visit);
             assert!(
                 self.earned.contains(&last.expect("the last phase")),
                 "succeeded with a phase that was not trained"
             );
         }
-        if let Some(current) = &status.current_phase {
-            let running = usize::try_from(current.index).unwrap();
+        if let Some(current) = &status.current_visit {
+            let running = usize::try_from(current.phase_index).unwrap();
             let last = names.len() - 1;
             assert_eq!(
                 running,
@@ -116,32 +113,25 @@ impl Ledger {
             let limit = job.spec.training.backoff_limit;
             assert!(current.failures <= limit, "more failures than the budget allows");
             let was = before
-                .current_phase
+                .current_visit
                 .as_ref()
-                .map(|old| (old.index, old.attempt, old.failures));
+                .map(|old| (old.phase_index, old.visit, old.failures));
             if let Some((index, number, failures)) = was {
-                assert!(
-                    (current.index, current.attempt) >= (index, number),
-                    "an attempt was gone back to"
-                );
-                if current.index == index {
+                let on = current.visit - number;
+                assert!(on == 0 || on == 1, "visits are numbered one by one");
+                if current.phase_index == index {
                     let more = current.failures - failures;
-                    assert_eq!(current.attempt - number, more, "another attempt costs the budget");
-                    assert!(more == 0 || more == 1, "one failure costs the budget once");
-                    assert!(more == 0 || current.attempt > number, "a failed attempt goes on");
+                    assert_eq!(on, more, "another visit costs the budget");
                     assert!(
-                        more == 0 || self.spoilt.contains(&(index, number)),
-                        "an attempt that went well costs the budget"
+                        more == 0 || self.spoilt.contains(&number),
+                        "a visit that went well costs the budget"
                     );
                 } else {
-                    assert!(
-                        self.earned.contains(&(index, number)),
-                        "a phase completed that was not trained"
-                    );
+                    assert!(self.earned.contains(&number), "a phase completed that was not trained");
                 }
             }
             if current.job_uid.is_some() {
-                self.recorded.insert((current.index, current.attempt));
+                self.recorded.insert(current.visit);
             }
         }
         self.chain(status, world);
@@ -149,13 +139,13 @@ impl Ledger {
     }
 
     fn chain(&self, status: &CurriculumJobStatus, world: &World) {
-        let fresh = &status.phases[self.status.phases.len()..];
+        let fresh = &status.visits[self.status.visits.len()..];
         let mut previous = self
             .status
-            .phases
+            .visits
             .last()
             .and_then(|phase| phase.snapshot_digest.clone());
-        for phase in fresh.iter().filter(|phase| phase.outcome == PhaseOutcome::Completed) {
+        for phase in fresh.iter().filter(|phase| phase.outcome == VisitOutcome::Completed) {
             let snapshot = &world.snapshots[phase.snapshot.as_ref().expect("a completed phase has a snapshot")];
             assert_eq!(
                 Some(&snapshot.spec.digest),
@@ -179,8 +169,8 @@ fn blame(job: &CurriculumJob, status: &CurriculumJobStatus) {
         .expect("a documented reason");
     match reason {
         Reason::BackoffLimitExceeded => {
-            let last = status.phases.last().expect("a record of the phase that failed");
-            assert_eq!(last.outcome, PhaseOutcome::Failed);
+            let last = status.visits.last().expect("a record of the phase that failed");
+            assert_eq!(last.outcome, VisitOutcome::Failed);
             assert_eq!(
                 last.attempts,
                 job.spec.training.backoff_limit + 1,

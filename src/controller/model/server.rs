@@ -13,10 +13,10 @@ use kube::ResourceExt;
 use super::World;
 use super::invariants::Ledger;
 use crate::api::job::CurriculumJob;
-use crate::api::names::ANNOTATION_SUSPENDED;
+use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_PHASE};
 use crate::controller::build::{self, ANNOTATION_PLAN_DIGEST};
 use crate::controller::evidence::{has_ended, is_live, phase};
-use crate::controller::observed::{attempt, component};
+use crate::controller::observed::{component, visit};
 use crate::controller::test_support::{
     as_json, at, complains, exited, finished, indexed, inspected, pod, running, sampler_status, summary, waiting,
 };
@@ -198,8 +198,8 @@ impl Server {
     }
 
     fn plan_digest(&self, job: &Job) -> Option<String> {
-        let (phase, number) = attempt(&job.metadata)?;
-        let name = build::names::plan("digits", u32::try_from(phase).unwrap(), u32::try_from(number).unwrap());
+        let number = visit(&job.metadata)?;
+        let name = build::names::plan("digits", u32::try_from(number).unwrap());
         self.world
             .config_maps
             .get(&name)?
@@ -223,7 +223,7 @@ impl Server {
         let status = ended.status.get_or_insert_default();
         status.phase = Some(phase.to_owned());
         status.container_statuses = Some(vec![container]);
-        if let Some(of) = attempt(&job.metadata) {
+        if let Some(of) = visit(&job.metadata) {
             let well = matches!(fate, Fate::Well | Fate::WithoutIndex);
             if well {
                 self.ledger.earned.insert(of)
@@ -261,10 +261,10 @@ impl Server {
             }
             (_, Fate::Badly | Fate::ScoresAtFault) => ("Failed", exited(name, 1, Some("out of luck"))),
             ("train", _) => {
-                let (phase, _) = attempt(&job.metadata).unwrap();
+                let phase = phase_of(job);
                 let served = if fate == Fate::Early { 4 } else { 10 };
                 let digest = self.read_plan(job).unwrap_or_default();
-                let mut said = sampler_status(&digest, u32::try_from(phase).unwrap(), served);
+                let mut said = sampler_status(&digest, phase, served);
                 if fate == Fate::WithoutIndex {
                     said.source = Source::UniformIndexUnusable;
                 }
@@ -314,7 +314,7 @@ impl Server {
     /// Somebody deletes a Job; its pods stay until they are swept.
     pub(crate) fn lose_job(&mut self, pick: usize) {
         if let Some(job) = self.pick(pick, |_| true) {
-            self.ledger.spoilt.extend(attempt(&job.metadata));
+            self.ledger.spoilt.extend(visit(&job.metadata));
             self.world.jobs.remove(&job.name_any());
             self.commit();
         }
@@ -331,7 +331,7 @@ impl Server {
             .collect();
         if !ended.is_empty() {
             let gone = self.world.pods.remove(&ended[pick % ended.len()]);
-            self.ledger.spoilt.extend(gone.and_then(|pod| attempt(&pod.metadata)));
+            self.ledger.spoilt.extend(gone.and_then(|pod| visit(&pod.metadata)));
             self.commit();
         }
     }
@@ -408,13 +408,19 @@ impl Server {
             .values()
             .filter(|job| component(&job.metadata) == Some("train"));
         let job = training.find(runs)?;
-        let (phase, _) = attempt(&job.metadata)?;
-        let mut said = sampler_status(&self.read_plan(job)?, u32::try_from(phase).ok()?, served);
+        let mut said = sampler_status(&self.read_plan(job)?, phase_of(job), served);
         if lost_index {
             said.source = Source::UniformIndexUnusable;
         }
         Some(said)
     }
+}
+
+/// Index of a training Job's phase.
+fn phase_of(job: &Job) -> u32 {
+    let names = ["easy", "middle", "all"];
+    let index = names.iter().position(|name| *name == job.labels()[LABEL_PHASE]);
+    u32::try_from(index.expect("one of the phases")).unwrap()
 }
 
 fn is_running(pod: &Pod) -> bool {

@@ -8,7 +8,7 @@ fn state(phase: u32, previous: Option<&State>) -> State {
         score_digest: Some(canonical::sha256("scores")),
         phase_index: phase,
         phase_name: format!("phase-{phase}"),
-        attempt: 0,
+        visit: 0,
         step: 300 * u64::from(phase + 1),
         seed: 42,
         rows: 1797,
@@ -70,7 +70,7 @@ fn canonical_json_has_only_what_is_known() {
         plan_digest: "p".into(),
         ..state(0, None)
     };
-    let json = r#"{"attempt":0,"phaseIndex":0,"phaseName":"phase-0","planDigest":"p","rows":1797,"seed":42,"step":300,"version":1}"#;
+    let json = r#"{"phaseIndex":0,"phaseName":"phase-0","planDigest":"p","rows":1797,"seed":42,"step":300,"version":2,"visit":0}"#;
     assert_eq!(bare.to_canonical_json(), json);
     assert_eq!(bare.digest(), canonical::sha256(json));
     assert_eq!(serde_json::from_str::<State>(json).unwrap(), bare);
@@ -139,8 +139,8 @@ fn refusals_name_the_snapshot_and_what_is_wrong() {
         "snapshot b: step is 300, but a has 300"
     );
     assert_eq!(
-        refuse(&|s| s[0] = forged(&s[0].0, |s| s.version = 2)),
-        "snapshot a: version 2 is not 1, the only one that this build reads"
+        refuse(&|s| s[0] = forged(&s[0].0, |s| s.version = 3)),
+        "snapshot a: version 3 is not 2, the only one that this build reads"
     );
     let unreadable = ("{}".to_owned(), canonical::sha256("{}"), None);
     assert!(refuse(&|s| s[0] = unreadable.clone()).starts_with("snapshot a: the state cannot be read: missing field"));

@@ -54,7 +54,7 @@ pub(crate) async fn of(case: &Case, name: &str) -> Result<Outcome> {
     let status = status(&job)?;
     let metric = status.metrics.iter().find(|metric| metric.name == METRIC);
     let metric = metric.ok_or_else(|| format!("{name} reported no {METRIC}"))?;
-    let steps = status.phases.last().map_or(0, |phase| phase.end_step);
+    let steps = status.visits.last().map_or(0, |visit| visit.end_step);
     let (start, end) = (status.start_time.as_ref(), status.completion_time.as_ref());
     let wall_seconds = start
         .zip(end)
@@ -73,9 +73,9 @@ pub(crate) async fn of(case: &Case, name: &str) -> Result<Outcome> {
         snapshots: case.snapshot_chain(&job).await?.len(),
         rows: status.dataset.as_ref().map_or(0, |dataset| dataset.rows),
         phases: status
-            .phases
+            .visits
             .iter()
-            .map(|phase| (phase.name.clone(), phase.start_step))
+            .map(|visit| (visit.phase_name.clone(), visit.start_step))
             .collect(),
         accuracies: accuracies(&case.trainer_logs(name).await?),
         pool: pool(case, name).await?,

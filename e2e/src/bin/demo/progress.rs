@@ -59,7 +59,9 @@ pub(crate) async fn follow(case: &Case) -> Result {
 /// Run, phase, step, accuracy, source of the scores and state.
 fn line(job: &CurriculumJob) -> String {
     let status = job.status.clone().unwrap_or_default();
-    let phase = status.current_phase.map_or_else(|| "-".to_owned(), |phase| phase.name);
+    let phase = status
+        .current_visit
+        .map_or_else(|| "-".to_owned(), |visit| visit.phase_name);
     let step = status
         .progress
         .map_or_else(|| "-".to_owned(), |progress| progress.summary);

@@ -83,8 +83,8 @@ fn suspension_is_passed_on_and_taken_back() {
     let mut case = training(json!({}));
     case.edit(|job| job.spec.suspend = true);
     let hold = |suspend| SetSuspend {
-        name: "digits-train-0-0".to_owned(),
-        uid: "digits-train-0-0".to_owned(),
+        name: "digits-train-0".to_owned(),
+        uid: "digits-train-0".to_owned(),
         suspend,
     };
     let actions = case.turn();
@@ -126,10 +126,10 @@ fn a_job_that_a_queueing_controller_holds_is_left_alone() {
 fn a_job_of_a_later_attempt_means_that_the_status_is_old() {
     let mut case = training(json!({}));
     let mut later = Job::clone(&case.job("train"));
-    later.metadata.name = Some("digits-train-0-1".to_owned());
+    later.metadata.name = Some("digits-train-1".to_owned());
     later
         .labels_mut()
-        .insert("curriculum.dev/attempt".to_owned(), "1".to_owned());
+        .insert("curriculum.dev/visit".to_owned(), "1".to_owned());
     case.replace(later);
     assert_eq!(case.turn().delete, [], "it is not this view's to judge");
 }
@@ -152,7 +152,7 @@ fn what_has_ended_counts_while_suspended() {
     case.trains();
     case.edit(|job| job.spec.suspend = true);
     case.turn();
-    assert_eq!(case.phase(), (1, 0, 0));
+    assert_eq!(case.phase(), (1, 1, 0));
     assert!(case.turn().ensure.is_empty());
 }
 
@@ -209,7 +209,7 @@ fn the_oldest_snapshots_go_first() {
         .into_iter()
         .map(|delete| (delete.kind, delete.name))
         .collect();
-    assert_eq!(names, [(Kind::Snapshot, "digits-0-0".to_owned())]);
+    assert_eq!(names, [(Kind::Snapshot, "digits-0".to_owned())]);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn being_told_no_is_said_once_and_fails_nothing() {
     let mut case = scored(json!({}));
     let obstacle = Failure::new(
         Reason::NameConflict,
-        "jobs 'digits-train-0-0' exists and is controlled by nobody",
+        "jobs 'digits-train-0' exists and is controlled by nobody",
     );
     let actions = blocked(&case.settings, &obstacle, &case.observed);
     assert_eq!(told(&actions), ["NameConflict"]);

@@ -130,15 +130,15 @@ impl Case {
         (&condition.status, &condition.reason)
     }
 
-    /// Phase, attempt, failures.
+    /// Phase, visit, failures.
     fn phase(&self) -> (i32, i32, i32) {
-        let current = self.status().current_phase.as_ref().unwrap();
-        (current.index, current.attempt, current.failures)
+        let current = self.status().current_visit.as_ref().unwrap();
+        (current.phase_index, current.visit, current.failures)
     }
 
     fn plan_digest(&self) -> String {
         self.status()
-            .current_phase
+            .current_visit
             .as_ref()
             .unwrap()
             .plan_digest

@@ -102,7 +102,7 @@ fn data_scores_and_the_first_intent_are_one_write() {
     );
     assert_eq!(case.says(ScoresReady), ("True", "Scored"));
     assert_eq!(status.progress.as_ref().unwrap().summary, "0/30");
-    let current = status.current_phase.as_ref().unwrap();
+    let current = status.current_visit.as_ref().unwrap();
     assert_eq!(
         (current.start_step, current.end_step, current.job_uid.as_ref()),
         (0, 10, None)
@@ -194,7 +194,7 @@ fn a_failure_of_scoring_is_named_and_training_goes_on() {
         let message = &case.condition(ScoresReady).message;
         assert!(message.contains(words), "{message}");
         assert_eq!(case.status().scores.as_ref().unwrap().source, ScoreSource::Uniform);
-        assert_eq!(ensured(&case.turn()), ["digits-plan-0-0", "digits-train-0-0"]);
+        assert_eq!(ensured(&case.turn()), ["digits-plan-0", "digits-train-0"]);
     }
 }
 

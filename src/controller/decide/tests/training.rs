@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
-use crate::api::status::{PhaseOutcome, ScoreSource};
+use crate::api::status::{ScoreSource, VisitOutcome};
 use crate::controller::build::ANNOTATION_PLAN_DIGEST;
 use crate::controller::test_support::waiting;
 use crate::sampler::contract::{MetricPoint, Source};
@@ -14,19 +14,19 @@ use crate::sampler::contract::{MetricPoint, Source};
 use ConditionType::{Degraded, Failed, Ready, Reconciling, ScoresReady, Stalled, Succeeded};
 
 fn job_uid(case: &Case) -> Option<&str> {
-    case.status().current_phase.as_ref().unwrap().job_uid.as_deref()
+    case.status().current_visit.as_ref().unwrap().job_uid.as_deref()
 }
 
 #[test]
 fn a_job_is_made_from_its_intent_and_its_uid_is_written_with_it() {
     let mut case = scored(json!({}));
-    assert_eq!(ensured(&case.turn()), ["digits-plan-0-0", "digits-train-0-0"]);
-    assert_eq!(job_uid(&case), Some("digits-train-0-0"));
+    assert_eq!(ensured(&case.turn()), ["digits-plan-0", "digits-train-0"]);
+    assert_eq!(job_uid(&case), Some("digits-train-0"));
     let plan = case
         .observed
         .config_maps
         .iter()
-        .find(|meta| meta.name.as_deref() == Some("digits-plan-0-0"))
+        .find(|meta| meta.name.as_deref() == Some("digits-plan-0"))
         .unwrap();
     assert_eq!(
         plan.annotations.as_ref().unwrap()[ANNOTATION_PLAN_DIGEST],
@@ -42,10 +42,10 @@ fn a_job_is_made_from_its_intent_and_its_uid_is_written_with_it() {
 #[test]
 fn a_job_whose_uid_was_not_written_is_found_again() {
     let mut case = training(json!({}));
-    case.edit(|job| job.status.as_mut().unwrap().current_phase.as_mut().unwrap().job_uid = None);
+    case.edit(|job| job.status.as_mut().unwrap().current_visit.as_mut().unwrap().job_uid = None);
     let actions = case.turn();
     assert!(actions.ensure.is_empty());
-    assert_eq!(job_uid(&case), Some("digits-train-0-0"));
+    assert_eq!(job_uid(&case), Some("digits-train-0"));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_lost_job_costs_the_budget_and_is_never_made_again() {
     let waits = case.turn();
     assert_eq!((waits.ensure.len(), waits.requeue), (0, Some(Duration::from_secs(10))));
     case.pass(10);
-    assert_eq!(ensured(&case.turn()), ["digits-plan-0-1", "digits-train-0-1"]);
+    assert_eq!(ensured(&case.turn()), ["digits-plan-1", "digits-train-1"]);
     assert_eq!(case.says(Ready), ("True", "Training"));
 }
 
@@ -89,7 +89,7 @@ fn the_wait_doubles_with_every_failure_up_to_its_cap() {
         case.turn();
         let at = case
             .status()
-            .current_phase
+            .current_visit
             .as_ref()
             .unwrap()
             .retry_time
@@ -98,7 +98,7 @@ fn the_wait_doubles_with_every_failure_up_to_its_cap() {
         assert_eq!(at.0.as_second() - case.observed.now.as_second(), wait);
         case.pass(wait);
         case.turn();
-        assert_eq!(case.status().current_phase.as_ref().unwrap().retry_time, None);
+        assert_eq!(case.status().current_visit.as_ref().unwrap().retry_time, None);
     }
 }
 
@@ -132,10 +132,10 @@ fn a_spent_budget_fails_the_run_with_the_trainers_words() {
         message.contains("TrainerFailed: container 'trainer' exited with code 1: CUDA out of memory"),
         "{message}"
     );
-    let record = case.status().phases.last().unwrap();
+    let record = case.status().visits.last().unwrap();
     assert_eq!(
         (record.outcome, record.attempts, record.snapshot.as_ref()),
-        (PhaseOutcome::Failed, 2, None)
+        (VisitOutcome::Failed, 2, None)
     );
     assert!(case.status().completion_time.is_some());
     assert!(case.turn().ensure.is_empty());
@@ -168,7 +168,7 @@ fn exit_code_0_without_a_matching_result_is_no_success() {
         assert_eq!(told(&actions), ["ResultMismatch"]);
         assert!(actions.events[0].note.contains(words), "{}", actions.events[0].note);
         assert_eq!(case.phase(), (0, 1, 1));
-        assert!(case.status().phases.is_empty());
+        assert!(case.status().visits.is_empty());
     }
 }
 
@@ -176,12 +176,12 @@ fn exit_code_0_without_a_matching_result_is_no_success() {
 fn a_completed_phase_its_snapshot_and_the_next_intent_are_one_turn() {
     let mut case = training(json!({}));
     case.trains();
-    assert_eq!(ensured(&case.turn()), ["digits-0-0"]);
-    assert_eq!(case.phase(), (1, 0, 0));
-    let first = case.status().phases[0].clone();
+    assert_eq!(ensured(&case.turn()), ["digits-0"]);
+    assert_eq!(case.phase(), (1, 1, 0));
+    let first = case.status().visits[0].clone();
     assert_eq!(
         (first.outcome, first.attempts, first.snapshot.as_deref()),
-        (PhaseOutcome::Completed, 1, Some("digits-0-0"))
+        (VisitOutcome::Completed, 1, Some("digits-0"))
     );
     assert_eq!(case.status().progress.as_ref().unwrap().summary, "10/30");
 
@@ -229,7 +229,7 @@ fn the_last_phase_ends_the_run() {
     assert_eq!(case.says(Ready), ("True", "Completed"));
     assert_eq!(case.says(Reconciling), ("False", "Completed"));
     assert_eq!(case.status().progress.as_ref().unwrap().summary, "30/30");
-    assert_eq!(case.status().current_phase.as_ref().unwrap().name, "all");
+    assert_eq!(case.status().current_visit.as_ref().unwrap().phase_name, "all");
     case.loses("train");
     assert_eq!(
         case.turn(),
@@ -244,7 +244,7 @@ fn a_finished_job_removed_after_its_phase_was_recorded_does_not_run_again() {
     case.trains();
     case.turn();
     case.loses("train");
-    assert_eq!(ensured(&case.turn()), ["digits-plan-1-0", "digits-train-1-0"]);
+    assert_eq!(ensured(&case.turn()), ["digits-plan-1", "digits-train-1"]);
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn a_lost_index_degrades_the_run_and_the_next_plan_goes_without() {
         assert_eq!(case.says(Degraded), ("True", "IndexUnusable"));
         assert_eq!(case.says(ScoresReady), ("False", "IndexUnusable"));
         assert_eq!(case.status().scores.as_ref().unwrap().source, ScoreSource::Uniform);
-        assert_eq!(case.phase(), (1, 0, 0), "the phase counts");
+        assert_eq!(case.phase(), (1, 1, 0), "the phase counts");
         let made = case.turn();
         let Ensure::ConfigMap(plan) = &made.ensure[0] else {
             panic!("{made:?}")
@@ -360,9 +360,9 @@ fn two_trainers_never_run_at_once() {
     case.pass(10);
     let actions = case.turn();
     assert!(actions.ensure.is_empty(), "the pod of the lost Job still runs");
-    assert!(case.condition(Ready).message.contains("pod 'digits-train-0-0-x'"));
+    assert!(case.condition(Ready).message.contains("pod 'digits-train-0-x'"));
     case.observed.pods.clear();
-    assert_eq!(ensured(&case.turn()), ["digits-plan-0-1", "digits-train-0-1"]);
+    assert_eq!(ensured(&case.turn()), ["digits-plan-1", "digits-train-1"]);
 }
 
 /// `observe` asks the API server for pods that the store may not have seen, but only before an attempt that follows another.
@@ -386,12 +386,12 @@ fn old_pods_are_asked_for_when_an_attempt_is_due_after_a_loss() {
 fn an_intent_of_another_version_of_the_operator_gets_a_number_of_its_own() {
     let mut case = scored(json!({}));
     case.edit(|job| {
-        let current = job.status.as_mut().unwrap().current_phase.as_mut().unwrap();
+        let current = job.status.as_mut().unwrap().current_visit.as_mut().unwrap();
         current.plan_digest = Some(format!("sha256:{}", "b".repeat(64)));
     });
     assert!(case.turn().ensure.is_empty());
     assert_eq!(case.phase(), (0, 1, 0), "without costing the budget");
-    assert_eq!(ensured(&case.turn()), ["digits-plan-0-1", "digits-train-0-1"]);
+    assert_eq!(ensured(&case.turn()), ["digits-plan-1", "digits-train-1"]);
 }
 
 #[test]
@@ -404,5 +404,5 @@ fn a_plan_that_somebody_deleted_is_made_again_for_a_waiting_attempt() {
     case.observed.config_maps.clear();
     assert!(case.turn().ensure.is_empty(), "the store may be behind");
     case.pass(60);
-    assert_eq!(ensured(&case.turn()), ["digits-plan-0-0"]);
+    assert_eq!(ensured(&case.turn()), ["digits-plan-0"]);
 }
