@@ -10,16 +10,22 @@
 //! ```
 //! `spec.suspend` lies over all of it: no Job is made, live ones are held, and everything that has ended still counts.
 //!
+//! ```text
+//! scoring ──► intent ◄── advance ──► hear        attempt: looks, and returns what became of the visit
+//!                           └─────► attempt
+//! ```
 //! The state is derived from the status and the children on every turn and never stored. What must not be repeated is
-//! written to the status before it is done: an attempt before its Job is made ([`training`]), the choice of scores before
+//! written to the status before it is done: a visit before its Job is made ([`intent`]), the choice of scores before
 //! the Jobs of a given-up scoring are deleted ([`children`]).
 
+mod advance;
 mod attempt;
 mod children;
 mod conditions;
+mod hear;
+mod intent;
 mod retention;
 mod scoring;
-mod training;
 mod turn;
 
 #[cfg(test)]
@@ -93,7 +99,7 @@ pub(crate) fn decide(settings: &Settings, validated: Validated<'_>, observed: &O
     } else if turn.status.scores.is_none() {
         scoring::step(&mut turn)
     } else {
-        training::step(&mut turn)
+        advance::step(&mut turn)
     };
     conditions::set(&mut turn, state);
     turn.finish()

@@ -38,7 +38,8 @@ pub(super) fn finished_job(turn: &mut Turn<'_>) {
     ) else {
         return;
     };
-    if turn.has_passed(Duration::from_secs(u64::try_from(ttl).unwrap_or_default()), ended.0) {
+    let over = turn.after(Duration::from_secs(u64::try_from(ttl).unwrap_or_default()), ended.0);
+    if turn.is_due(over) {
         turn.actions.delete.push(Delete {
             kind: Kind::CurriculumJob,
             name: turn.job.name_any(),

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::conditions::State;
-use super::training;
+use super::intent;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
@@ -49,7 +49,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         return State::Failed(Failure::new(Reason::InspectionFailed, message));
     };
     // What these groups and rows make impossible is said before hours go into scores.
-    if let Err(failure) = training::compile_for(turn.job, &dataset(turn.job, &inspection), None) {
+    if let Err(failure) = intent::compile_for(turn.job, &dataset(turn.job, &inspection), None) {
         return State::Failed(failure);
     }
     if let Some(FoundIndex { exact: true, summary }) = &inspection.found
@@ -114,10 +114,13 @@ fn run<'a>(turn: &mut Turn<'a>, wanted: Job) -> Run<'a> {
     };
     let pods: Vec<&Pod> = observed.pods_of(job).collect();
     match evidence::outcome(job) {
-        Outcome::Live => match evidence::stuck(&pods) {
-            Some(stuck) if turn.has_passed(turn.settings.image_grace, stuck.since) => Run::Stuck(stuck.message),
-            _ => Run::Working,
-        },
+        Outcome::Live => {
+            let stuck = evidence::stuck(&pods).filter(|stuck| {
+                let over = turn.after(turn.settings.image_grace, stuck.since);
+                turn.is_due(over)
+            });
+            stuck.map_or(Run::Working, |stuck| Run::Stuck(stuck.message))
+        }
         Outcome::Failed { .. } => Run::Broke(evidence::scoring_fault(job, &pods)),
         Outcome::Complete => {
             let reports = matches!(component(&job.metadata), Some("inspect" | "index"));
@@ -212,7 +215,7 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
         fallback_reason: failure.as_ref().map(|failure| failure.reason.as_str().to_owned()),
         fallback_message: failure.map(|failure| failure.message),
     });
-    training::begin_phase(turn, 0)
+    intent::enter(turn, 0)
 }
 
 /// What the inspection found, as the status keeps it.

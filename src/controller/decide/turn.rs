@@ -12,6 +12,15 @@ use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Actions, Ensure, Event, Milestone, NextStatus};
 use crate::controller::observed::Observed;
 
+/// The answer to a question about time. Who gets it decides whether to look again then: [`Turn::is_due`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// It has come.
+    Due,
+    /// It comes in that time; [`Duration::MAX`]: never.
+    In(Duration),
+}
+
 pub(super) struct Turn<'a> {
     pub(super) settings: &'a Settings,
     pub(super) job: &'a CurriculumJob,
@@ -69,24 +78,33 @@ impl<'a> Turn<'a> {
         self.actions.requeue = Some(self.actions.requeue.map_or(wait, |earlier| earlier.min(wait)));
     }
 
-    /// Whether that time has come; if not, asks for another look when it will have.
-    pub(super) fn has_come(&mut self, at: Timestamp) -> bool {
+    /// Whether that time has come.
+    pub(super) fn at(&self, at: Timestamp) -> When {
         match Duration::try_from(at.duration_since(self.now())) {
-            Ok(wait) if !wait.is_zero() => {
-                self.look_again_in(wait);
-                false
-            }
-            _ => true,
+            Ok(wait) if !wait.is_zero() => When::In(wait),
+            _ => When::Due,
         }
     }
 
-    /// Whether that long has passed since; if not, asks for another look when it will have.
-    pub(super) fn has_passed(&mut self, wait: Duration, since: Timestamp) -> bool {
-        // A sum beyond the end of time never comes; a look at the time of the next change is all that is left then.
-        SignedDuration::try_from(wait)
+    /// Whether that long has passed since.
+    pub(super) fn after(&self, wait: Duration, since: Timestamp) -> When {
+        let at = SignedDuration::try_from(wait)
             .ok()
-            .and_then(|wait| since.checked_add(wait).ok())
-            .is_some_and(|at| self.has_come(at))
+            .and_then(|wait| since.checked_add(wait).ok());
+        // A sum beyond the end of time never comes.
+        at.map_or(When::In(Duration::MAX), |at| self.at(at))
+    }
+
+    /// Whether it is due; if not, asks for another look when it will be.
+    pub(super) fn is_due(&mut self, when: When) -> bool {
+        match when {
+            When::Due => true,
+            When::In(Duration::MAX) => false,
+            When::In(wait) => {
+                self.look_again_in(wait);
+                false
+            }
+        }
     }
 
     /// The actions, with the status if there is anything new in it.

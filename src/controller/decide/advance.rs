@@ -1,0 +1,291 @@
+//! From one visit to the next, until every phase has been trained.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+
+use super::attempt::{self, Attempt, Running};
+use super::conditions::State;
+use super::turn::{Turn, When};
+use super::{hear, intent};
+use crate::api::conditions::Reason;
+use crate::api::snapshot::CurriculumSnapshot;
+use crate::api::status::{CurrentVisit, MetricStatus, VisitOutcome, VisitStatus};
+use crate::controller::actions::{Ensure, Event, Milestone};
+use crate::controller::build::{self, SnapshotInput};
+use crate::controller::evidence::{self, Failure};
+use crate::controller::observed::{component, train_job_name};
+use crate::curriculum::snapshot;
+use crate::sampler::contract::SamplerStatus;
+
+const ACTION: &str = "Train";
+/// How long a pod may wait for its plan before the plan is made again: longer than a store is ever behind.
+const PLAN_GRACE: Duration = Duration::from_secs(60);
+
+/// Takes training one step further.
+pub(super) fn step(turn: &mut Turn<'_>) -> State {
+    let Some(current) = turn.status.current_visit.clone() else {
+        return intent::enter(turn, 0);
+    };
+    let attempt = attempt::look(turn.observed, &current);
+    if !matches!(attempt, Attempt::ToMake(_)) {
+        record_uid(turn, &current);
+    }
+    match attempt {
+        Attempt::ToMake(name) => start(turn, &current, &name),
+        Attempt::Running(running) => watch(turn, &current, &running),
+        Attempt::Trained(result) => complete(turn, &current, &result),
+        Attempt::Failed(failure) => failed(turn, &current, failure),
+    }
+}
+
+/// Writes the UID of a Job that was made by a turn which died before it could.
+fn record_uid(turn: &mut Turn<'_>, current: &CurrentVisit) {
+    let job = turn.observed.job_named(&train_job_name(turn.job, current));
+    if let (Some(visit), None, Some(job)) = (&mut turn.status.current_visit, &current.job_uid, job) {
+        visit.job_uid = job.uid();
+        visit.retry_time = None;
+    }
+}
+
+/// Makes the Job of a visit that the status calls for, once its back-off is over and nothing of an earlier one runs.
+///
+/// Dies before: the next turn makes it. Dies between the Job and its UID in the status: the next turn finds the Job by its
+/// name and writes the UID; should the Job vanish before that, it is made again, which is right, because as far as anybody
+/// knows it never ran. Twice: the name is taken by our own Job. Stale (a newer status exists): `act` asks for the newest
+/// version of the CurriculumJob right before it makes the Job, and gives the turn up if this is not it.
+fn start(turn: &mut Turn<'_>, current: &CurrentVisit, name: &str) -> State {
+    let waiting = intent::waiting(current);
+    let due = current.retry_time.as_ref().map_or(When::Due, |time| turn.at(time.0));
+    if turn.is_suspended() || !turn.is_due(due) {
+        return waiting;
+    }
+    if let Some(other) = running_elsewhere(turn, name) {
+        return State::Retrying(format!("waiting for {other} of an earlier attempt to end"));
+    }
+    let plan = match intent::compile(turn) {
+        Ok(plan) => plan,
+        Err(failure) => return State::Failed(failure),
+    };
+    let index = current.phase_index.unsigned_abs();
+    let Some(plan) = plan.for_phase(index) else {
+        return State::Succeeded;
+    };
+    let Some(phase) = plan.phases.first() else {
+        return State::Succeeded;
+    };
+    let digest = plan.digest();
+    if current.plan_digest.as_ref() != Some(&digest) {
+        // Another version of the operator wrote the intent, and perhaps an immutable plan under this visit's name.
+        return intent::renew(turn, current, digest);
+    }
+    let number = current.visit.unsigned_abs();
+    turn.actions
+        .ensure
+        .push(Ensure::ConfigMap(Box::new(build::plan_config_map(
+            turn.job, number, &plan,
+        ))));
+    let job = build::train_job(&turn.settings.build, turn.job, phase, number);
+    turn.actions.ensure.push(Ensure::TrainJob(Box::new(job)));
+    if let Some(current) = &mut turn.status.current_visit {
+        current.retry_time = None;
+    }
+    State::Training
+}
+
+/// What still runs of another training Job of this run: two trainers must never write one checkpoint.
+///
+/// A Job that was deleted goes before its pods do, so pods count on their own.
+fn running_elsewhere(turn: &Turn<'_>, name: &str) -> Option<String> {
+    let others = turn
+        .observed
+        .jobs
+        .iter()
+        .filter(|job| component(&job.metadata) == Some("train"));
+    let live = others.filter(|job| job.name_any() != name && evidence::is_live(job));
+    if let Some(job) = live.into_iter().next() {
+        return Some(format!("Job '{}'", job.name_any()));
+    }
+    let mut pods = turn
+        .observed
+        .pods
+        .iter()
+        .filter(|pod| component(&pod.metadata) == Some("train"));
+    let pod = pods.find(|pod| !evidence::has_ended(pod))?;
+    Some(format!("pod '{}'", pod.name_any()))
+}
+
+/// Follows a live visit: progress, a sampler that lost its index, an image that does not come.
+fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, running: &Running<'_>) -> State {
+    let Running { job, pods } = running;
+    if let Some(live) = turn.observed.sampler.clone() {
+        hear::live(turn, current, &live);
+    }
+    if pods.iter().any(|pod| evidence::phase(pod) == Some("Running")) {
+        turn.look_again_in(turn.settings.progress_interval);
+    } else if !turn.is_suspended() {
+        keep_plan(turn, current, job);
+    }
+    // A trainer that cannot start costs nothing and may start any time: it is said, not counted as a failure.
+    let stuck = evidence::stuck(pods).filter(|stuck| {
+        let over = turn.after(turn.settings.image_grace, stuck.since);
+        turn.is_due(over)
+    });
+    stuck.map_or(State::Training, |stuck| State::ImageUnavailable(stuck.message))
+}
+
+/// Makes the plan of a waiting visit again if somebody deleted it: without it the pod would wait for ever.
+fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
+    let number = current.visit.unsigned_abs();
+    let index = current.phase_index.unsigned_abs();
+    let name = build::names::plan(&turn.job.name_any(), number);
+    let exists = turn
+        .observed
+        .config_maps
+        .iter()
+        .any(|meta| meta.name.as_ref() == Some(&name));
+    let Some(created) = job.metadata.creation_timestamp.clone() else {
+        return;
+    };
+    let over = turn.after(PLAN_GRACE, created.0);
+    if exists || !turn.is_due(over) {
+        return;
+    }
+    let plan = intent::compile(turn).ok().and_then(|plan| plan.for_phase(index));
+    if let Some(plan) = plan.filter(|plan| current.plan_digest == Some(plan.digest())) {
+        turn.actions
+            .ensure
+            .push(Ensure::ConfigMap(Box::new(build::plan_config_map(
+                turn.job, number, &plan,
+            ))));
+    }
+}
+
+/// Records a completed phase and the intent of the next one, or the end of the run.
+///
+/// Dies before the snapshot or before the status: the Job is still complete, so the next turn does all of it again, and the
+/// snapshot, a function of plan and result, is already what it would be. Twice: the second status meets a newer version of
+/// the object and is refused. Stale: the same.
+fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> State {
+    let state = state(turn, current, result);
+    let input = SnapshotInput {
+        phase_index: state.phase_index,
+        phase_name: state.phase_name.clone(),
+        visit: state.visit,
+        step: state.step,
+        time: turn.time(),
+        previous: state.previous.clone(),
+        state_json: state.to_canonical_json(),
+        digest: state.digest(),
+    };
+    let snapshot = build::snapshot(turn.job, &input);
+    record(turn, current, VisitOutcome::Completed, Some(&snapshot));
+    turn.actions.ensure.push(Ensure::Snapshot(Box::new(snapshot)));
+    turn.count(Milestone::PhaseCompleted);
+    if let Some(metrics) = hear::metrics(result) {
+        turn.status.metrics = metrics;
+    }
+    hear::lose_index(turn, result);
+    let next = current.phase_index.unsigned_abs().saturating_add(1);
+    if usize::try_from(next).is_ok_and(|next| next < turn.job.spec.curriculum.phases.len()) {
+        return intent::enter(turn, next);
+    }
+    let before = turn.status.progress.take();
+    let total = before
+        .as_ref()
+        .map_or(result.served_step, |progress| progress.total_steps.unsigned_abs());
+    turn.status.progress = Some(intent::progress(result.served_step, total, before));
+    turn.actions.events.push(Event {
+        warning: false,
+        reason: Reason::Completed,
+        action: "Finish",
+        note: "Every phase completed".to_owned(),
+    });
+    State::Succeeded
+}
+
+/// The state that a snapshot records: a function of the status and the result, so that it is the same when made again.
+fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> snapshot::State {
+    let of = |metric: MetricStatus| {
+        let step = metric.step.unsigned_abs();
+        (
+            metric.name,
+            snapshot::MetricState {
+                value: metric.value,
+                step,
+            },
+        )
+    };
+    snapshot::State {
+        version: snapshot::SNAPSHOT_VERSION,
+        previous: turn
+            .status
+            .visits
+            .iter()
+            .rev()
+            .find_map(|phase| phase.snapshot_digest.clone()),
+        plan_digest: result.plan_digest.clone(),
+        score_digest: turn.status.scores.as_ref().and_then(|scores| scores.digest.clone()),
+        phase_index: current.phase_index.unsigned_abs(),
+        phase_name: current.phase_name.clone(),
+        visit: current.visit.unsigned_abs(),
+        step: result.served_step,
+        seed: turn.job.spec.seed.unsigned_abs(),
+        rows: turn
+            .status
+            .dataset
+            .as_ref()
+            .map_or(0, |dataset| dataset.rows.unsigned_abs()),
+        exposure: result.exposure.clone(),
+        sequence_digest: result.sequence_digest.clone(),
+        metrics: hear::metrics(result).unwrap_or_default().into_iter().map(of).collect(),
+    }
+}
+
+/// Writes down that a phase has ended.
+fn record(turn: &mut Turn<'_>, current: &CurrentVisit, outcome: VisitOutcome, snapshot: Option<&CurriculumSnapshot>) {
+    let end_time = Some(turn.time());
+    turn.status.visits.push(VisitStatus {
+        visit: current.visit,
+        phase_name: current.phase_name.clone(),
+        outcome,
+        start_step: current.start_step,
+        end_step: current.end_step,
+        attempts: current.failures.saturating_add(1),
+        snapshot: snapshot.map(ResourceExt::name_any),
+        snapshot_digest: snapshot.map(|snapshot| snapshot.spec.digest.clone()),
+        start_time: current.start_time.clone(),
+        end_time,
+    });
+}
+
+/// Counts a failed or lost visit and writes down the intent of the next one, or ends the run.
+///
+/// Dies before the status: the same failure is found again. Twice: the second status meets a newer version and is refused,
+/// so that one failure costs the budget once.
+fn failed(turn: &mut Turn<'_>, current: &CurrentVisit, failure: Failure) -> State {
+    let failures = current.failures.saturating_add(1);
+    let Failure { reason, message } = failure;
+    let said = format!("{}: {message}", reason.as_str());
+    turn.warn(
+        ACTION,
+        reason,
+        format!(
+            "Visit {} of phase '{}' failed: {message}",
+            current.visit, current.phase_name
+        ),
+    );
+    if failures > turn.job.spec.training.backoff_limit {
+        record(turn, current, VisitOutcome::Failed, None);
+        turn.count(Milestone::PhaseFailed);
+        let limit = turn.job.spec.training.backoff_limit;
+        let message = format!(
+            "phase '{}' failed more than {limit} times, the last time with {said}",
+            current.phase_name
+        );
+        return State::Failed(Failure::new(Reason::BackoffLimitExceeded, message));
+    }
+    turn.count(Milestone::AttemptFailed);
+    intent::retry(turn, current, failures, &said)
+}
