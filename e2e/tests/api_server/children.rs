@@ -93,7 +93,7 @@ fn other_children(settings: &Settings, job: &CurriculumJob) -> Vec<Value> {
     let snapshot = SnapshotInput {
         phase_index: 0,
         phase_name: plan.phases[0].name.clone(),
-        attempt: 0,
+        visit: 0,
         step: 10,
         time: Time("2026-11-20T10:00:00Z".parse().unwrap()),
         previous: None,
