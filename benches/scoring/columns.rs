@@ -60,6 +60,9 @@ pub(crate) fn run(args: &Args, name: &'static str) {
         let scorer = if column == "loss" { "column" } else { "length" };
         let task = Task {
             named_groups: Vec::new(),
+            delimiter: ',',
+            max_bad_rows: 0,
+            revision: None,
             path: "data".to_owned(),
             format,
             group_column: None,

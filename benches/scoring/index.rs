@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use curriculum_operator::curriculum::permute::Permutation;
 use curriculum_operator::scoring::combine::Order;
+use curriculum_operator::scoring::fingerprint::Fingerprint;
 use curriculum_operator::scoring::index::build_index;
 use curriculum_operator::scoring::index_file::{self, IndexContent};
 use curriculum_operator::scoring::index_map::ScoreIndex;
@@ -106,6 +107,9 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let grouped = args.groups > 0;
     let task = Task {
         named_groups: Vec::new(),
+        delimiter: ',',
+        max_bad_rows: 0,
+        revision: None,
         path: "none".to_owned(),
         format: Format::Csv,
         group_column: grouped.then(|| "group".to_owned()),
@@ -148,7 +152,13 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         rows: args.rows,
-        bytes: 0,
+        source: Fingerprint {
+            bytes: 0,
+            edges: String::new(),
+            modified: None,
+            revision: None,
+        },
+        bad_rows: 0,
         group_names: (0..args.groups).map(|group| group.to_string()).collect(),
         group_rows,
         offsets: Vec::new(),

@@ -13,13 +13,15 @@ use super::schema;
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.format) || self.path.matches('\\\\.(parquet|csv|jsonl|ndjson)$')",
-     "message": "`path` must end in '.parquet', '.csv', '.jsonl' or '.ndjson', or `format` must be set", "fieldPath": ".path"}
+    {"rule": "has(self.format) || self.path.matches('\\\\.(parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
+     "message": "`path` must end in '.parquet', '.csv', '.tsv', '.jsonl' or '.ndjson', of text also with '.gz' or '.zst' behind it, or `format` must be set", "fieldPath": ".path"},
+    {"rule": "!has(self.delimiter) || (has(self.format) ? self.format == 'Csv' : self.path.matches('\\\\.(csv|tsv)([.](gz|zst))?$'))",
+     "message": "`delimiter` must be left out of a format that is not CSV", "fieldPath": ".delimiter"}
 ]))]
 pub struct DatasetSpec {
     /// The volume that holds the data; mounted read-only at `/curriculum/dataset` into scoring and training pods.
     pub volume: VolumeSpec,
-    /// File within the volume: a relative path without `..`.
+    /// File within the volume: a relative path without `..`. Text may be packed with gzip or Zstandard.
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
         {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
          "message": "must be a path relative to the volume's root, without '..'"}]))]
@@ -27,6 +29,15 @@ pub struct DatasetSpec {
     /// Format of the file. Default: by the extension of `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// What separates the fields of CSV: one ASCII character, such as `;` or `"\t"`. Default `,`; of a `.tsv` file the tab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1), regex(pattern = r"^[\t -!#-~]$"), extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[\\\\t -!#-~]$')", "message": "must be one ASCII character, but no quote and no line break"}]))]
+    pub delimiter: Option<String>,
+    /// Most lines of CSV or JSON Lines that may be no rows of their format. Such a line stays a row, without a score. Default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub max_bad_rows: i32,
     /// The caller's name for this content, part of the key under which scores are kept. Change it when the data change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
@@ -42,7 +53,7 @@ pub struct DatasetSpec {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// Comma-separated values with a header line.
+    /// Values separated by commas, or by `delimiter`, with a header line.
     Csv,
     /// One JSON object per line.
     JsonLines,

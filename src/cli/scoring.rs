@@ -8,8 +8,8 @@ use clap::Args;
 use crate::api::conditions::Reason;
 use crate::api::names::{MOUNT_DATASET, MOUNT_STORE};
 use crate::scoring::error::ScoringError;
-use crate::scoring::message;
-use crate::scoring::report::Report;
+use crate::scoring::message::{self, MESSAGE_BYTES_ENV};
+use crate::scoring::report::{Report, TERMINATION_MESSAGE_BYTES};
 use crate::scoring::store::{Shard, Store};
 use crate::scoring::task::{TASK_ENV, Task};
 use crate::scoring::validate;
@@ -32,6 +32,9 @@ pub(crate) struct ScoringArgs {
     /// File for the report.
     #[arg(long, default_value = "/dev/termination-log")]
     termination_log: PathBuf,
+    /// Most bytes of the report.
+    #[arg(long, env = MESSAGE_BYTES_ENV, default_value_t = TERMINATION_MESSAGE_BYTES)]
+    message_bytes: usize,
 }
 
 /// The shard of a command.
@@ -62,13 +65,14 @@ impl ScoringArgs {
         match self.task().and_then(|task| work(&task, &Store::new(&self.store_root))) {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Report(report)) => {
-                message::write(&self.termination_log, *report);
+                message::write(&self.termination_log, *report, self.message_bytes);
                 ExitCode::SUCCESS
             }
             Ok(Outcome::Exit(code)) => ExitCode::from(code),
             Err(error) => {
                 tracing::error!("{error}");
-                message::write(&self.termination_log, Report::Error(error.failure(otherwise)));
+                let report = Report::Error(error.failure(otherwise));
+                message::write(&self.termination_log, report, self.message_bytes);
                 ExitCode::from(error.exit_code())
             }
         }

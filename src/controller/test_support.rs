@@ -178,7 +178,9 @@ pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
         named_groups: Vec::new(),
         rows: ROWS,
         group_rows: Vec::new(),
+        bad_rows: 0,
         found,
+        stale_index: None,
     }))
 }
 
@@ -188,7 +190,9 @@ pub(crate) fn inspected_groups(group_rows: &[u64], named_groups: &[Option<u32>])
         named_groups: named_groups.to_vec(),
         rows: group_rows.iter().sum(),
         group_rows: group_rows.to_vec(),
+        bad_rows: 0,
         found: None,
+        stale_index: None,
     }))
 }
 

@@ -42,7 +42,9 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
         rows,
         group_rows,
         named_groups,
+        bad_rows,
         found,
+        stale_index,
     } = inspection;
     let found = found.filter(|FoundIndex { summary, .. }| {
         is_plausible_summary(summary) && summary.rows == rows && summary.group_rows == group_rows
@@ -51,13 +53,18 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
         .iter()
         .flatten()
         .all(|&place| (place as usize) < group_rows.len());
-    let fits =
-        (1..=MAX_EXACT).contains(&rows) && add_up(&group_rows, rows) && named_groups.len() <= MAX_GROUPS && places_fit;
+    let fits = (1..=MAX_EXACT).contains(&rows)
+        && add_up(&group_rows, rows)
+        && bad_rows <= rows
+        && named_groups.len() <= MAX_GROUPS
+        && places_fit;
     fits.then_some(Inspection {
         rows,
         group_rows,
         named_groups,
+        bad_rows,
         found,
+        stale_index: stale_index.as_deref().map(clean),
     })
 }
 

@@ -20,14 +20,14 @@ enum Measure {
 
 /// Scores a shard's rows with every built-in scorer and writes a shard file for each.
 ///
-/// A row without a usable value (null, or not a number where one is needed, or not finite) gets no score; the file
-/// says how many there are. An empty text has length 0 and rarity 0.
+/// A row without a usable value (null, or not a number where one is needed, or not finite, or no valid text) gets no score, nor does
+/// a bad row; the file says how many there are. An empty text has length 0 and rarity 0; a list is as long as it has items.
 ///
 /// # Errors
 /// Those of the data set and the store.
 pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
-    let dataset = Dataset::open_inspected(task, root, &manifest)?;
+    let dataset = Dataset::open_inspected(task, root, store.disk(), &manifest)?;
     let mut fields: Vec<Field> = Vec::new();
     let mut scorers = Vec::new();
     for scorer in &task.scorers {
@@ -69,9 +69,11 @@ impl Measure {
     fn of(&self, cell: Cell<'_>) -> Result<f64, Unscored> {
         match (self, cell) {
             (_, Cell::Empty) => Err(Unscored::Empty),
+            (_, Cell::Unreadable) => Err(Unscored::Unreadable),
             (Self::Number, Cell::Number(number)) if number.is_finite() => Ok(number),
             (Self::Number, Cell::Number(_)) => Err(Unscored::NotFinite),
             (Self::Length(unit), Cell::Text(text)) => Ok(length(text, *unit) as f64),
+            (Self::Length(_), Cell::Items(items)) => Ok(items as f64),
             (Self::Rarity(counts), Cell::Text(text)) => counts.rarity(text).ok_or(Unscored::Uncounted),
             _ => Err(Unscored::Unsuitable),
         }

@@ -100,7 +100,7 @@ pub fn tokens(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
 /// Those of the data set and the store.
 pub fn count_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
-    let dataset = Dataset::open_inspected(task, root, &manifest)?;
+    let dataset = Dataset::open_inspected(task, root, store.disk(), &manifest)?;
     let scorers: Vec<_> = task
         .scorers
         .iter()

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, is_missing};
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
 use super::scratch::{ScratchFolder, create_folder};
@@ -50,7 +50,7 @@ pub fn run(
 ) -> Result<Outcome, ScoringError> {
     validate::scorer(task, name)?;
     let manifest = Manifest::load(store, task)?;
-    let dataset = Dataset::open_inspected(task, root, &manifest)?;
+    let dataset = Dataset::open_inspected(task, root, store.disk(), &manifest)?;
     let rows = shard.rows(manifest.rows);
     if rows.is_empty() {
         tracing::info!("more shards than rows: this one has none to score");
@@ -75,6 +75,9 @@ pub fn run(
         .env("CURRICULUM_ROW_END", rows.end.to_string())
         .env("CURRICULUM_SEED", task.seed.to_string())
         .env("CURRICULUM_OUTPUT", &output);
+    if task.format == Format::Csv {
+        command.env("CURRICULUM_DELIMITER", task.delimiter.to_string());
+    }
     let status = supervise(command).map_err(|e| {
         ScoringError::ScoresInvalid(format!(
             "scorer `{name}`: cannot start `{}`: {e}",
@@ -84,7 +87,7 @@ pub fn run(
     if !status.success() {
         return Ok(Outcome::Failed(exit_code(status)));
     }
-    take_over(&output, &store.scorer(task, name), shard, name)?;
+    take_over(store, &output, &store.scorer(task, name), shard, name)?;
     Ok(Outcome::Scored)
 }
 
@@ -138,7 +141,7 @@ fn exit_code(status: ExitStatus) -> u8 {
 }
 
 /// Renames the one file that the program wrote to the shard's place.
-fn take_over(output: &Path, target: &Path, shard: Shard, name: &str) -> Result<(), ScoringError> {
+fn take_over(store: &Store, output: &Path, target: &Path, shard: Shard, name: &str) -> Result<(), ScoringError> {
     let invalid = |found: String| {
         let wanted = EXTENSIONS
             .map(|(extension, _)| format!("`$CURRICULUM_OUTPUT.{extension}`"))
@@ -150,8 +153,10 @@ fn take_over(output: &Path, target: &Path, shard: Shard, name: &str) -> Result<(
     let mut written = Vec::new();
     for (extension, _) in EXTENSIONS {
         let path = output.with_extension(extension);
-        if path.is_file() {
-            written.push((path, extension));
+        match store.disk().look(&path) {
+            Ok(found) if found.is_file => written.push((path, extension)),
+            Err(e) if !is_missing(&e) => return Err(ScoringError::io("open", &path, e)),
+            _ => {}
         }
     }
     let (path, extension) = match &written[..] {

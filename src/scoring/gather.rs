@@ -63,6 +63,7 @@ struct Faults {
     unsuitable: Count,
     not_finite: Count,
     uncounted: Count,
+    damaged: Count,
 }
 
 /// Reads a scorer's files of all shards.
@@ -81,7 +82,7 @@ pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<
         if range.is_empty() {
             continue;
         }
-        let Some(file) = ShardFile::find(&folder, shard) else {
+        let Some(file) = ShardFile::find(store.disk(), &folder, shard)? else {
             faults.no_file.add(1, shard);
             continue;
         };
@@ -90,7 +91,10 @@ pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<
             Ok(()) => {}
             Err(ReadError::Io(error)) => return Err(error),
             Err(ReadError::Column(_)) => {
-                let columns = file.columns().unwrap_or_default();
+                let columns = match file.columns() {
+                    Err(ReadError::Io(error)) => return Err(error),
+                    columns => columns.unwrap_or_default(),
+                };
                 let names = list_names(columns.iter().map(String::as_str));
                 faults.unreadable.push(format!(
                     "shard {index} of {} has the columns {names}; it needs `row` and `score`, both numeric",
@@ -119,6 +123,9 @@ fn read_shard(
     let mut cursor = file.read()?;
     let (mut named, mut no_row) = (0_u64, 0);
     while cursor.advance()? {
+        if let Some(what) = cursor.bad() {
+            return Err(ReadError::Content(what));
+        }
         let row = match cursor.cell(0) {
             Cell::Number(row) if row >= 0.0 && row.fract() == 0.0 => row,
             _ => {
@@ -152,12 +159,14 @@ fn read_shard(
     }
     faults.no_row.add(no_row, shard);
     let absent = seen.iter().filter(|seen| !**seen).count() as u64;
-    let explained = file.unscored();
+    let explained = file.unscored()?;
     faults.empty.add(explained.empty, shard);
     faults.unsuitable.add(explained.unsuitable, shard);
     faults.not_finite.add(explained.not_finite, shard);
     faults.uncounted.add(explained.uncounted, shard);
-    let known = explained.empty + explained.unsuitable + explained.not_finite + explained.uncounted;
+    faults.damaged.add(explained.unreadable, shard);
+    let known =
+        explained.empty + explained.unsuitable + explained.not_finite + explained.uncounted + explained.unreadable;
     faults.absent.add(absent.saturating_sub(known), shard);
     Ok(())
 }
@@ -193,6 +202,8 @@ impl Faults {
                 .describe("value that is not finite", "values that are not finite", shards),
             self.uncounted
                 .describe("text with uncounted tokens", "texts with uncounted tokens", shards),
+            self.damaged
+                .describe("value that is not readable", "values that are not readable", shards),
         ];
         Gathered {
             scores,

@@ -55,6 +55,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
     let stored = StoredSummary {
         created: now,
         bytes: written.bytes,
+        source: Some(manifest.source),
         summary,
     };
     write_json(&store.summary(&task.key), &stored)?;
@@ -101,8 +102,7 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
     }
     let combined = combination.finish();
     let scored = combined.iter().filter(|score| !score.is_nan()).count();
-    let coverage = scored as f64 / rows as f64;
-    if coverage < validate::min_coverage(task)? {
+    if validate::coverage(scored as u64, manifest.rows, manifest.bad_rows) < validate::min_coverage(task)? {
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,

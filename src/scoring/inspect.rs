@@ -1,12 +1,13 @@
 //! `curriculum inspect`: what the data set holds, and whether the store has an index for it.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::dataset::{Cell, Dataset, Field, Kind, Part};
-use super::error::ScoringError;
+use super::dataset::{Cell, Dataset, Field, Kind, Part, ReadError, is_lasting, is_missing};
+use super::error::{ScoringError, list_names};
+use super::fingerprint::Fingerprint;
+use super::groups::{GroupFault, Groups};
 use super::manifest::{MANIFEST_VERSION, Manifest, OFFSET_STRIDE};
 use super::report::{FoundIndex, Inspection};
 use super::scratch::{write_json, write_whole};
@@ -17,13 +18,13 @@ use crate::curriculum::plan::MAX_GROUPS;
 
 /// Inspects the data set below `root`, writes the manifest and the rows' groups to the store, and looks for an index there.
 ///
-/// A row whose group is null or absent belongs to the group named by the empty text. Groups are in numeric order when
-/// every name but the empty one is a whole number, else in the order of their bytes; the empty one comes first.
+/// A row whose group is null, absent or unreadable belongs to the group named by the empty text. Groups are in numeric order
+/// when every name but the empty one is a number, else in the order of their bytes; the empty one comes first.
 ///
 /// # Errors
 /// Those of the data set (exit code 65), and of the store.
 pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, ScoringError> {
-    let dataset = Dataset::open(task, root)?;
+    let dataset = Dataset::open(task, root, store.disk())?;
     let survey = Survey::make(task, &dataset)?;
     if survey.rows == 0 {
         return Err(ScoringError::DatasetEmpty(format!(
@@ -31,7 +32,7 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
             task.path
         )));
     }
-    let (manifest, groups) = survey.finish(dataset.bytes());
+    let (manifest, groups) = survey.finish(task, dataset.fingerprint());
     if task.group_column.is_some() {
         let path = store.groups(task);
         write_whole(&path, |writer| {
@@ -41,30 +42,47 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
         })?;
     }
     write_json(&store.manifest(task), &manifest)?;
-    let found = find_index(task, store, &manifest)?;
-    let place = |name: &String| manifest.group_names.iter().position(|other| other == name);
-    let named_groups = task
-        .named_groups
-        .iter()
-        .map(|name| place(name).and_then(|place| u32::try_from(place).ok()));
+    let named_groups = find_groups(task, &manifest)?;
+    let (found, stale_index) = find_index(task, store, &manifest)?;
     Ok(Inspection {
         rows: manifest.rows,
-        named_groups: named_groups.collect(),
+        named_groups,
         group_rows: manifest.group_rows,
+        bad_rows: manifest.bad_rows,
         found,
+        stale_index,
     })
+}
+
+/// The places of the groups that the curriculum names. A name that is no group is most often written in another way: so the error
+/// says which there are.
+fn find_groups(task: &Task, manifest: &Manifest) -> Result<Vec<Option<u32>>, ScoringError> {
+    let Some(column) = &task.group_column else {
+        return Ok(vec![None; task.named_groups.len()]);
+    };
+    let place = |name: &String| {
+        let found = manifest.group_names.iter().position(|other| other == name);
+        found.and_then(|place| u32::try_from(place).ok()).ok_or_else(|| {
+            let names = manifest.group_names.iter().map(|name| match name.as_str() {
+                "" => "(no value)",
+                name => name,
+            });
+            ScoringError::InvalidTask(format!(
+                "the curriculum names group `{name}`, which is no value of `dataset.groupColumn` `{column}`; its values are {}",
+                list_names(names)
+            ))
+        })
+    };
+    task.named_groups.iter().map(|name| place(name).map(Some)).collect()
 }
 
 /// One pass over the file.
 #[derive(Default)]
 struct Survey {
     rows: u64,
+    bad_rows: u64,
     offsets: Vec<u64>,
-    /// Group of each row, by first appearance.
-    row_groups: Vec<u8>,
-    names: Vec<String>,
-    group_rows: Vec<u64>,
-    ids: HashMap<String, u8>,
+    groups: Groups,
 }
 
 impl Survey {
@@ -101,15 +119,23 @@ impl Survey {
             .map_err(|e| dataset.explain(e))?;
         let mut usable = vec![false; fields.len()];
         let mut rows = 0_u64;
+        let mut first_bad = None;
         while cursor.advance().map_err(|e| dataset.explain(e))? {
             if let Some(offset) = cursor.offset().filter(|_| rows.is_multiple_of(OFFSET_STRIDE)) {
                 self.offsets.push(offset);
             }
+            if let Some(what) = cursor.bad() {
+                self.bad_rows += 1;
+                let first = first_bad.get_or_insert(what);
+                if self.bad_rows > task.max_bad_rows {
+                    return Err(too_many_bad(task, dataset, first));
+                }
+            }
             for (place, field) in fields.iter().enumerate() {
                 let cell = cursor.cell(place);
-                usable[place] |= matches!(cell, Cell::Number(_) | Cell::Text(_));
+                usable[place] |= matches!(cell, Cell::Number(_) | Cell::Text(_) | Cell::Items(_));
                 if field.kind == Kind::Group {
-                    self.count_group(cell, &field.column)?;
+                    self.groups.add(cell).map_err(|fault| no_group(fault, &field.column))?;
                 }
             }
             rows += 1;
@@ -132,67 +158,53 @@ impl Survey {
         Ok(())
     }
 
-    fn count_group(&mut self, cell: Cell<'_>, column: &str) -> Result<(), ScoringError> {
-        let name = match cell {
-            Cell::Text(name) => name,
-            Cell::Empty => "",
-            Cell::Number(_) | Cell::Unsuitable => {
-                return Err(ScoringError::ColumnNotFound(format!(
-                    "`dataset.groupColumn` names column `{column}`, which has values that are neither text nor number nor \
-                     boolean; name a column with one plain value per row"
-                )));
-            }
-        };
-        let id = match self.ids.get(name) {
-            Some(&id) => id,
-            None => {
-                let id = u8::try_from(self.names.len()).map_err(|_| {
-                    ScoringError::TooManyGroups(format!(
-                        "`dataset.groupColumn` names column `{column}`, which has more than {MAX_GROUPS} distinct values; \
-                         name a column with at most {MAX_GROUPS}"
-                    ))
-                })?;
-                self.names.push(name.to_owned());
-                self.group_rows.push(0);
-                self.ids.insert(name.to_owned(), id);
-                id
-            }
-        };
-        self.group_rows[usize::from(id)] += 1;
-        self.row_groups.push(id);
-        Ok(())
-    }
-
     /// The manifest, and the group of each row by its position there.
-    fn finish(self, bytes: u64) -> (Manifest, Vec<u8>) {
-        let order = group_order(&self.names);
-        let mut place_of = [0_u8; MAX_GROUPS];
-        for (place, &id) in order.iter().enumerate() {
-            place_of[id] = u8::try_from(place).unwrap_or(u8::MAX);
-        }
-        let mut groups = self.row_groups;
-        for group in &mut groups {
-            *group = place_of[usize::from(*group)];
-        }
+    fn finish(self, task: &Task, source: &Fingerprint) -> (Manifest, Vec<u8>) {
+        let groups = self.groups.finish(task.format == Format::Csv);
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             rows: self.rows,
-            bytes,
-            group_names: order.iter().map(|&id| self.names[id].clone()).collect(),
-            group_rows: order.iter().map(|&id| self.group_rows[id]).collect(),
+            source: source.clone(),
+            bad_rows: self.bad_rows,
+            group_names: groups.names,
+            group_rows: groups.rows,
             offsets: self.offsets,
         };
-        (manifest, groups)
+        (manifest, groups.of_rows)
     }
 }
 
+fn no_group(fault: GroupFault, column: &str) -> ScoringError {
+    match fault {
+        GroupFault::Unsuitable => ScoringError::ColumnNotFound(format!(
+            "`dataset.groupColumn` names column `{column}`, which has values that are neither text nor number nor boolean; name a \
+             column with one plain value per row"
+        )),
+        GroupFault::TooMany => ScoringError::TooManyGroups(format!(
+            "`dataset.groupColumn` names column `{column}`, which has more than {MAX_GROUPS} distinct values; name a column with \
+             at most {MAX_GROUPS}"
+        )),
+    }
+}
+
+fn too_many_bad(task: &Task, dataset: &Dataset, first: &str) -> ScoringError {
+    let message = match task.max_bad_rows {
+        0 => format!("{first}; mend it, or allow such rows by `dataset.maxBadRows`: they stay rows, without a score"),
+        allowed => {
+            format!("more rows are bad than `dataset.maxBadRows` allows, which is {allowed}; the first one: {first}")
+        }
+    };
+    dataset.explain(ReadError::Content(message))
+}
+
 fn unusable(field: &Field, columns: &[String]) -> ScoringError {
-    let names = super::error::list_names(columns.iter().map(String::as_str));
+    let names = list_names(columns.iter().map(String::as_str));
     let (asked_by, column) = (&field.asked_by, &field.column);
     let message = if columns.contains(column) {
         let wanted = match field.kind {
             Kind::Number => "a number",
             Kind::Text => "a text",
+            Kind::Length => "a text or a list",
             Kind::Group => "a group",
         };
         format!("{asked_by} names column `{column}`, which has {wanted} in no row")
@@ -202,71 +214,108 @@ fn unusable(field: &Field, columns: &[String]) -> ScoringError {
     ScoringError::ColumnNotFound(message)
 }
 
-/// Positions of the names in the order of the groups.
-fn group_order(names: &[String]) -> Vec<usize> {
-    let numbers: Option<Vec<i64>> = names
-        .iter()
-        .map(|name| {
-            if name.is_empty() {
-                Some(i64::MIN)
-            } else {
-                name.parse().ok()
-            }
-        })
-        .collect();
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    match numbers {
-        Some(numbers) => order.sort_by_key(|&id| (numbers[id], &names[id])),
-        None => order.sort_by_key(|&id| &names[id]),
-    }
-    order
+/// Whether an index is one for this data set.
+enum Fit {
+    Yes,
+    /// It is damaged, or for another number of rows or other groups.
+    No,
+    /// It may be for other data: in words.
+    Stale(String),
 }
 
-/// The index of this key if it fits the data set and has the coverage asked for; else the newest one of the same data set that fits.
-fn find_index(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option<FoundIndex>, ScoringError> {
-    let min_coverage = validate::min_coverage(task)?;
-    let fits = |stored: &StoredSummary| {
-        let summary = &stored.summary;
-        let whole = validate::is_key(&summary.key)
-            && fs::metadata(store.index(&summary.key)).is_ok_and(|found| found.len() == stored.bytes);
-        let same_rows = summary.rows == manifest.rows
-            && summary.group_rows == manifest.group_rows
-            && summary.group_names == manifest.group_names;
-        whole && same_rows
-    };
-    let exact = usable_summary(&store.summary(&task.key)).filter(|stored| {
-        let coverage = stored.summary.scored_rows as f64 / stored.summary.rows as f64;
-        stored.summary.key == task.key && coverage >= min_coverage && fits(stored)
-    });
-    if let Some(stored) = exact {
-        return Ok(Some(FoundIndex {
-            exact: true,
-            summary: stored.summary,
-        }));
+fn fit(store: &Store, stored: &StoredSummary, manifest: &Manifest) -> Result<Fit, ScoringError> {
+    let summary = &stored.summary;
+    if !validate::is_key(&summary.key) {
+        return Ok(Fit::No);
     }
-    let Ok(entries) = fs::read_dir(store.indexes(task)) else {
-        return Ok(None);
+    let path = store.index(&summary.key);
+    match store.disk().look(&path) {
+        Ok(found) if found.bytes == stored.bytes => {}
+        Ok(_) => return Ok(Fit::No),
+        Err(error) if is_lasting(&error) => return Ok(Fit::No),
+        Err(error) => return Err(ScoringError::io("open", &path, error)),
+    }
+    let Some(source) = &stored.source else {
+        let words = "the index was made by a version that did not record which content of the file it is for";
+        return Ok(Fit::Stale(words.to_owned()));
     };
-    let newest = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .filter_map(|path| usable_summary(&path))
-        .filter(fits)
-        .max_by(|a, b| (a.created, &a.summary.key).cmp(&(b.created, &b.summary.key)));
-    Ok(newest.map(|stored| FoundIndex {
-        exact: false,
-        summary: stored.summary,
-    }))
+    if let Some(difference) = source.difference(&manifest.source) {
+        return Ok(Fit::Stale(format!("the file has changed: {difference}")));
+    }
+    let same_rows = summary.rows == manifest.rows
+        && summary.group_rows == manifest.group_rows
+        && summary.group_names == manifest.group_names;
+    Ok(if same_rows { Fit::Yes } else { Fit::No })
+}
+
+/// The index of this key if it fits the data set and has the coverage asked for; else the newest one of the same data set that
+/// fits; and why one that was looked at first is not used.
+fn find_index(
+    task: &Task,
+    store: &Store,
+    manifest: &Manifest,
+) -> Result<(Option<FoundIndex>, Option<String>), ScoringError> {
+    let min_coverage = validate::min_coverage(task)?;
+    let mut stale = None;
+    if let Some(stored) = usable_summary(&store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
+        let (scored, rows) = (stored.summary.scored_rows, stored.summary.rows);
+        let covers = validate::coverage(scored, rows, manifest.bad_rows) >= min_coverage;
+        match fit(store, &stored, manifest)? {
+            Fit::Yes if covers => {
+                let summary = stored.summary;
+                return Ok((Some(FoundIndex { exact: true, summary }), None));
+            }
+            Fit::Yes | Fit::No => {}
+            Fit::Stale(words) => stale = Some(words),
+        }
+    }
+    for stored in newest_first(task, store)? {
+        match fit(store, &stored, manifest)? {
+            Fit::Yes => {
+                let summary = stored.summary;
+                return Ok((Some(FoundIndex { exact: false, summary }), stale));
+            }
+            Fit::No => {}
+            Fit::Stale(words) => stale = stale.or(Some(words)),
+        }
+    }
+    Ok((None, stale))
+}
+
+/// Summaries of the data set's indexes.
+fn newest_first(task: &Task, store: &Store) -> Result<Vec<StoredSummary>, ScoringError> {
+    let folder = store.indexes(task);
+    let failed = |error| ScoringError::io("read", &folder, error);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            found.extend(usable_summary(&path)?);
+        }
+    }
+    found.sort_by(|a, b| (b.created, &b.summary.key).cmp(&(a.created, &a.summary.key)));
+    Ok(found)
 }
 
 /// A summary, if there is one: whatever is wrong with an old index, the answer is to make a new one.
-fn usable_summary(path: &Path) -> Option<StoredSummary> {
+///
+/// # Errors
+/// Of a disk or network that may do better next time: to score again would be dear.
+fn usable_summary(path: &Path) -> Result<Option<StoredSummary>, ScoringError> {
     match read_json::<StoredSummary>(path) {
-        Ok(stored) => Some(stored),
-        Err(ScoringError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
+        Ok(stored) => Ok(Some(stored)),
+        Err(ScoringError::Io { source, .. }) if is_missing(&source) => Ok(None),
+        Err(ScoringError::Io { action, path, source }) if !is_lasting(&source) => {
+            Err(ScoringError::Io { action, path, source })
+        }
         Err(error) => {
             tracing::warn!(%error, "an index on the store is not usable");
-            None
+            Ok(None)
         }
     }
 }

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::ScoringError;
+use super::fingerprint::Fingerprint;
 use super::store::{Store, read_json};
 use super::task::Task;
 
 /// Version of the manifest's format.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// Rows between two recorded offsets.
 pub const OFFSET_STRIDE: u64 = 4096;
@@ -20,13 +21,17 @@ pub struct Manifest {
     pub version: u32,
     /// Rows.
     pub rows: u64,
-    /// Length of the file in bytes: another length says that the file is not the one that was inspected.
-    pub bytes: u64,
+    /// Which content of the file was inspected.
+    pub source: Fingerprint,
+    /// Rows that are bad as a whole, such as lines that are no JSON: at most the task's `maxBadRows`.
+    #[serde(default)]
+    pub bad_rows: u64,
     /// The groups' values, ordered; empty without a group column.
     pub group_names: Vec<String>,
     /// Rows of each group.
     pub group_rows: Vec<u64>,
-    /// Where rows begin: entry k is the offset of row k·[`OFFSET_STRIDE`] in bytes. Empty for Parquet, which has its own index.
+    /// Where rows begin: entry k is the offset of row k·[`OFFSET_STRIDE`] in bytes of the text, unpacked where the file is packed.
+    /// Empty for Parquet, which has its own index.
     pub offsets: Vec<u64>,
 }
 

@@ -1,21 +1,67 @@
-//! Termination messages: a report as JSON that fits into what the kubelet keeps.
+//! Termination messages: a report as JSON that fits into what the kubelet keeps, and reading one back.
 
 use std::path::Path;
 
 use super::error::shorten;
 use super::report::{IndexSummary, Report, TERMINATION_MESSAGE_BYTES};
 
-/// The report as JSON of at most [`TERMINATION_MESSAGE_BYTES`] bytes: of a summary the parts that the controller can do
-/// without are left out, one after the other until it fits: histogram, group names, mean ranks, group rows where the
-/// inspection states the same ones, quantiles, and last the found index as a whole. A failure's message is cut.
-pub fn encode(mut report: Report) -> String {
+/// Environment variable of a scoring container with the bytes that the kubelet keeps of its message, where that is less than
+/// [`TERMINATION_MESSAGE_BYTES`].
+pub const MESSAGE_BYTES_ENV: &str = "CURRICULUM_MESSAGE_BYTES";
+
+/// Bytes that the kubelet keeps of all termination messages of a pod together; each container, init containers among them, has an
+/// equal part (`MaxPodTerminationMessageLogLength` in Kubernetes' `pkg/kubelet/container/runtime.go`).
+const POD_BYTES: usize = 12_288;
+
+/// Bytes that the kubelet keeps of the message of one container of a pod with so many.
+pub fn bytes_for(containers: usize) -> usize {
+    TERMINATION_MESSAGE_BYTES.min(POD_BYTES / containers.max(1))
+}
+
+/// The report as JSON of at most `limit` bytes: of a summary the parts that the controller can do without are left out, one after
+/// the other until it fits: histogram, group names, mean ranks, group rows where the inspection states the same ones, quantiles, and
+/// last the found index as a whole. A failure's message is cut.
+///
+/// What cannot be left out may be longer than `limit`: the groups' rows of an inspection, up to 2,900 bytes.
+pub fn encode(mut report: Report, limit: usize) -> String {
     for step in 0.. {
         let text = serde_json::to_string(&report).unwrap_or_default();
-        if text.len() <= TERMINATION_MESSAGE_BYTES || !shrink(&mut report, step) {
+        if text.len() <= limit || !shrink(&mut report, step) {
             return text;
         }
     }
     String::new()
+}
+
+/// Why a termination message is no report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoReport {
+    /// There is none.
+    #[error("it left no report")]
+    Empty,
+    /// It ends in the middle: the pod has more containers than were reckoned with, and so each one's message fewer bytes.
+    #[error("its report was cut off after {0} bytes, because the pod's containers together may leave 12,288")]
+    Cut(usize),
+    /// It is something else.
+    #[error("what it left is no report")]
+    Other,
+}
+
+/// Reads a termination message.
+///
+/// # Errors
+/// [`NoReport`] tells a message that was cut from one that was never a report.
+pub fn decode(text: &str) -> Result<Report, NoReport> {
+    if text.trim().is_empty() {
+        return Err(NoReport::Empty);
+    }
+    serde_json::from_str(text).map_err(|error| {
+        if error.is_eof() && text.starts_with('{') {
+            NoReport::Cut(text.len())
+        } else {
+            NoReport::Other
+        }
+    })
 }
 
 /// Leaves out one more part. False when nothing is left to leave out.
@@ -41,13 +87,14 @@ fn shrink(report: &mut Report, step: usize) -> bool {
         }
         Report::Inspected(inspection) => {
             let Some(found) = &mut inspection.found else {
-                return false;
+                return inspection.stale_index.take().is_some();
             };
             match step {
                 0..3 => PARTS[step](&mut found.summary),
                 3 if found.summary.group_rows == inspection.group_rows => found.summary.group_rows.clear(),
                 3 => {}
                 4 => found.summary.quantiles.clear(),
+                5 => inspection.stale_index = None,
                 _ => inspection.found = None,
             }
             true
@@ -56,9 +103,9 @@ fn shrink(report: &mut Report, step: usize) -> bool {
 }
 
 /// Writes the report to the termination log. A failure is logged only: the exit code still tells what happened.
-pub fn write(path: &Path, report: Report) {
+pub fn write(path: &Path, report: Report, limit: usize) {
     // The kubelet bind-mounts a file: it can be written but not replaced.
-    if let Err(error) = std::fs::write(path, encode(report)) {
+    if let Err(error) = std::fs::write(path, encode(report, limit)) {
         tracing::warn!(%error, path = %path.display(), "cannot write the termination message");
     }
 }
@@ -105,7 +152,7 @@ mod tests {
         fn an_inspection_fits_and_keeps_what_training_needs(summary in summaries(), exact: bool) {
             let group_rows = summary.group_rows.clone();
             let found = Some(FoundIndex { exact, summary: summary.clone() });
-            let text = encode(Report::Inspected(Inspection { rows: summary.rows, group_rows: group_rows.clone(), named_groups: vec![Some(255); 64], found }));
+            let text = encode(Report::Inspected(Inspection { rows: summary.rows, group_rows: group_rows.clone(), named_groups: vec![Some(255); 64], bad_rows: 7, found, stale_index: Some("x".repeat(300)) }), TERMINATION_MESSAGE_BYTES);
             prop_assert!(text.len() <= TERMINATION_MESSAGE_BYTES, "{} bytes", text.len());
             let Report::Inspected(inspection) = parse(&text) else { panic!("{text}") };
             prop_assert_eq!(inspection.group_rows, group_rows);
@@ -115,16 +162,21 @@ mod tests {
 
         #[test]
         fn an_index_summary_fits_and_keeps_its_groups(summary in summaries()) {
-            let text = encode(Report::Indexed(summary.clone()));
+            let text = encode(Report::Indexed(summary.clone()), TERMINATION_MESSAGE_BYTES);
             prop_assert!(text.len() <= TERMINATION_MESSAGE_BYTES, "{} bytes", text.len());
             let Report::Indexed(sent) = parse(&text) else { panic!("{text}") };
             prop_assert_eq!((sent.digest, sent.rows, sent.group_rows), (summary.digest, summary.rows, summary.group_rows));
         }
 
         #[test]
-        fn a_failure_fits_whatever_its_characters(message in "\\PC{0,1000}|[\u{1}\"\\\\]{900,1000}") {
-            let text = encode(Report::Error(Failure { reason: "ScoresInvalid".to_owned(), message: message.clone() }));
-            prop_assert!(text.len() <= TERMINATION_MESSAGE_BYTES);
+        fn a_failure_fits_whatever_its_characters(
+            message in "\\PC{0,1000}|[\u{1}\"\\\\]{900,1000}",
+            // A scoring job has at most 8 programs, the built-in scorers and the tools.
+            containers in 1..=12_usize,
+        ) {
+            let limit = bytes_for(containers);
+            let text = encode(Report::Error(Failure { reason: "ScoresInvalid".to_owned(), message: message.clone() }), limit);
+            prop_assert!(text.len() <= limit && limit * containers <= 12_288);
             let Report::Error(sent) = parse(&text) else { panic!("{text}") };
             prop_assert_eq!(sent.message.is_empty(), message.is_empty());
         }
@@ -144,7 +196,7 @@ mod tests {
             group_mean_ranks: vec![0.5, 1.0],
         };
         assert_eq!(
-            parse(&encode(Report::Indexed(summary.clone()))),
+            parse(&encode(Report::Indexed(summary.clone()), TERMINATION_MESSAGE_BYTES)),
             Report::Indexed(summary)
         );
     }
@@ -157,6 +209,32 @@ mod tests {
                 reason: String::new(),
                 message: String::new(),
             }),
+            TERMINATION_MESSAGE_BYTES,
+        );
+    }
+
+    #[test]
+    fn containers_share_what_the_kubelet_keeps() {
+        assert_eq!([1, 3, 4, 12].map(bytes_for), [4096, 4096, 3072, 1024]);
+    }
+
+    #[test]
+    fn a_message_that_was_cut_is_told_from_one_that_is_none() {
+        let failure = Failure {
+            reason: "ScoresInvalid".to_owned(),
+            message: "duplicate rows".to_owned(),
+        };
+        let text = encode(Report::Error(failure.clone()), TERMINATION_MESSAGE_BYTES);
+        assert_eq!(decode(&text), Ok(Report::Error(failure)));
+        for end in 1..text.len() {
+            assert_eq!(decode(&text[..end]), Err(NoReport::Cut(end)));
+        }
+        assert_eq!(decode(" \n"), Err(NoReport::Empty));
+        assert_eq!(decode("Traceback: out of memory"), Err(NoReport::Other));
+        assert_eq!(decode("{\"other\":1}"), Err(NoReport::Other));
+        assert_eq!(
+            decode("{\"error\":").unwrap_err().to_string(),
+            "its report was cut off after 9 bytes, because the pod's containers together may leave 12,288"
         );
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes that the kubelet keeps of a termination message.
+/// Bytes that the kubelet keeps of a container's termination message, unless the pod has more than three containers: then it is less,
+/// see `message.rs`.
 pub const TERMINATION_MESSAGE_BYTES: usize = 4096;
 
 /// Exit code of a command when the data set itself is at fault: neither a retry nor a fallback can help.
@@ -46,9 +47,21 @@ pub struct Inspection {
     /// Place of each of the task's `namedGroups` among the groups; `None` where the data set has no such group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named_groups: Vec<Option<u32>>,
+    /// Rows that are bad as a whole, at most `dataset.maxBadRows`: they are rows, but have no score.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bad_rows: u64,
     /// An index on the store that this job could use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<FoundIndex>,
+    /// Why an index on the store is not used although it was made for this job's key or, where none was, for the same path: in
+    /// words, such as "the file has changed: …". No word of an index that never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_index: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde hands it over")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An index found on the store.

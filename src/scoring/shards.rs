@@ -15,7 +15,7 @@ use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::dataset::{Cursor, Field, Kind, Part, ReadError, RowFile};
+use super::dataset::{Cursor, Disk, Field, Kind, Part, ReadError, RowFile, is_missing};
 use super::error::ScoringError;
 use super::scratch;
 use super::store::Shard;
@@ -42,6 +42,8 @@ pub enum Unscored {
     NotFinite,
     /// The text has a token that was not counted.
     Uncounted,
+    /// The text is not valid UTF-8, or the row is bad as a whole.
+    Unreadable,
 }
 
 /// How many rows a built-in scorer gave no score, by reason.
@@ -56,6 +58,8 @@ pub struct UnscoredCounts {
     pub not_finite: u64,
     /// See [`Unscored::Uncounted`].
     pub uncounted: u64,
+    /// See [`Unscored::Unreadable`].
+    pub unreadable: u64,
 }
 
 /// Writes a shard file of a built-in scorer.
@@ -118,6 +122,7 @@ impl ShardWriter {
             Unscored::Unsuitable => counts.unsuitable += 1,
             Unscored::NotFinite => counts.not_finite += 1,
             Unscored::Uncounted => counts.uncounted += 1,
+            Unscored::Unreadable => counts.unreadable += 1,
         }
     }
 
@@ -176,12 +181,27 @@ pub struct ShardFile(RowFile);
 
 impl ShardFile {
     /// The shard's file in a scorer's folder. `None` when there is none.
-    pub fn find(folder: &Path, shard: Shard) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Those of the file system, except that there is no such file.
+    pub fn find(disk: &Arc<dyn Disk>, folder: &Path, shard: Shard) -> std::io::Result<Option<Self>> {
         let stem = shard.stem();
-        EXTENSIONS.into_iter().find_map(|(extension, format)| {
+        for (extension, format) in EXTENSIONS {
             let path = folder.join(format!("{stem}.{extension}"));
-            path.is_file().then_some(Self(RowFile { path, format }))
-        })
+            match disk.look(&path) {
+                Ok(found) if found.is_file => {
+                    return Ok(Some(Self(RowFile {
+                        path,
+                        format,
+                        delimiter: b',',
+                        disk: Arc::clone(disk),
+                    })));
+                }
+                Err(e) if !is_missing(&e) => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     /// Reads its columns `row` (field 0) and `score` (field 1).
@@ -211,9 +231,13 @@ impl ShardFile {
     }
 
     /// What a built-in scorer says of the rows without a score; zeros for other files.
-    pub fn unscored(&self) -> UnscoredCounts {
-        let text = self.0.stated_value(UNSCORED_KEY).ok().flatten();
-        text.and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    pub fn unscored(&self) -> Result<UnscoredCounts, ReadError> {
+        let text = self.0.stated_value(UNSCORED_KEY)?;
+        Ok(text
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default())
     }
 }

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::dataset::{Disk, LocalDisk};
 use super::error::ScoringError;
+use super::fingerprint::Fingerprint;
 use super::report::IndexSummary;
 use super::task::Task;
 
@@ -14,6 +17,7 @@ use super::task::Task;
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// Summary of an index on the store: what the controller sees, and what only the store needs.
@@ -24,6 +28,9 @@ pub struct StoredSummary {
     pub created: jiff::Timestamp,
     /// Length of `index.arrow` in bytes.
     pub bytes: u64,
+    /// Which content of the data set was scored. Versions before this field did not keep it: such an index is of unknown data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Fingerprint>,
     /// The aggregates.
     #[serde(flatten)]
     pub summary: IndexSummary,
@@ -57,7 +64,20 @@ impl Shard {
 impl Store {
     /// The store at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self::on(Arc::new(LocalDisk), root)
+    }
+
+    /// The store at `root` of a disk, from which the data set is read too.
+    pub fn on(disk: Arc<dyn Disk>, root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            disk,
+        }
+    }
+
+    /// What files are read from.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     fn scores(&self, task: &Task) -> PathBuf {

@@ -14,6 +14,15 @@ pub struct Task {
     pub path: String,
     /// `Parquet`, `Csv` or `JsonLines`.
     pub format: Format,
+    /// What separates the fields of CSV: one ASCII character. Default `,`.
+    #[serde(default = "comma")]
+    pub delimiter: char,
+    /// Most rows that may be bad as a whole.
+    #[serde(default)]
+    pub max_bad_rows: u64,
+    /// What the job calls this content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Column of the groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,
@@ -34,6 +43,17 @@ pub struct Task {
     pub combine: Combine,
     /// Least fraction of rows with a finite score, as a decimal string.
     pub min_coverage: String,
+}
+
+fn comma() -> char {
+    ','
+}
+
+impl Task {
+    /// What separates the fields of CSV, as the byte that it is in a [checked](super::validate::parse_task) task.
+    pub fn delimiter(&self) -> u8 {
+        u8::try_from(self.delimiter).unwrap_or(b',')
+    }
 }
 
 /// Format of the data set.

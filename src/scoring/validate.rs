@@ -39,6 +39,12 @@ fn check(task: &Task) -> Result<(), ScoringError> {
             return invalid(format!("the task's `{name}` must be 64 hexadecimal digits"));
         }
     }
+    if !task.delimiter.is_ascii() || matches!(task.delimiter, '"' | '\r' | '\n' | '\0') {
+        return invalid(format!(
+            "`dataset.delimiter` is `{}`; it must be one ASCII character, no quote and no line break",
+            task.delimiter.escape_default()
+        ));
+    }
     if task.shards == 0 {
         return invalid("`scoring.shards` is 0; it must be at least 1".to_owned());
     }
@@ -102,6 +108,14 @@ pub fn min_coverage(task: &Task) -> Result<f64, ScoringError> {
     }
 }
 
+/// The fraction of the rows that have a score, of those that can have one: bad rows, as many as the user allowed, cannot.
+pub fn coverage(scored: u64, rows: u64, bad_rows: u64) -> f64 {
+    match rows.saturating_sub(bad_rows) {
+        0 => 1.0,
+        readable => (scored as f64 / readable as f64).min(1.0),
+    }
+}
+
 /// The shard of an index.
 ///
 /// # Errors
@@ -134,7 +148,8 @@ pub fn scorer<'a>(task: &'a Task, name: &str) -> Result<&'a Scorer, ScoringError
 pub fn field(scorer: &Scorer) -> Option<Field> {
     let (column, kind) = match &scorer.kind {
         ScorerKind::Column { column } => (column, Kind::Number),
-        ScorerKind::Length { column, .. } | ScorerKind::Rarity { column } => (column, Kind::Text),
+        ScorerKind::Length { column, .. } => (column, Kind::Length),
+        ScorerKind::Rarity { column } => (column, Kind::Text),
         ScorerKind::Container => return None,
     };
     Some(Field {

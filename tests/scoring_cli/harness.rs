@@ -35,6 +35,9 @@ impl Pods {
         };
         let task = Task {
             named_groups: Vec::new(),
+            delimiter: ',',
+            max_bad_rows: 0,
+            revision: None,
             path: "train.csv".to_owned(),
             format: Format::Csv,
             group_column: Some("label".to_owned()),

@@ -27,7 +27,7 @@ fn a_program_finds_what_it_needs_in_its_environment() {
     assert_eq!(
         before.to_owned() + after,
         format!(
-            "CURRICULUM_DATASET={}\nCURRICULUM_FORMAT=Csv\nCURRICULUM_ROW_END=10\nCURRICULUM_ROW_START=5\nCURRICULUM_SEED=3\n\
+            "CURRICULUM_DATASET={}\nCURRICULUM_DELIMITER=,\nCURRICULUM_FORMAT=Csv\nCURRICULUM_ROW_END=10\nCURRICULUM_ROW_START=5\nCURRICULUM_SEED=3\n\
              CURRICULUM_SHARD_COUNT=2\nCURRICULUM_SHARD_INDEX=1\n",
             dataset.display()
         )

@@ -14,15 +14,18 @@ use crate::{
     scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit},
 };
 
-/// Version of what the built-in scorers compute. Raise it when the same spec would give other scores than before.
-const SCORES_VERSION: u32 = 1;
+/// Version of what the built-in scorers compute, and of how groups are named and ordered. Raise it when the same spec would give
+/// other scores or groups than before.
+///
+/// 2: single precision is read as the decimal that was written; groups of numbers have the same names in every format.
+const SCORES_VERSION: u32 = 2;
 const DEFAULT_WEIGHT: &str = "1";
 const DEFAULT_COVERAGE: &str = "1";
 
 /// The task of every scoring pod of `job`.
 ///
 /// `datasetKey` is the SHA-256 of the data set's volume source and path. `key` is that of everything that decides the
-/// scores: the whole `spec.dataset`, the scorers but for their resources and pull policy, `combine`, `minCoverage` (an
+/// scores: the whole `spec.dataset` but for `maxBadRows`, the scorers but for their resources and pull policy, `combine`, `minCoverage` (an
 /// index that satisfied less must not be reused) and `seed`. Both hash JSON with sorted object keys and no white space.
 pub fn task(job: &CurriculumJob) -> Task {
     let spec = &job.spec;
@@ -34,6 +37,10 @@ pub fn task(job: &CurriculumJob) -> Task {
     Task {
         path: spec.dataset.path.clone(),
         format: format(&spec.dataset),
+        delimiter: delimiter(&spec.dataset),
+        // The schema keeps it at 0 or above.
+        max_bad_rows: u64::try_from(spec.dataset.max_bad_rows).unwrap_or_default(),
+        revision: spec.dataset.revision.clone(),
         group_column: spec.dataset.group_column.clone(),
         named_groups: plan::named_groups(&spec.curriculum)
             .into_iter()
@@ -73,15 +80,34 @@ pub(super) fn format_name(format: Format) -> &'static str {
 /// `dataset.format`, else by the extension of `dataset.path`. The schema refuses any other extension without a format;
 /// should one come through, the inspection says that it is no Parquet.
 fn format(dataset: &dataset::DatasetSpec) -> Format {
-    match (dataset.format, dataset.path.rsplit('.').next()) {
+    match (dataset.format, extension(&dataset.path)) {
         (Some(dataset::Format::Parquet), _) => Format::Parquet,
-        (Some(dataset::Format::Csv), _) | (None, Some("csv")) => Format::Csv,
+        (Some(dataset::Format::Csv), _) | (None, Some("csv" | "tsv")) => Format::Csv,
         (Some(dataset::Format::JsonLines), _) | (None, Some("jsonl" | "ndjson")) => Format::JsonLines,
         (None, _) => Format::Parquet,
     }
 }
 
+/// The extension, without that of a file packed as a whole.
+fn extension(path: &str) -> Option<&str> {
+    let text = path.strip_suffix(".gz").or_else(|| path.strip_suffix(".zst"));
+    text.unwrap_or(path).rsplit('.').next()
+}
+
+/// `dataset.delimiter`, else the tab of a `.tsv` file, else the comma.
+fn delimiter(dataset: &dataset::DatasetSpec) -> char {
+    let given = dataset.delimiter.as_ref().and_then(|text| text.chars().next());
+    given.unwrap_or_else(|| {
+        if extension(&dataset.path) == Some("tsv") {
+            '\t'
+        } else {
+            ','
+        }
+    })
+}
+
 fn dataset(spec: &CurriculumJobSpec) -> Value {
+    let delimiter = (format(&spec.dataset) == Format::Csv).then(|| delimiter(&spec.dataset).to_string());
     let format = match format(&spec.dataset) {
         Format::Parquet => dataset::Format::Parquet,
         Format::Csv => dataset::Format::Csv,
@@ -89,6 +115,9 @@ fn dataset(spec: &CurriculumJobSpec) -> Value {
     };
     value(&dataset::DatasetSpec {
         format: Some(format),
+        delimiter,
+        // It decides whether a file is read, not which scores it has.
+        max_bad_rows: 0,
         ..spec.dataset.clone()
     })
 }

@@ -20,11 +20,17 @@ use crate::{
         names::{MOUNT_DATASET, MOUNT_STORE, MOUNT_TOOLS},
         scoring::{ContainerScorer, PullPolicy},
     },
+    scoring::message::{self, MESSAGE_BYTES_ENV},
+    scoring::report::TERMINATION_MESSAGE_BYTES,
     scoring::task::{ScorerKind, TASK_ENV, Task},
 };
 
 /// Seconds from SIGTERM to SIGKILL: a shard that is cut off has nothing to save, as its file appears by a rename.
 const GRACE_SECONDS: i64 = 5;
+
+/// Containers that something else may put into a pod, such as a service mesh with its init container: they share the bytes that the
+/// kubelet keeps of a pod's termination messages.
+const INJECTED: usize = 2;
 
 /// The Job that finds out what the data set holds and whether the store has an index for it.
 pub fn inspect_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
@@ -137,6 +143,13 @@ fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> J
 fn pod(job: &CurriculumJob, mut containers: Vec<Container>, init_containers: Vec<Container>) -> PodSpec {
     let settings = &job.spec.scoring.pod;
     let mut volumes = Volumes::new(vec![]);
+    let bytes = message::bytes_for(containers.len() + init_containers.len() + INJECTED);
+    if bytes < TERMINATION_MESSAGE_BYTES {
+        for container in &mut containers {
+            let variable = env(MESSAGE_BYTES_ENV, &bytes.to_string());
+            container.env.get_or_insert_default().insert(1, variable);
+        }
+    }
     let mounts = [
         mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET),
         mount(volumes.add(volumes::store(job, false)), MOUNT_STORE),

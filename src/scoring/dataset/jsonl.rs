@@ -1,14 +1,16 @@
 //! JSON Lines: one object per line; lines of white space only are no rows.
+//!
+//! A line that is no object is a bad row: it keeps its place. The strict parser reads nearly every line; one that it refuses is
+//! read again as programs write it, see `json_line.rs`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
 
+use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
-use super::{Cell, Cursor, Field, Kind, Part, ReadError, open_file};
+use super::json_line::{self, Token};
+use super::{Cell, Cursor, Field, Kind, Part, ReadError, RowFile, number_text, source};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -18,11 +20,15 @@ pub(super) struct JsonCursor {
     fields: Vec<Field>,
     values: Vec<Value>,
     left: Option<u64>,
+    /// What is wrong with the current line.
+    bad: Option<String>,
 }
 
 /// Non-empty lines with their offsets.
 struct Lines {
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read + Send>>,
+    /// Whether lines are counted from the file's first one.
+    from_start: bool,
     line: Vec<u8>,
     number: u64,
     start: u64,
@@ -30,11 +36,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn open(path: &Path, offset: u64) -> Result<Self, ReadError> {
-        let mut reader = BufReader::with_capacity(1 << 18, open_file(path)?);
-        reader.seek(SeekFrom::Start(offset)).map_err(ReadError::from_io)?;
+    fn open(file: &RowFile, offset: u64) -> Result<Self, ReadError> {
         Ok(Self {
-            reader,
+            reader: source::text(file.disk.as_ref(), &file.path, offset)?,
+            from_start: offset == 0,
             line: Vec::new(),
             number: 0,
             start: offset,
@@ -64,16 +69,17 @@ impl Lines {
         }
     }
 
-    /// `json` says what is wrong without quoting the line, as the parser's own text of a wrong type would.
-    fn explain(&self, error: &serde_json::Error) -> ReadError {
+    /// Says what is wrong without quoting the line, as the parser's own text of a wrong type would.
+    fn explain(&self, error: &serde_json::Error) -> String {
         let what = match error.classify() {
             serde_json::error::Category::Data => "is not a JSON object".to_owned(),
             _ => format!("is not valid JSON: {error}").replace(" at line 1 column ", " at column "),
         };
-        ReadError::Content(match self.start {
-            0 => format!("line {} {what}", self.number),
-            start => format!("the line at byte {start} {what}"),
-        })
+        if self.from_start {
+            format!("line {} {what}", self.number)
+        } else {
+            format!("the line at byte {} {what}", self.start)
+        }
     }
 }
 
@@ -90,27 +96,31 @@ enum State {
     Number,
     Text,
     Boolean,
+    List,
     Other,
+    Unreadable,
 }
 
-pub(super) fn columns(path: &Path) -> Result<Vec<String>, ReadError> {
-    let mut lines = Lines::open(path, 0)?;
-    if !lines.advance()? {
-        return Ok(Vec::new());
+pub(super) fn columns(file: &RowFile) -> Result<Vec<String>, ReadError> {
+    let mut lines = Lines::open(file, 0)?;
+    while lines.advance()? {
+        let mut names = Vec::new();
+        let read = json_line::entries(&lines.line, |name, _| names.extend(json_line::text(name)));
+        if read.is_ok() {
+            return Ok(names);
+        }
     }
-    serde_json::from_slice::<Names>(&lines.line)
-        .map(|names| names.0)
-        .map_err(|e| lines.explain(&e))
+    Ok(Vec::new())
 }
 
 impl JsonCursor {
-    pub(super) fn open(path: &Path, fields: &[Field], part: Part) -> Result<Self, ReadError> {
+    pub(super) fn open(file: &RowFile, fields: &[Field], part: Part) -> Result<Self, ReadError> {
         let mut skip = part.rows.as_ref().map_or(0, |rows| rows.start);
         let mut offset = 0;
         if let Some((start, behind)) = part.start {
             (offset, skip) = (start, behind);
         }
-        let mut lines = Lines::open(path, offset)?;
+        let mut lines = Lines::open(file, offset)?;
         for _ in 0..skip {
             lines.advance()?;
         }
@@ -127,7 +137,25 @@ impl JsonCursor {
             fields: fields.to_vec(),
             values,
             left: part.rows.map(|rows| rows.end - rows.start),
+            bad: None,
         })
+    }
+
+    /// Reads the current line as programs write it; `strict` is what the strict parser said.
+    fn read_again(&mut self, strict: &serde_json::Error) {
+        self.values.iter_mut().for_each(Value::clear);
+        let line = &self.lines.line;
+        let (fields, values) = (&self.fields, &mut self.values);
+        let read = json_line::entries(line, |name, token| {
+            let Some(name) = json_line::text(name) else { return };
+            let wanted = fields.iter().zip(values.iter_mut());
+            for (_, value) in wanted.filter(|(field, _)| field.column == name) {
+                value.take(line, &token);
+            }
+        });
+        if read.is_err() {
+            self.bad = Some(self.lines.explain(strict));
+        }
     }
 }
 
@@ -141,26 +169,37 @@ impl Cursor for JsonCursor {
         if !self.lines.advance()? {
             return Ok(false);
         }
-        for value in &mut self.values {
-            value.state = State::Empty;
-        }
+        self.bad = None;
+        self.values.iter_mut().for_each(Value::clear);
         let mut parser = serde_json::Deserializer::from_slice(&self.lines.line);
-        Row {
+        let row = Row {
             fields: &self.fields,
             values: &mut self.values,
+        };
+        if let Err(error) = row.deserialize(&mut parser).and_then(|()| parser.end()) {
+            self.read_again(&error);
         }
-        .deserialize(&mut parser)
-        .and_then(|()| parser.end())
-        .map_err(|e| self.lines.explain(&e))?;
         Ok(true)
+    }
+
+    fn bad(&self) -> Option<String> {
+        self.bad.clone()
     }
 
     fn cell(&self, field: usize) -> Cell<'_> {
         let value = &self.values[field];
+        if self.bad.is_some() {
+            return Cell::Unreadable;
+        }
         match (self.fields[field].kind, value.state) {
             (_, State::Empty) => Cell::Empty,
-            (Kind::Number, State::Number) => Cell::Number(value.number),
-            (Kind::Text, State::Text) => Cell::Text(&value.text),
+            (_, State::Unreadable) => Cell::Unreadable,
+            (Kind::Number, State::Number | State::Boolean) => Cell::Number(value.number),
+            (Kind::Text | Kind::Length, State::Text) => Cell::Text(&value.text),
+            // Exact: the items of a line are fewer than 2⁵³.
+            (Kind::Length, State::List) => Cell::Items(value.number as u64),
+            // As in a data frame, where a missing value is NaN.
+            (Kind::Group, State::Number) if value.number.is_nan() => Cell::Empty,
             (Kind::Group, State::Text | State::Number | State::Boolean) => Cell::Text(&value.text),
             _ => Cell::Unsuitable,
         }
@@ -168,29 +207,6 @@ impl Cursor for JsonCursor {
 
     fn offset(&self) -> Option<u64> {
         Some(self.lines.start)
-    }
-}
-
-/// The names in an object.
-struct Names(Vec<String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Names;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some((name, IgnoredAny)) = map.next_entry()? {
-                    names.push(name);
-                }
-                Ok(Names(names))
-            }
-        }
-        deserializer.deserialize_map(Object)
     }
 }
 
@@ -254,6 +270,42 @@ impl Visitor<'_> for Name<'_> {
 }
 
 impl Value {
+    fn clear(&mut self) {
+        self.state = State::Empty;
+    }
+
+    /// Takes the value of a token of `line`.
+    fn take(&mut self, line: &[u8], token: &Token) {
+        match token {
+            Token::Null => self.clear(),
+            Token::Boolean(flag) => self.set_flag(*flag),
+            Token::Number(at) => self.set_number(&line[at.clone()]),
+            Token::Text(at) => match json_line::text(&line[at.clone()]) {
+                Some(text) => self.set(State::Text, 0.0, format_args!("{text}")),
+                None => self.state = State::Unreadable,
+            },
+            Token::List(items) => self.set(State::List, *items as f64, format_args!("")),
+            Token::Object => self.state = State::Other,
+        }
+    }
+
+    fn set_flag(&mut self, flag: bool) {
+        self.set(State::Boolean, f64::from(flag), format_args!("{flag}"));
+    }
+
+    fn set_number(&mut self, digits: &[u8]) {
+        let number = json_line::number(digits);
+        // As a name a whole number keeps all of its digits.
+        match str::from_utf8(digits)
+            .ok()
+            .map(|text| (text.parse::<i64>(), text.parse::<u64>()))
+        {
+            Some((Ok(whole), _)) => self.set(State::Number, number, format_args!("{whole}")),
+            Some((_, Ok(whole))) => self.set(State::Number, number, format_args!("{whole}")),
+            _ => self.set(State::Number, number, format_args!("{}", number_text(number))),
+        }
+    }
+
     fn copy_from(&mut self, other: &Self) {
         self.state = other.state;
         self.number = other.number;
@@ -282,11 +334,11 @@ impl<'de> Visitor<'de> for &mut Value {
         f.write_str("a value")
     }
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.state = State::Empty;
+        self.clear();
         Ok(())
     }
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.set(State::Boolean, 0.0, format_args!("{value}"));
+        self.set_flag(value);
         Ok(())
     }
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
@@ -298,7 +350,8 @@ impl<'de> Visitor<'de> for &mut Value {
         Ok(())
     }
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.set(State::Number, value, format_args!("{value}"));
+        // As `number_text`, without a text of its own: −0 + 0 is 0.
+        self.set(State::Number, value, format_args!("{}", value + 0.0));
         Ok(())
     }
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
@@ -306,8 +359,11 @@ impl<'de> Visitor<'de> for &mut Value {
         Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        self.state = State::Other;
+        let mut count = 0_u64;
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        self.set(State::List, count as f64, format_args!(""));
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {

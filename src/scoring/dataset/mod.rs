@@ -3,26 +3,37 @@
 //! The data set and the scorers' shard files are read by the same code.
 
 mod csv;
+mod json_line;
 mod jsonl;
+mod located;
+mod number;
 mod parquet;
+mod read_error;
+mod source;
 
-use std::fs::{self, File};
-use std::io;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::error::{ScoringError, list_names};
-use super::manifest::Manifest;
-use super::task::{Format, Task};
+use super::error::list_names;
+use super::task::Format;
+
+pub use located::Dataset;
+pub(super) use number::{is_decimal, number_text};
+pub use read_error::ReadError;
+pub(super) use read_error::{is_lasting, is_missing};
+pub use source::{Disk, Found, Input, LocalDisk};
 
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Numbers. In CSV whatever parses as one.
+    /// Numbers; booleans are 0 and 1, and in Parquet dates and times are seconds since 1970. In CSV whatever parses as one.
     Number,
     /// Texts.
     Text,
-    /// Values that name groups: texts, whole numbers, booleans, as text.
+    /// What has a length: texts and lists.
+    Length,
+    /// Values that name groups: texts, numbers and booleans, as text.
     Group,
 }
 
@@ -44,10 +55,14 @@ pub enum Cell<'a> {
     Empty,
     /// A value of another kind than the field's.
     Unsuitable,
+    /// A text that is not valid UTF-8, or any value of a row that is [bad](Cursor::bad).
+    Unreadable,
     /// A number, possibly not finite.
     Number(f64),
     /// A text or a group's value.
     Text(&'a str),
+    /// A list of so many items.
+    Items(u64),
 }
 
 /// Reads rows one after the other.
@@ -58,55 +73,18 @@ pub trait Cursor {
     /// [`ReadError`] when the file is not what its format says.
     fn advance(&mut self) -> Result<bool, ReadError>;
 
+    /// What is wrong with the current row as a whole, and in which line. Such a row is a row all the same: those after it keep
+    /// their numbers.
+    fn bad(&self) -> Option<String> {
+        None
+    }
+
     /// The value of field `field` (position in the fields asked for) in the current row.
     fn cell(&self, field: usize) -> Cell<'_>;
 
     /// Where the current row begins in the file, in bytes; `None` for formats that need no such offsets.
     fn offset(&self) -> Option<u64> {
         None
-    }
-}
-
-/// A file of rows cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its content is not what the format says.
-    #[error("{0}")]
-    Content(String),
-    /// A column is missing or of an unsuitable type.
-    #[error("{0}")]
-    Column(String),
-    /// The disk or the network failed: it may work next time.
-    #[error("{0}")]
-    Io(#[source] io::Error),
-}
-
-impl ReadError {
-    /// Tells failures of input and output, which may pass, from contents that will stay wrong.
-    fn from_io(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::Other => Self::Content(error.to_string()),
-            _ => Self::Io(error),
-        }
-    }
-
-    /// As [`Self::from_io`] for an error that may have one inside.
-    fn from_source(error: impl std::error::Error + 'static) -> Self {
-        let mut source = error.source();
-        while let Some(inner) = source {
-            if let Some(inner) = inner.downcast_ref::<io::Error>() {
-                return match Self::from_io(io::Error::from(inner.kind())) {
-                    Self::Io(_) => Self::Io(io::Error::new(inner.kind(), error.to_string())),
-                    _ => Self::Content(error.to_string()),
-                };
-            }
-            source = inner.source();
-        }
-        Self::Content(error.to_string())
     }
 }
 
@@ -117,6 +95,10 @@ pub struct RowFile {
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
+    /// What separates the fields of CSV.
+    pub delimiter: u8,
+    /// Where it is read from.
+    pub disk: Arc<dyn Disk>,
 }
 
 /// Which rows to read.
@@ -129,13 +111,23 @@ pub struct Part {
 }
 
 impl RowFile {
+    /// A file of this machine, with commas if it is CSV.
+    pub fn new(path: impl Into<PathBuf>, format: Format) -> Self {
+        Self {
+            path: path.into(),
+            format,
+            delimiter: b',',
+            disk: Arc::new(LocalDisk),
+        }
+    }
+
     /// Number of rows, for formats that state it.
     ///
     /// # Errors
     /// [`ReadError`] when the file cannot be read.
     pub fn stated_rows(&self) -> Result<Option<u64>, ReadError> {
         match self.format {
-            Format::Parquet => parquet::rows(&self.path).map(Some),
+            Format::Parquet => parquet::rows(self).map(Some),
             Format::Csv | Format::JsonLines => Ok(None),
         }
     }
@@ -146,20 +138,20 @@ impl RowFile {
     /// [`ReadError`] when the file cannot be read.
     pub fn stated_value(&self, key: &str) -> Result<Option<String>, ReadError> {
         match self.format {
-            Format::Parquet => parquet::value(&self.path, key),
+            Format::Parquet => parquet::value(self, key),
             Format::Csv | Format::JsonLines => Ok(None),
         }
     }
 
-    /// Names of the columns, in the file's order; of JSON Lines the names in the first row.
+    /// Names of the columns, in the file's order; of JSON Lines the names in the first row that is not bad.
     ///
     /// # Errors
     /// [`ReadError`] when the file cannot be read.
     pub fn columns(&self) -> Result<Vec<String>, ReadError> {
         match self.format {
-            Format::Parquet => parquet::columns(&self.path),
-            Format::Csv => csv::columns(&self.path),
-            Format::JsonLines => jsonl::columns(&self.path),
+            Format::Parquet => parquet::columns(self),
+            Format::Csv => csv::columns(self),
+            Format::JsonLines => jsonl::columns(self),
         }
     }
 
@@ -170,176 +162,11 @@ impl RowFile {
     /// column is thought to exist.
     pub fn read(&self, fields: &[Field], part: Part) -> Result<Box<dyn Cursor>, ReadError> {
         Ok(match self.format {
-            Format::Parquet => Box::new(parquet::ParquetCursor::open(&self.path, fields, part.rows)?),
-            Format::Csv => Box::new(csv::CsvCursor::open(&self.path, fields, part)?),
-            Format::JsonLines => Box::new(jsonl::JsonCursor::open(&self.path, fields, part)?),
+            Format::Parquet => Box::new(parquet::ParquetCursor::open(self, fields, part.rows)?),
+            Format::Csv => Box::new(csv::CsvCursor::open(self, fields, part)?),
+            Format::JsonLines => Box::new(jsonl::JsonCursor::open(self, fields, part)?),
         })
     }
-}
-
-/// The data set of a task.
-#[derive(Clone, Debug)]
-pub struct Dataset {
-    file: RowFile,
-    shown: String,
-    bytes: u64,
-}
-
-impl Dataset {
-    /// Finds the data set's file below `root`.
-    ///
-    /// # Errors
-    /// [`ScoringError::DatasetNotFound`], and [`ScoringError::DatasetUnreadable`] when it is not a file.
-    pub fn open(task: &Task, root: &Path) -> Result<Self, ScoringError> {
-        let shown = task.path.clone();
-        let inside = Path::new(&task.path)
-            .components()
-            .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside || shown.is_empty() {
-            return Err(ScoringError::InvalidTask(format!(
-                "`dataset.path` is `{shown}`; it must be a path relative to the volume's root, without `..`"
-            )));
-        }
-        let path = root.join(&task.path);
-        let found = match fs::metadata(&path) {
-            Ok(found) => found,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(ScoringError::DatasetNotFound(format!(
-                    "`dataset.path` is `{shown}`, but the volume has no such file; give the path of a {} file relative to \
-                     the volume's root{}",
-                    format_name(task.format),
-                    hint(&path)
-                )));
-            }
-            Err(e) => {
-                return Err(ScoringError::DatasetUnreadable(format!(
-                    "`dataset.path` `{shown}`: {e}"
-                )));
-            }
-        };
-        if !found.is_file() {
-            return Err(ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` is `{shown}`, which is a folder; give the path of one {} file",
-                format_name(task.format)
-            )));
-        }
-        Ok(Self {
-            file: RowFile {
-                path,
-                format: task.format,
-            },
-            shown,
-            bytes: found.len(),
-        })
-    }
-
-    /// Finds the data set's file and checks that it is still as long as when it was inspected.
-    ///
-    /// # Errors
-    /// As [`Self::open`], and [`ScoringError::DatasetUnreadable`] when it has changed.
-    pub fn open_inspected(task: &Task, root: &Path, manifest: &Manifest) -> Result<Self, ScoringError> {
-        let dataset = Self::open(task, root)?;
-        if dataset.bytes != manifest.bytes {
-            return Err(ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` `{}` had {} bytes when it was inspected and now has {}; a data set must not change during a run",
-                dataset.shown, manifest.bytes, dataset.bytes
-            )));
-        }
-        Ok(dataset)
-    }
-
-    /// The file.
-    pub fn file(&self) -> &RowFile {
-        &self.file
-    }
-
-    /// Length in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Turns an error of reading this data set into the command's.
-    pub fn explain(&self, error: ReadError) -> ScoringError {
-        match error {
-            ReadError::Content(message) => ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` `{}` cannot be read as {}: {message}",
-                self.shown,
-                format_name(self.file.format)
-            )),
-            ReadError::Column(message) => ScoringError::ColumnNotFound(message),
-            ReadError::Io(source) => ScoringError::io("read", &self.file.path, source),
-        }
-    }
-
-    /// Reads `fields` of the rows `rows` and hands each row's number and cursor to `visit`.
-    ///
-    /// # Errors
-    /// See [`RowFile::read`]; [`ScoringError::DatasetUnreadable`] when there are fewer rows than the manifest says;
-    /// whatever `visit` returns.
-    pub fn for_each_row(
-        &self,
-        fields: &[Field],
-        rows: Range<u64>,
-        manifest: &Manifest,
-        mut visit: impl FnMut(u64, &dyn Cursor) -> Result<(), ScoringError>,
-    ) -> Result<(), ScoringError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let start = manifest.seek(rows.start);
-        let part = Part {
-            rows: Some(rows.clone()),
-            start,
-        };
-        let mut cursor = self.file.read(fields, part).map_err(|e| self.explain(e))?;
-        for row in rows {
-            if !cursor.advance().map_err(|e| self.explain(e))? {
-                return Err(ScoringError::DatasetUnreadable(format!(
-                    "`dataset.path` `{}` has fewer rows than when it was inspected; a data set must not change during a run",
-                    self.shown
-                )));
-            }
-            visit(row, cursor.as_ref())?;
-        }
-        Ok(())
-    }
-}
-
-/// Name of a format in messages.
-fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Parquet => "Parquet",
-        Format::Csv => "CSV",
-        Format::JsonLines => "JSON Lines",
-    }
-}
-
-/// Names of data files beside a missing one: the usual cause is a misspelt name or a wrong folder.
-fn hint(missing: &Path) -> String {
-    const EXTENSIONS: [&str; 5] = ["parquet", "csv", "jsonl", "ndjson", "json"];
-    const READ: usize = 10_000;
-    let Some(entries) = missing.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
-        return String::new();
-    };
-    let mut names: Vec<String> = entries
-        .take(READ)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| {
-            Path::new(name)
-                .extension()
-                .is_some_and(|e| EXTENSIONS.iter().any(|known| e == *known))
-        })
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        return String::new();
-    }
-    format!(" (that folder has {})", list_names(names.iter().map(String::as_str)))
-}
-
-/// Opens a file for reading.
-fn open_file(path: &Path) -> Result<File, ReadError> {
-    File::open(path).map_err(ReadError::from_io)
 }
 
 /// The error of a column that does not exist.

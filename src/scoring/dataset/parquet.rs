@@ -1,24 +1,27 @@
-//! Apache Parquet, flat columns only.
+//! Apache Parquet, flat columns only, and the lengths of lists.
 
-use std::fs::File;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
-use arrow_array::{Array, Float64Array, LargeStringArray, StringArray};
-use arrow_cast::cast;
-use arrow_schema::{DataType, Schema};
+use arrow_array::{Array, BinaryArray, Float64Array, LargeStringArray, UInt64Array};
+use arrow_schema::Schema;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::basic::Compression;
 
-use super::{Cell, Cursor, Field, Kind, ReadError, find_column, open_file};
+use super::source::Chunks;
+use super::{Cell, Cursor, Field, Kind, ReadError, RowFile, find_column};
+
+mod columns;
+mod schema;
 
 const BATCH_ROWS: usize = 8192;
 
 /// Rows of a Parquet file.
 pub(super) struct ParquetCursor {
+    chunks: Chunks,
     reader: ParquetRecordBatchReader,
     fields: Vec<(String, Kind)>,
     columns: Vec<Column>,
@@ -29,33 +32,48 @@ pub(super) struct ParquetCursor {
 
 enum Column {
     Numbers(Float64Array),
-    Texts(StringArray),
-    LargeTexts(LargeStringArray),
+    /// Texts as bytes: what is no UTF-8 costs its row only.
+    Bytes(BinaryArray),
+    Names(LargeStringArray),
+    Lengths(UInt64Array),
 }
 
-fn builder(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, ReadError> {
-    let file = open_file(path)?;
-    guarded(|| ParquetRecordBatchReaderBuilder::try_new(file).map_err(ReadError::from_source))
+type Builder = ParquetRecordBatchReaderBuilder<Chunks>;
+
+fn metadata(chunks: &Chunks) -> Result<ArrowReaderMetadata, ReadError> {
+    guarded(chunks, || {
+        ArrowReaderMetadata::load(chunks, ArrowReaderOptions::default())
+    })
+}
+
+fn open(file: &RowFile) -> Result<(Chunks, ArrowReaderMetadata), ReadError> {
+    let chunks = Chunks::open(file.disk.as_ref(), &file.path)?;
+    let metadata = metadata(&chunks)?;
+    Ok((chunks, metadata))
 }
 
 /// Runs a step of the Parquet library, which panics on some damaged files: to us that is one more unreadable file.
-fn guarded<T>(step: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
+fn guarded<T, E: std::fmt::Display>(chunks: &Chunks, step: impl FnOnce() -> Result<T, E>) -> Result<T, ReadError> {
     // Nothing that the step touched is used again after an error.
-    panic::catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| Err(ReadError::Content("it is damaged".to_owned())))
+    match panic::catch_unwind(AssertUnwindSafe(step)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(chunks.explain(error)),
+        Err(_) => Err(chunks.explain("it is damaged")),
+    }
 }
 
 fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-pub(super) fn rows(path: &Path) -> Result<u64, ReadError> {
-    let rows = builder(path)?.metadata().file_metadata().num_rows();
+pub(super) fn rows(file: &RowFile) -> Result<u64, ReadError> {
+    let rows = open(file)?.1.metadata().file_metadata().num_rows();
     u64::try_from(rows).map_err(|_| ReadError::Content("its metadata state a negative number of rows".to_owned()))
 }
 
-pub(super) fn value(path: &Path, key: &str) -> Result<Option<String>, ReadError> {
-    let builder = builder(path)?;
-    let values = builder.metadata().file_metadata().key_value_metadata();
+pub(super) fn value(file: &RowFile, key: &str) -> Result<Option<String>, ReadError> {
+    let (_, metadata) = open(file)?;
+    let values = metadata.metadata().file_metadata().key_value_metadata();
     Ok(values
         .into_iter()
         .flatten()
@@ -63,43 +81,44 @@ pub(super) fn value(path: &Path, key: &str) -> Result<Option<String>, ReadError>
         .and_then(|entry| entry.value.clone()))
 }
 
-pub(super) fn columns(path: &Path) -> Result<Vec<String>, ReadError> {
-    builder(path).map(|builder| names(builder.schema()))
+pub(super) fn columns(file: &RowFile) -> Result<Vec<String>, ReadError> {
+    open(file).map(|(_, metadata)| names(metadata.schema()))
 }
 
-fn check_type(field: &Field, found: &DataType) -> Result<(), ReadError> {
-    let value = match found {
-        DataType::Dictionary(_, value) => value,
-        other => other,
-    };
-    let text = matches!(value, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let (suitable, wanted) = match field.kind {
-        Kind::Number => (value.is_numeric(), "a numeric column"),
-        Kind::Text => (text, "a text column"),
-        Kind::Group => (
-            text || value.is_numeric() || *value == DataType::Boolean,
-            "a column of texts, whole numbers or booleans",
-        ),
-    };
-    if suitable {
-        return Ok(());
+/// Refuses what would be found only when the rows are read: a compression that this build has not.
+fn check_compression(field: &Field, place: usize, metadata: &ArrowReaderMetadata) -> Result<(), ReadError> {
+    let schema = metadata.parquet_schema();
+    let leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == place);
+    let leaves: Vec<usize> = leaves.collect();
+    for group in metadata.metadata().row_groups() {
+        for column in leaves.iter().filter_map(|leaf| group.columns().get(*leaf)) {
+            let name = match column.compression() {
+                Compression::BROTLI(_) => "Brotli",
+                Compression::LZO => "LZO",
+                _ => continue,
+            };
+            return Err(ReadError::Content(format!(
+                "column `{}`, which {} names, is compressed with {name}; write the file with Zstandard, Snappy, gzip or LZ4",
+                field.column, field.asked_by
+            )));
+        }
     }
-    Err(ReadError::Column(format!(
-        "{} names column `{}`, which has type {found}; it needs {wanted}",
-        field.asked_by, field.column
-    )))
+    Ok(())
 }
 
 impl ParquetCursor {
-    pub(super) fn open(path: &Path, fields: &[Field], rows: Option<Range<u64>>) -> Result<Self, ReadError> {
-        let mut builder = builder(path)?;
-        let columns = names(builder.schema());
+    pub(super) fn open(file: &RowFile, fields: &[Field], rows: Option<Range<u64>>) -> Result<Self, ReadError> {
+        let (chunks, metadata) = open(file)?;
+        let columns = names(metadata.schema());
         let mut places = Vec::with_capacity(fields.len());
         for field in fields {
             let place = find_column(field, &columns)?;
-            check_type(field, builder.schema().field(place).data_type())?;
+            schema::check_type(field, metadata.schema().field(place).data_type())?;
+            check_compression(field, place, &metadata)?;
             places.push(place);
         }
+        let metadata = guarded(&chunks, || schema::without_text(&metadata, &places))?;
+        let mut builder = Builder::new_with_metadata(chunks.clone(), metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), places);
         if let Some(rows) = rows {
             let (groups, offset) = overlapping(&builder, &rows);
@@ -107,9 +126,10 @@ impl ParquetCursor {
             builder = builder.with_row_groups(groups).with_offset(offset).with_limit(limit);
         }
         let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-        let reader = guarded(|| builder.build().map_err(ReadError::from_source))?;
+        let reader = guarded(&chunks, || builder.build())?;
         let fields = fields.iter().map(|field| (field.column.clone(), field.kind)).collect();
         Ok(Self {
+            chunks,
             reader,
             fields,
             columns: Vec::new(),
@@ -119,26 +139,14 @@ impl ParquetCursor {
     }
 
     fn load(&mut self) -> Result<bool, ReadError> {
-        let batch = guarded(|| self.reader.next().transpose().map_err(ReadError::from_source))?;
+        let batch = guarded(&self.chunks, || self.reader.next().transpose())?;
         let Some(batch) = batch else { return Ok(false) };
         self.columns.clear();
         for (name, kind) in &self.fields {
             let lost = || ReadError::Content(format!("column `{name}` is missing in a part of the file"));
             let found = batch.column_by_name(name).ok_or_else(lost)?;
-            self.columns.push(match kind {
-                Kind::Number => {
-                    let numbers = cast(found, &DataType::Float64).map_err(ReadError::from_source)?;
-                    Column::Numbers(numbers.as_primitive::<Float64Type>().clone())
-                }
-                // The usual type needs no conversion: it would copy every text.
-                Kind::Text | Kind::Group if *found.data_type() == DataType::Utf8 => {
-                    Column::Texts(found.as_string::<i32>().clone())
-                }
-                Kind::Text | Kind::Group => {
-                    let texts = cast(found, &DataType::LargeUtf8).map_err(ReadError::from_source)?;
-                    Column::LargeTexts(texts.as_string::<i64>().clone())
-                }
-            });
+            let column = columns::read(found, *kind).map_err(|e| self.chunks.explain(e))?;
+            self.columns.push(column);
         }
         (self.at, self.length) = (0, batch.num_rows());
         Ok(true)
@@ -146,7 +154,7 @@ impl ParquetCursor {
 }
 
 /// The row groups that hold `rows`, and the place of `rows.start` in the first of them.
-fn overlapping(builder: &ParquetRecordBatchReaderBuilder<File>, rows: &Range<u64>) -> (Vec<usize>, usize) {
+fn overlapping(builder: &Builder, rows: &Range<u64>) -> (Vec<usize>, usize) {
     let mut first = 0_u64;
     let mut groups = Vec::new();
     let mut offset = 0;
@@ -183,8 +191,11 @@ impl Cursor for ParquetCursor {
     fn cell(&self, field: usize) -> Cell<'_> {
         match &self.columns[field] {
             Column::Numbers(numbers) if numbers.is_valid(self.at) => Cell::Number(numbers.value(self.at)),
-            Column::Texts(texts) if texts.is_valid(self.at) => Cell::Text(texts.value(self.at)),
-            Column::LargeTexts(texts) if texts.is_valid(self.at) => Cell::Text(texts.value(self.at)),
+            Column::Bytes(texts) if texts.is_valid(self.at) => {
+                str::from_utf8(texts.value(self.at)).map_or(Cell::Unreadable, Cell::Text)
+            }
+            Column::Names(names) if names.is_valid(self.at) => Cell::Text(names.value(self.at)),
+            Column::Lengths(lengths) if lengths.is_valid(self.at) => Cell::Items(lengths.value(self.at)),
             _ => Cell::Empty,
         }
     }

@@ -78,8 +78,13 @@ fn unusable_scores_are_named() {
         ),
         (
             "jsonl",
-            "{\"row\":2,\"score\":NaN}\n",
-            "shard 1 of 2 is not readable: line 1 is not valid JSON: expected value at column 18",
+            "{\"row\":2,\"score\":1}\n{\"row\":2,\"score\":nan}\n",
+            "shard 1 of 2 is not readable: line 2 is not valid JSON: expected ident at column 19",
+        ),
+        (
+            "csv",
+            "row,score\n2,1\n3\n",
+            "shard 1 of 2 is not readable: line 3 has 1 field, the header has 2",
         ),
     ] {
         let found = complaint(&with_second_shard(extension, content));
@@ -102,6 +107,17 @@ fn unusable_scores_are_named() {
 fn rows_without_a_finite_score_count_against_the_coverage() {
     for (content, scored, message) in [
         ("row,score\n2,nan\n3,2\n", 3, "1 NaN (in shard 1 of 2)"),
+        // As Python's `json` writes them.
+        (
+            "{\"row\":2,\"score\":NaN}\n{\"row\":3,\"score\":2}\n",
+            3,
+            "1 NaN (in shard 1 of 2)",
+        ),
+        (
+            "{\"row\":2,\"score\":-Infinity}\n{\"row\":3,\"score\":1e400}\n",
+            2,
+            "2 infinite scores (first in shard 1 of 2)",
+        ),
         (
             "row,score\n2,inf\n3,-Infinity\n",
             2,
@@ -120,7 +136,8 @@ fn rows_without_a_finite_score_count_against_the_coverage() {
             "1 NaN (in shard 1 of 2), 1 row without a score (in shard 1 of 2)",
         ),
     ] {
-        let mut place = with_second_shard("csv", content);
+        let extension = if content.starts_with('{') { "jsonl" } else { "csv" };
+        let mut place = with_second_shard(extension, content);
         place.task.min_coverage = "0.99".to_owned();
         let message = format!(
             "CoverageTooLow: {scored} of 4 rows have a finite score from every scorer, but `scoring.minCoverage` asks for 0.99; \

@@ -1,12 +1,19 @@
 //! The commands' work on small data sets in temporary folders.
 
+mod columns;
+mod disk;
 mod faults;
 mod inputs;
+mod packed;
 mod pipeline;
+mod rows;
+mod same_data;
 
 use std::fs;
 use std::path::PathBuf;
 
+use arrow_array::{ArrayRef, RecordBatch};
+use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::builtin::score_shard;
@@ -39,6 +46,9 @@ impl Place {
         };
         let task = Task {
             named_groups: Vec::new(),
+            delimiter: ',',
+            max_bad_rows: 0,
+            revision: None,
             path,
             format,
             group_column: None,
@@ -62,8 +72,12 @@ impl Place {
         self.folder.path().join("dataset")
     }
 
+    pub(super) fn store_root(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
     pub(super) fn store(&self) -> Store {
-        Store::new(self.folder.path().join("store"))
+        Store::new(self.store_root())
     }
 
     pub(super) fn inspect(&self) -> Result<Inspection, ScoringError> {
@@ -151,6 +165,15 @@ pub(super) fn rarity(column: &str) -> Scorer {
 
 pub(super) fn program() -> Scorer {
     scorer("program", ScorerKind::Container)
+}
+
+/// A Parquet file of these columns.
+pub(super) fn parquet_of(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+    let columns = columns.into_iter().map(|(name, values)| (name, values, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
 }
 
 fn scorer(name: &str, kind: ScorerKind) -> Scorer {

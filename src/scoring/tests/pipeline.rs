@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray};
@@ -54,6 +55,18 @@ fn parquet(rows: &[Row], group_rows: usize) -> Vec<u8> {
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.into_inner().unwrap()
+}
+
+/// In two members, as programs write that pack in parallel.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let (first, second) = text.split_at(text.len() / 3);
+    let mut packed = Vec::new();
+    for part in [first, second] {
+        let mut encoder = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+        encoder.write_all(part).unwrap();
+        packed = encoder.finish().unwrap();
+    }
+    packed
 }
 
 fn all_scorers() -> Vec<Scorer> {
@@ -128,7 +141,7 @@ proptest! {
     fn every_shard_reads_its_own_rows(rows in rows(), shards in 1..6_u32) {
         for (extension, content) in [("csv", csv(&rows)), ("jsonl", json(&rows)), ("parquet", parquet(&rows, 3))] {
             let place = Place::new(extension, &content, vec![]);
-            let file = RowFile { path: place.root().join(&place.task.path), format: place.task.format };
+            let file = RowFile::new(place.root().join(&place.task.path), place.task.format);
             let field = Field { column: "text".to_owned(), kind: Kind::Text, asked_by: String::new() };
             let mut texts = Vec::new();
             for index in 0..shards {
@@ -164,6 +177,9 @@ fn shards_seek_past_the_first_offsets() {
         ("csv", marked(csv(&rows))),
         ("jsonl", marked(json(&rows))),
         ("parquet", parquet(&rows, 1000)),
+        // Packed files are read by what is in them, whatever their names.
+        ("csv", gzip(&marked(csv(&rows)))),
+        ("jsonl", zstd::encode_all(&json(&rows)[..], 1).unwrap()),
     ] {
         let mut place = Place::new(extension, &content, vec![column("loss"), length("text", Unit::Bytes)]);
         place.task.scorers[1].weight = "0".to_owned();

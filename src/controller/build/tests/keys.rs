@@ -26,6 +26,9 @@ fn format_comes_from_the_extension_unless_it_is_given() {
         ("a.csv", Format::Csv),
         ("a.jsonl", Format::JsonLines),
         ("a.b.ndjson", Format::JsonLines),
+        ("a.tsv", Format::Csv),
+        ("a.csv.gz", Format::Csv),
+        ("a.jsonl.zst", Format::JsonLines),
     ];
     for (path, expected) in cases {
         let mut job = job(SMALL);
@@ -34,6 +37,30 @@ fn format_comes_from_the_extension_unless_it_is_given() {
         job.spec.dataset.format = Some(crate::api::dataset::Format::Csv);
         assert_eq!(task(&job).format, Format::Csv, "{path}");
     }
+}
+
+#[test]
+fn the_delimiter_is_that_of_the_file_unless_it_is_given() {
+    for (path, expected) in [("a.csv", ','), ("a.tsv", '\t'), ("a.tsv.gz", '\t'), ("a.jsonl", ',')] {
+        let mut job = job(SMALL);
+        job.spec.dataset.path = path.to_owned();
+        assert_eq!(task(&job).delimiter, expected, "{path}");
+        job.spec.dataset.delimiter = Some(";".to_owned());
+        assert_eq!(task(&job).delimiter, ';', "{path}");
+    }
+}
+
+#[test]
+fn the_key_follows_the_delimiter_that_is_used() {
+    let key = |path: &str, delimiter: Option<&str>| {
+        let mut job = job(SMALL);
+        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.delimiter = delimiter.map(str::to_owned);
+        task(&job).key
+    };
+    assert_ne!(key("a.csv", None), key("a.csv", Some(";")));
+    assert_eq!(key("a.csv", None), key("a.csv", Some(",")));
+    assert_eq!(key("a.tsv", None), key("a.tsv", Some("\t")));
 }
 
 /// Replaces `from` in the full spec, which must have it, and returns the task.
@@ -88,6 +115,10 @@ fn the_key_ignores_what_leaves_the_scores_as_they_are() {
             "    path: data/train.parquet\n    format: Parquet",
         ),
         ("    shards: 4", "    combine: MeanRank\n    shards: 4"),
+        (
+            "    path: data/train.parquet",
+            "    path: data/train.parquet\n    maxBadRows: 3",
+        ),
     ] {
         assert_eq!(edited(from, to).key, before.key, "{from} -> {to}");
     }
