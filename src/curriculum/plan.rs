@@ -40,7 +40,7 @@ pub const MAX_EXACT: u64 = (1 << 53) - 1;
 pub const WHOLE: u32 = 1_000_000;
 
 /// Version of the plan's format and of the sampling it stands for: the same plan and version give the same rows.
-pub const PLAN_VERSION: u32 = 2;
+pub const PLAN_VERSION: u32 = 3;
 
 /// Everything that decides which rows a batch holds, but for the order of the rows itself (the score index).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

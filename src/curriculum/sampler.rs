@@ -8,6 +8,7 @@
 //! Every rank of a distributed job computes the same batch and keeps its part, so the world's size changes nothing.
 
 mod look;
+mod pass;
 mod segment;
 
 use std::ops::Range;

@@ -26,7 +26,7 @@ fn facts(rows: u64, group_rows: &[u64]) -> Facts {
     }
 }
 
-/// The design's example.
+/// The example of the wire contracts.
 fn digits() -> CurriculumSpec {
     spec(json!({
         "batchSize": 64, "balance": "Group", "uniformFloor": "0.05",
@@ -117,11 +117,45 @@ fn canonical_json_is_the_wire_format() {
         r#"{"batchSize":8,"groupRows":[100],"order":"HardFirst","phases":[{"endStep":3,"index":0,"name":"a","#,
         r#""pools":[{"admits":{"fraction":{"constant":250000000000}},"band":"whole","least":70000000001,"role":"own","scope":"all"}],"#,
         r#""segments":[{"shares":[1000000],"startStep":0}],"startStep":0}],"#,
-        r#""rows":100,"scores":{"digest":"sha256:d","key":"k"},"seed":42,"version":2}"#
+        r#""rows":100,"scores":{"digest":"sha256:d","key":"k"},"seed":42,"version":3}"#
     );
     assert_eq!(plan.to_canonical_json(), expected);
     assert_eq!(plan.digest(), canonical::sha256(expected));
     assert_eq!(serde_json::from_str::<Plan>(expected).unwrap(), plan);
+}
+
+/// Bounds that hold until just before the end of a phase must hold there too: the next phase replays what was there.
+#[test]
+fn bounds_that_break_at_the_end_of_a_phase_are_refused() {
+    let weights = |end: &[&str]| {
+        let first = json!({"name": "g0", "weight": "0.5", "finalWeight": end[0]});
+        json!([first, {"name": "g1", "weight": "0.5", "finalWeight": end[1]}])
+    };
+    let curriculum = |end: &[&str]| {
+        spec(json!({
+            "batchSize": 100, "balance": "Group", "groupShares": {"maximum": "0.6"},
+            "phases": [
+                {"name": "a", "pool": {"fraction": "0.5"}, "mixing": {"weights": weights(end)}, "duration": {"steps": 1000}},
+                {"name": "b", "pool": {"fraction": "1"}, "replay": "0.1", "duration": {"steps": 1000}}
+            ]
+        }))
+    };
+    let facts = facts(2000, &[1000, 1000]);
+    let error = compile(&curriculum(&["1", "0"]), &facts).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "curriculum.groupShares.maximum: cannot be kept in curriculum.phases[0]: the groups with a weight may not have a whole \
+         batch together, at the end of the phase"
+    );
+    let plan = compile(&curriculum(&["1", "0.1"]), &facts).unwrap();
+    for segment in &plan.phases[1].segments {
+        let pools = plan.phases[1].pools.iter().zip(&segment.shares);
+        let replayed: u32 = pools
+            .filter(|(pool, _)| pool.role == Role::Replay)
+            .map(|(_, share)| share)
+            .sum();
+        assert_eq!(replayed, 100_000);
+    }
 }
 
 #[test]

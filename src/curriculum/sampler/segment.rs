@@ -7,12 +7,13 @@
 
 use std::ops::Range;
 
+use super::pass::{Pass, Walk};
 use super::{CHUNK, Place};
 use crate::api::curriculum::Order;
 use crate::curriculum::mix::{self, Purpose};
 use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::permute::Permutation;
-use crate::curriculum::plan::{Bounds, PhasePlan, Plan, PoolPlan, Scope};
+use crate::curriculum::plan::{Bounds, PhasePlan, Plan, PoolPlan, Scope, WHOLE};
 use crate::curriculum::quota::{Quotas, Weights};
 
 /// A segment, expanded.
@@ -42,6 +43,8 @@ pub(super) struct Stratum {
     pub(super) rows: u64,
     /// Key of the order of its draws.
     key: u64,
+    /// Most draws of it in one batch, in the phase where its passes go on from segment to segment.
+    most: u64,
     arrangement: Arrangement,
     extent: Extent,
 }
@@ -107,6 +110,7 @@ impl SegmentTable {
                     scope,
                     rows,
                     key: mix::child(mix::child(key, number as u64), part),
+                    most: 1,
                     arrangement: Arrangement::new(plan, scope, rows),
                     extent: Extent::new(pool, ends, rows, fixed),
                 });
@@ -124,6 +128,14 @@ impl SegmentTable {
             None => Quotas::new(&weights, key(Purpose::Quota, of.start_step)),
             Some(before) => before.quotas.next(&weights, steps.start * plan.batch_size),
         };
+        for (stratum, rows) in strata.iter_mut().zip(weights.iter().flat_map(|pool| &pool.strata)) {
+            let share = of.segments.iter().map(|segment| segment.shares[stratum.pool]).max();
+            let all = weights[stratum.pool].strata.iter().sum::<u64>().max(1);
+            let exact = u128::from(plan.batch_size) * u128::from(share.unwrap_or(WHOLE)) * u128::from(*rows);
+            let most = exact.div_ceil(u128::from(WHOLE) * u128::from(all)) as u64;
+            // Each node of the tree rounds up by less than one; the first of them is in the division.
+            stratum.most = (most + u64::from(quotas.depth().saturating_sub(1))).clamp(1, plan.batch_size);
+        }
         Self {
             phase,
             segment,
@@ -227,18 +239,6 @@ impl Arrangement {
     }
 }
 
-/// How the draws of one batch go through a stratum.
-struct Walk {
-    /// Draws of a pass.
-    cells: u64,
-    /// Number of the segment's or phase's first draw.
-    origin: u64,
-    /// The interval at this step.
-    interval: Range<u64>,
-    /// What is permuted.
-    domain: Range<u64>,
-}
-
 impl Stratum {
     /// Puts the rows of some draws, counted from the phase's first slot, where they belong. `before` of them lie before the segment;
     /// `interval` is the stratum's at this step, needed where it moves.
@@ -263,9 +263,11 @@ impl Stratum {
             Extent::Moving { cells, domain } => {
                 let interval = interval();
                 let covers = |domain: &Range<u64>| domain.start <= interval.start && interval.end <= domain.end;
+                let rows = interval.end - interval.start;
                 Walk {
-                    // What a plan from a file does between the ends of a segment is not known.
-                    cells: (*cells).min(interval.end - interval.start),
+                    // What a plan from a file does between the ends of a segment is not known. A pass is no shorter than a batch
+                    // where the interval is not.
+                    cells: (*cells).max(self.most).min(rows),
                     origin: before,
                     domain: domain.clone().filter(covers).unwrap_or_else(|| interval.clone()),
                     interval,
@@ -276,61 +278,28 @@ impl Stratum {
         while draw < end {
             let (pass, first) = (draw / walk.cells, draw % walk.cells);
             let last = (first + (end - draw)).min(walk.cells);
-            let permutation = Permutation::new(walk.domain.end - walk.domain.start, mix::child(self.key, pass));
+            let permuted = Pass::new(&walk, self.key, pass, self.most, first..last);
             draw += last - first;
 
             let mut chunk = first;
             while chunk < last {
                 let end = last.min(chunk + CHUNK as u64);
-                self.draw_chunk(chunk..end, &walk, &permutation, order, place);
+                self.draw_chunk(chunk..end, &permuted, order, place);
                 chunk = end;
             }
         }
     }
 
     #[inline]
-    fn draw_chunk<O: RowOrder + ?Sized>(
-        &self,
-        indices: Range<u64>,
-        walk: &Walk,
-        permutation: &Permutation,
-        order: &O,
-        place: &mut Place<'_>,
-    ) {
+    fn draw_chunk<O: RowOrder + ?Sized>(&self, indices: Range<u64>, pass: &Pass<'_>, order: &O, place: &mut Place<'_>) {
         let mut slots = [0; CHUNK];
         let mut positions = [0; CHUNK];
         let wanted = place.take(&mut slots, &mut positions, indices);
         let (slots, positions) = (&slots[..wanted], &mut positions[..wanted]);
-        walk.positions(permutation, positions);
+        pass.positions(positions);
         self.arrangement.rows(self.scope, positions, order);
         for (&slot, &row) in slots.iter().zip(&*positions) {
             place.out[slot as usize] = row;
         }
-    }
-}
-
-impl Walk {
-    /// Replaces draws within a pass by positions in the interval.
-    #[inline]
-    fn positions(&self, permutation: &Permutation, draws: &mut [u64]) {
-        let within = self.interval.start - self.domain.start..self.interval.end - self.domain.start;
-        if self.domain.start == 0 && within.start == 0 {
-            permutation.apply_all_within(within, draws);
-            return;
-        }
-        // The position that is congruent to the draw modulo the pass: when the interval moves on by some rows, the others keep
-        // their draws.
-        let turn = self.cells - self.interval.start % self.cells;
-        for draw in draws.iter_mut() {
-            let shifted = *draw + turn;
-            let place = if shifted >= self.cells {
-                shifted - self.cells
-            } else {
-                shifted
-            };
-            *draw = within.start + place;
-        }
-        permutation.apply_all_within(within, draws);
-        draws.iter_mut().for_each(|position| *position += self.domain.start);
     }
 }

@@ -63,17 +63,6 @@ impl Division {
         }
     }
 
-    /// The largest share of each group in the phase: at one of its ends, or in between for exponents.
-    pub(super) fn largest(&self, group_rows: &[u64]) -> Vec<f64> {
-        let mut largest = self.at(0.0, group_rows);
-        for x in [0.25, 0.5, 0.75, 1.0] {
-            for (largest, share) in largest.iter_mut().zip(self.at(x, group_rows)) {
-                *largest = largest.max(share);
-            }
-        }
-        largest
-    }
-
     /// Shares of the groups at `x` of the phase, from 0 to 1. They sum to 1.
     pub(super) fn at(&self, x: f64, group_rows: &[u64]) -> Vec<f64> {
         let line = |start: f64, end: f64| start + (end - start) * x;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::{Admission, Band, Part, PlanError, PoolPlan, Role, Scope, WHOLE};
+use super::super::{Admission, Band, Part, PlanError, PoolPlan, Role, Scope, Segment, WHOLE};
 use super::groups::{Division, Limits};
 use super::{Facts, MICRO, read, refresh};
 use crate::api::curriculum::WeightingSpec;
@@ -195,12 +195,9 @@ impl<'a> Mixture<'a> {
             Source::Floor(floor) => floor.to_f64() * (1.0 - uniform) + uniform,
             Source::Fixed(share) => share * (1.0 - uniform),
             Source::Own { group, bin } => {
-                let of_group = group.and_then(|group| groups.get(group)).copied().unwrap_or(1.0);
-                let of_bin = bin
-                    .zip(bins.as_ref())
-                    .and_then(|(bin, bins)| bins.get(bin as usize))
-                    .copied()
-                    .unwrap_or(1.0);
+                // A group stands in a source only where the share is divided, and a bin only where bins are weighted.
+                let of_group = group.map_or(1.0, |group| groups[group]);
+                let of_bin = bin.zip(bins.as_ref()).map_or(1.0, |(bin, bins)| bins[bin as usize]);
                 self.own * (1.0 - uniform) * of_group * of_bin
             }
         };
@@ -265,9 +262,38 @@ impl<'a> Mixture<'a> {
         (parts.iter().sum::<u64>().max(1), parts)
     }
 
+    /// Slots of a batch that each group's own pools have together, in the segment where they are most.
+    pub(super) fn slots(&self, segments: &[Segment], batch_size: u64) -> Vec<u64> {
+        // The tree of quotas rounds each pool's slots by less than its depth, the first time within the division below.
+        let depth = u64::from(self.pools.len().next_power_of_two().trailing_zeros());
+        let own: Vec<(usize, usize)> = (self.pools.iter().enumerate())
+            .filter_map(|(pool, plan)| match plan.scope {
+                Scope::Group(group) if plan.role == Role::Own => Some((pool, group as usize)),
+                _ => None,
+            })
+            .collect();
+        let mut slots = vec![0; self.facts.group_rows.len()];
+        for segment in segments {
+            let mut shares = vec![0; slots.len()];
+            own.iter()
+                .for_each(|&(pool, group)| shares[group] += u64::from(segment.shares[pool]));
+            for (slots, share) in slots.iter_mut().zip(shares).filter(|(_, share)| *share > 0) {
+                let exact = (batch_size * share).div_ceil(u64::from(WHOLE));
+                *slots = (exact + depth.saturating_sub(1)).min(batch_size).max(*slots);
+            }
+        }
+        slots
+    }
+
     /// The own pools as later phases replay them: whole, as they are at step `t`, each with its share of them.
-    pub(super) fn leaves(&self, t: u64) -> Vec<(f64, PoolPlan)> {
-        let groups = self.groups_at(1.0).unwrap_or_default();
+    ///
+    /// # Errors
+    /// When the groups' bounds cannot be kept at the end of the phase.
+    pub(super) fn leaves(&self, t: u64) -> Result<Vec<(f64, PoolPlan)>, PlanError> {
+        let groups = self.groups_at(1.0).map_err(|error| PlanError {
+            problem: format!("{}, at the end of the phase", error.problem),
+            ..error
+        })?;
         let mut leaves = Vec::new();
         for (pool, sources) in self.pools.iter().zip(&self.sources) {
             for source in sources {
@@ -277,12 +303,12 @@ impl<'a> Mixture<'a> {
                     bin: None | Some(0),
                 } = *source
                 {
-                    let share = group.and_then(|group| groups.get(group)).copied().unwrap_or(1.0);
+                    let share = group.map_or(1.0, |group| groups[group]);
                     leaves.push((share, frozen(pool, t)));
                 }
             }
         }
-        leaves
+        Ok(leaves)
     }
 }
 

@@ -114,23 +114,22 @@ impl<'a> Compiler<'a> {
         let field = format!("curriculum.phases[{index}]");
         self.check_combination(&field, spec)?;
         let steps = self.duration(&field, spec)?;
-        let mixture = self.mixture(&field, spec, steps)?;
-        let limit = (MAX_SHARES / mixture.pools().len()).clamp(16, MAX_SEGMENTS);
-        let mut starts = refresh::of_pools(mixture.pools(), steps, limit / 2);
-        starts.extend(mixture.refreshes(steps, limit / 2));
-        starts.sort_unstable();
-        starts.dedup();
-
         let start_step = self.next_step;
-        let ends = starts.iter().skip(1).copied().chain([steps]);
-        let segments = starts.iter().zip(ends).map(|(&start, end)| {
-            Ok(Segment {
-                start_step: start_step + start,
-                shares: mixture.shares(start..end)?,
-            })
-        });
-        let segments = segments.collect::<Result<_, PlanError>>()?;
-        self.earlier.push(mixture.leaves(steps - 1));
+        let mut slots = vec![1; self.facts.group_rows.len()];
+        // Larger pools move less, so that segments may begin elsewhere and have other shares: until all pools are large enough.
+        let (mixture, segments) = loop {
+            let mixture = self.mixture(&field, spec, steps, &slots)?;
+            let segments = segments(&mixture, start_step, steps)?;
+            let needed = mixture.slots(&segments, self.batch_size);
+            if slots.iter().zip(&needed).all(|(slots, needed)| needed <= slots) {
+                break (mixture, segments);
+            }
+            slots
+                .iter_mut()
+                .zip(needed)
+                .for_each(|(slots, needed)| *slots = needed.max(*slots));
+        };
+        self.earlier.push(mixture.leaves(steps - 1)?);
         self.next_step = start_step + steps;
         Ok(PhasePlan {
             index,
@@ -241,8 +240,8 @@ impl<'a> Compiler<'a> {
         lengths.sum()
     }
 
-    /// Everything that a batch of the phase is made of.
-    fn mixture(&self, field: &str, spec: &Phase<'_>, steps: u64) -> Result<Mixture<'a>, PlanError> {
+    /// Everything that a batch of the phase is made of. `slots`: what each group's own pool has in a batch at most.
+    fn mixture(&self, field: &str, spec: &Phase<'_>, steps: u64, slots: &[u64]) -> Result<Mixture<'a>, PlanError> {
         let replay = match spec.replay {
             Some(fraction) => read::share(format!("{field}.replay"), fraction)?,
             None => Share::ZERO,
@@ -293,7 +292,7 @@ impl<'a> Compiler<'a> {
             self.batch_size,
         );
         mixture.add(hard, Source::Fixed(hard_share.to_f64()));
-        self.add_own(field, spec, steps, &mut mixture)?;
+        self.add_own(field, spec, steps, slots, &mut mixture)?;
         mixture.warm_up(field, spec.warm_up_steps)?;
         if mixture.pools().len() > MAX_POOLS {
             let problem = format!(
@@ -306,7 +305,14 @@ impl<'a> Compiler<'a> {
     }
 
     /// The phase's own pools: one, or one per group, each cut into bins where bins are weighted.
-    fn add_own(&self, field: &str, spec: &Phase<'_>, steps: u64, mixture: &mut Mixture<'a>) -> Result<(), PlanError> {
+    fn add_own(
+        &self,
+        field: &str,
+        spec: &Phase<'_>,
+        steps: u64,
+        slots: &[u64],
+        mixture: &mut Mixture<'a>,
+    ) -> Result<(), PlanError> {
         let (admits, band) = read::pool(&format!("{field}.pool"), spec.pool, steps)?;
         mixture.weigh_bins(&format!("{field}.weighting"), spec.weighting)?;
         if spec.mixing.is_none() && self.limits.is_none() {
@@ -338,7 +344,6 @@ impl<'a> Compiler<'a> {
             };
             own.insert(groups::place(&field, &group.name, self.facts)?, pacing);
         }
-        let largest = division.largest(&self.facts.group_rows);
         for (number, &rows) in (0..).zip(&self.facts.group_rows) {
             if rows == 0 {
                 continue;
@@ -348,14 +353,31 @@ impl<'a> Compiler<'a> {
                 Some(pacing) => (Admission::Fraction(pacing), Band::Whole),
                 None => (admits.clone(), band),
             };
-            // As many rows as the group has slots in a batch.
-            let slots = (self.batch_size as f64 * largest[place]).ceil() as u64;
+            let slots = slots.get(place).copied().unwrap_or(1);
             let pool = bounded(Role::Own, Scope::Group(number), admits, band, &[rows], slots);
             mixture.add_bins(&pool, Some(place));
         }
         mixture.divide(division, self.limits, &field);
         Ok(())
     }
+}
+
+/// The segments of a phase from `start_step` on.
+fn segments(mixture: &Mixture<'_>, start_step: u64, steps: u64) -> Result<Vec<Segment>, PlanError> {
+    let limit = (MAX_SHARES / mixture.pools().len()).clamp(16, MAX_SEGMENTS);
+    let mut starts = refresh::of_pools(mixture.pools(), steps, limit / 2);
+    starts.extend(mixture.refreshes(steps, limit / 2));
+    starts.sort_unstable();
+    starts.dedup();
+
+    let ends = starts.iter().skip(1).copied().chain([steps]);
+    let segments = starts.iter().zip(ends).map(|(&start, end)| {
+        Ok(Segment {
+            start_step: start_step + start,
+            shares: mixture.shares(start..end)?,
+        })
+    });
+    segments.collect()
 }
 
 /// A pool that holds at least `enough` rows of `parts` whatever else it says, or all if they are fewer.
