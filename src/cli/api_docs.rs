@@ -194,6 +194,7 @@ fn type_of(field: &Value) -> String {
                 range(field, "minProperties", "maxProperties", "entries")
             )
         }
+        _ if field["x-kubernetes-int-or-string"] == true => "number or text".into(),
         _ => "object".into(),
     }
 }

@@ -61,6 +61,9 @@ pub(crate) fn run(args: &SampleArgs) -> ExitCode {
 fn sample(args: &SampleArgs) -> Result<(), SimulateError> {
     let population = args.curriculum.population()?;
     let document = Document::read(&args.curriculum.file)?;
+    for note in &document.notes {
+        eprintln!("curriculum sample: {note}");
+    }
     let sampler = Sampler::new(args.curriculum.plan(&document, &population)?)?;
     let total = sampler.plan().total_steps();
     let end = args.from.saturating_add(args.count);

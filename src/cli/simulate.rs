@@ -177,6 +177,9 @@ fn lines(
 ) -> Result<(), SimulateError> {
     let plan = compiled.sampler.plan();
     let simulation = Simulation::new(&compiled.sampler, population, compiled.shown(args, steps)?);
+    for note in &compiled.document.notes {
+        eprintln!("curriculum simulate: {note}");
+    }
     write(args, |out| {
         let totals = simulation.run(|point| -> Result<(), Failure> {
             let phase = &plan.phases[point.phase].name;

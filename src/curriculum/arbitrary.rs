@@ -123,11 +123,19 @@ fn pool() -> BoxedStrategy<Value> {
     let score = (-1000..1000i32, option::of(-1000..1000i32)).prop_map(
         |(from, to)| json!({"score": object(json!({"from": from.to_string(), "to": to.map(|to| to.to_string())}))}),
     );
-    let deep_speed = (1..100i64, 0..1000i64, 1..50i64, steps(), any::<bool>()).prop_map(
-        |(min, more, multiple, total, percentile)| {
-            json!({"deepSpeed": {"min_difficulty": min, "max_difficulty": min + more, "schedule_type": "fixed_linear",
+    let degree = option::of(prop_oneof![
+        parameter().prop_map(Value::from),
+        (1..9i64).prop_map(Value::from),
+        Just(json!(0.5))
+    ]);
+    let deep_speed = (0..100i64, 1..1000i64, 1..50i64, steps(), any::<bool>(), degree).prop_map(
+        |(min, more, multiple, total, percentile, degree)| {
+            let schedule = if degree.is_some() { "fixed_root" } else { "fixed_linear" };
+            let config =
+                object(json!({"total_curriculum_step": total, "difficulty_step": multiple, "root_degree": degree}));
+            json!({"deepSpeed": {"min_difficulty": min, "max_difficulty": min + more, "schedule_type": schedule,
                              "difficulty_type": if percentile { "percentile" } else { "value" },
-                             "schedule_config": {"total_curriculum_step": total, "difficulty_step": multiple}}})
+                             "schedule_config": config}})
         },
     );
     prop_oneof![

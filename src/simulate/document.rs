@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::deepspeed;
 use super::error::SimulateError;
+use super::unique::{self, Unique};
 use crate::api::curriculum::{Balance, CurriculumSpec};
 use crate::curriculum::plan::{Facts, MAX_EXACT, Plan, PlanError, compile};
 
@@ -25,6 +26,8 @@ pub struct Document {
     pub seed: Option<u64>,
     /// The job's `dataset.groupColumn`.
     pub group_column: Option<String>,
+    /// What was assumed about the file, and what is not the same here as there.
+    pub notes: Vec<String>,
     /// Where fields of the compiler's errors stand in the file: (prefix there, prefix in the file).
     names: Vec<(&'static str, String)>,
 }
@@ -103,6 +106,7 @@ impl Document {
                 spec: deepspeed::curriculum(&metric, found.batch_size),
                 seed: None,
                 group_column: None,
+                notes: found.notes,
                 names: vec![
                     ("curriculum.phases[0].pool.deepSpeed", found.path),
                     ("curriculum.batchSize", "train_batch_size".to_owned()),
@@ -165,6 +169,7 @@ impl Document {
             spec,
             seed: seed.transpose()?,
             group_column,
+            notes: Vec::new(),
             names: vec![("curriculum", at.to_owned()), ("dataset", format!("{parent}dataset"))],
         })
     }
@@ -203,21 +208,35 @@ fn field(path: &Path, field: &str, problem: impl Into<String>) -> SimulateError 
     }
 }
 
-/// JSON or YAML; of several YAML documents, the one that is a CurriculumJob.
+/// JSON, Hjson or YAML; of several YAML documents, the one that is a CurriculumJob.
 fn value(path: &Path, text: &str) -> Result<Value, SimulateError> {
     let fail = |problem: String| SimulateError::File {
         path: path.to_owned(),
         problem,
     };
     let json = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
+        Ok(Unique(value)) => return Ok(value),
+        Err(error) if error.is_data() => return Err(fail(format!("as JSON: {error}"))),
         Err(error) => error,
     };
-    if path.extension().is_some_and(|extension| extension == "json") {
-        return Err(fail(format!("no JSON: {json}")));
+    // DeepSpeed reads its configurations as Hjson: JSON with comments, and with commas and quotes that may be left out.
+    let is_json = ["json", "hjson"]
+        .iter()
+        .any(|known| path.extension().is_some_and(|extension| extension == *known));
+    if is_json {
+        let read = hjson(text);
+        return read.map_err(|hjson| match hjson {
+            Some(named) if named.contains(unique::TWICE) => fail(format!("as JSON: {named}")),
+            _ => fail(format!("no JSON: {json}")),
+        });
     }
-    let mut documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| fail(format!("cannot be read as YAML: {error}")))?;
+    let mut documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
+        Ok(documents) => documents,
+        Err(yaml) => match hjson(text) {
+            Ok(value) if text.contains('{') => return Ok(value),
+            _ => return Err(fail(format!("cannot be read as YAML: {yaml}"))),
+        },
+    };
     documents.retain(|document| !document.is_null());
     if documents.len() > 1 {
         documents.retain(|document| document.get("kind").is_some_and(|kind| kind == "CurriculumJob"));
@@ -226,6 +245,22 @@ fn value(path: &Path, text: &str) -> Result<Value, SimulateError> {
         Some(one) if documents.is_empty() => Ok(one),
         Some(_) => Err(fail("several documents are a CurriculumJob; leave one".to_owned())),
         None => Err(fail("no document with a curriculum".to_owned())),
+    }
+}
+
+/// Hjson, or why it is none. What is nested too deep is not tried: the parser has no limit of its own.
+fn hjson(text: &str) -> Result<Value, Option<String>> {
+    const DEEPEST: i32 = 128;
+    let depths = text.chars().scan(0, |depth, c| {
+        *depth += i32::from(matches!(c, '[' | '{')) - i32::from(matches!(c, ']' | '}'));
+        Some(*depth)
+    });
+    if depths.max().is_some_and(|depth| depth > DEEPEST) {
+        return Err(None);
+    }
+    match deser_hjson::from_str(text) {
+        Ok(Unique(value)) => Ok(value),
+        Err(error) => Err(Some(error.to_string())),
     }
 }
 

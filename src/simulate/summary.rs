@@ -48,7 +48,7 @@ impl<'a> Summary<'a> {
             .map_or_else(|| "curriculum".to_owned(), |name| name.to_string_lossy().into_owned());
         Self {
             shortages: shortage::find(&document.spec, plan, population, &totals),
-            notes: notes(plan, depth, &totals),
+            notes: [document.notes.clone(), notes(plan, depth, &totals)].concat(),
             next: next(document, data),
             name,
             plan,

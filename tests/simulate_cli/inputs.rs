@@ -191,8 +191,10 @@ fn deepspeed_errors_name_its_own_fields() {
     unknown["schedule_config"]["steps"] = json!(3);
     let mut wrong = metric();
     wrong["max_difficulty"] = json!(1);
-    let mut automatic = config(&json!({"seqlen": metric()}));
-    automatic["train_batch_size"] = json!("auto");
+    let mut rows = config(&json!({"seqlen": metric()}));
+    rows["train_batch_size"] = json!("many");
+    let mut kind = older();
+    kind["curriculum_learning"]["curriculum_type"] = json!("vocab");
     let path = "data_efficiency.data_sampling.curriculum_learning.curriculum_metrics";
     for (value, words) in [
         (two, format!("{path}: has 2 metrics (seqlen, vocabularyrarity)")),
@@ -202,7 +204,11 @@ fn deepspeed_errors_name_its_own_fields() {
             format!("{path}.seqlen.schedule_config.steps: unknown field `steps`"),
         ),
         (wrong, "min_difficulty: 2 is greater than `max_difficulty` 1".to_owned()),
-        (automatic, "train_batch_size: \"auto\" is no number".to_owned()),
+        (rows, "train_batch_size: \"many\" is no number such as 64".to_owned()),
+        (
+            kind,
+            "curriculum_learning.curriculum_type: \"vocab\" is not \"seqlen\"".to_owned(),
+        ),
         (
             json!({"data_efficiency": {}}),
             "data_efficiency.data_sampling: is missing".to_owned(),
@@ -214,6 +220,192 @@ fn deepspeed_errors_name_its_own_fields() {
     }
     bench.write("ds.json", &config(&json!({"a": metric(), "b": metric()})).to_string());
     assert!(bench.error("simulate -f ds.json --rows 10").contains("`combine: Max`"));
+}
+
+/// The form that configurations had before the data efficiency library.
+fn older() -> Value {
+    json!({
+        "train_batch_size": 4, "curriculum_learning": {
+            "enabled": true, "curriculum_type": "seqlen", "min_difficulty": 8, "max_difficulty": 64,
+            "schedule_type": "fixed_linear", "schedule_config": {"total_curriculum_step": 8, "difficulty_step": 8}
+        }
+    })
+}
+
+/// Difficulties of each step of a file, and what is said about it.
+fn difficulties(bench: &Bench, file: &str) -> (Vec<u64>, String) {
+    let output = bench.run(&format!("simulate -f {file} --rows 100 -o json"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let lines = output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty());
+    let difficulty = |line| {
+        serde_json::from_slice::<Value>(line).unwrap()["difficulty"]
+            .as_u64()
+            .unwrap()
+    };
+    (lines.map(difficulty).collect(), said)
+}
+
+#[test]
+fn the_older_form_of_deepspeed_is_read() {
+    let bench = Bench::new();
+    bench.write("whole.json", &older().to_string());
+    bench.write("inner.json", &older()["curriculum_learning"].to_string());
+    for file in ["whole.json", "inner.json"] {
+        let (difficulties, said) = difficulties(&bench, file);
+        assert_eq!(difficulties, [8, 16, 24, 32, 40, 48, 56, 64, 64], "{file}");
+        assert!(said.contains("cuts each to the length of the step"), "{file}: {said}");
+    }
+}
+
+#[test]
+fn a_curriculum_that_is_not_enabled_is_not_simulated() {
+    let bench = Bench::new();
+    let library = config(&json!({"seqlen": metric()}));
+    for (whole, section) in [
+        (&library, "/data_efficiency"),
+        (&library, "/data_efficiency/data_sampling"),
+        (&library, "/data_efficiency/data_sampling/curriculum_learning"),
+        (&older(), "/curriculum_learning"),
+        (&older()["curriculum_learning"].clone(), ""),
+    ] {
+        let mut value = whole.clone();
+        value.pointer_mut(section).unwrap()["enabled"] = json!(false);
+        bench.write("off.json", &value.to_string());
+        let error = bench.error("simulate -f off.json --rows 100");
+        let field = format!("{}.enabled: is false", section.replace('/', "."));
+        assert!(error.contains(field.trim_start_matches('.')), "{error}");
+        assert!(
+            bench
+                .error("sample -f off.json --rows 100 --from 0 --count 1")
+                .contains("is false")
+        );
+
+        value
+            .pointer_mut(section)
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .remove("enabled");
+        bench.write("unsaid.json", &value.to_string());
+        let output = bench.run("simulate -f unsaid.json --rows 100");
+        let said = String::from_utf8(output.stdout).unwrap().replace('\n', " ");
+        assert_eq!(
+            said.contains("simulated as if it were true"),
+            !section.is_empty(),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_may_have_comments_and_spare_commas() {
+    let bench = Bench::new();
+    let text = r#"{
+        // one batch of all workers
+        "train_batch_size": 16, # or more
+        "fp16": {"enabled": true,},
+        /* the schedule */
+        "curriculum_learning": {
+            "enabled": true, "curriculum_type": "seqlen", "min_difficulty": 8, "max_difficulty": 64,
+            "schedule_type": "fixed_linear",
+            "schedule_config": {"total_curriculum_step": 8, "difficulty_step": 8},
+        },
+    }"#;
+    for file in ["commented.json", "commented.yaml"] {
+        bench.write(file, text);
+        assert_eq!(
+            difficulties(&bench, file).0,
+            [8, 16, 24, 32, 40, 48, 56, 64, 64],
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_field_that_stands_twice_is_refused() {
+    let bench = Bench::new();
+    let twice = SMALL_JSON.replace("\"batchSize\": 8", "\"batchSize\": 8, \"batchSize\": 9");
+    bench.write("twice.json", &twice);
+    bench.write("commented.json", &format!("// twice\n{twice}"));
+    for file in ["twice.json", "commented.json"] {
+        let error = bench.error(&format!("simulate -f {file} --rows 100"));
+        assert!(error.contains("`batchSize` stands twice in one object"), "{error}");
+    }
+    bench.write("deep.json", &"[".repeat(100_000));
+    assert!(
+        bench
+            .error("simulate -f deep.json --rows 100")
+            .contains("no JSON: recursion limit")
+    );
+}
+
+const SMALL_JSON: &str =
+    r#"{"batchSize": 8, "phases": [{"name": "only", "pool": {"fraction": "1"}, "duration": {"steps": 5}}]}"#;
+
+/// Rows of a step, and what is said about a configuration with these fields instead of `train_batch_size`.
+fn batch_of(fields: Value) -> (u64, String) {
+    let bench = Bench::new();
+    let mut value = config(&json!({"seqlen": metric()}));
+    let whole = value.as_object_mut().unwrap();
+    whole.remove("train_batch_size");
+    whole.extend(fields.as_object().unwrap().clone());
+    bench.write("ds.json", &value.to_string());
+    let served = bench.lines("simulate -f ds.json --rows 100 -o json")[0]["served"]["rows"]
+        .as_u64()
+        .unwrap();
+    (served, bench.text("simulate -f ds.json --rows 100").replace('\n', " "))
+}
+
+#[test]
+fn the_rows_of_a_batch_are_told_or_assumed_and_said() {
+    let (micro, accumulation) = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps");
+    let (rows, said) = batch_of(json!({(micro): 4, (accumulation): 8}));
+    assert_eq!(rows, 32);
+    assert!(said.contains("assumed to have 4 × 8 rows"), "{said}");
+    let (rows, said) = batch_of(json!({(micro): 4}));
+    assert_eq!(rows, 4);
+    assert!(said.contains("4 × 1 rows"), "{said}");
+    let (rows, said) = batch_of(json!({}));
+    assert_eq!(rows, 1);
+    assert!(said.contains("assumed to have 1 row"), "{said}");
+    let (rows, said) = batch_of(json!({"train_batch_size": "auto", (micro): 4, (accumulation): "auto"}));
+    assert_eq!(rows, 4);
+    assert!(said.contains("`train_batch_size` is \"auto\""), "{said}");
+    let (rows, said) = batch_of(json!({"train_batch_size": 64, (micro): 4, (accumulation): 8}));
+    assert_eq!(rows, 64);
+    assert!(!said.contains("assumed"), "{said}");
+}
+
+/// What DeepSpeed's own function gives for these.
+#[test]
+fn a_root_may_have_any_degree_and_begin_at_0() {
+    let bench = Bench::new();
+    let root = |degree: Value, max: u64, total: u64, step: u64| {
+        json!({"min_difficulty": 0, "max_difficulty": max, "schedule_type": "fixed_root",
+               "schedule_config": {"total_curriculum_step": total, "difficulty_step": step, "root_degree": degree}})
+    };
+    for degree in [json!(0.5), json!("0.5")] {
+        bench.write("half.json", &root(degree, 100, 10, 1).to_string());
+        assert_eq!(
+            difficulties(&bench, "half.json").0,
+            [1, 4, 9, 16, 25, 36, 48, 64, 81, 100, 100]
+        );
+    }
+    bench.write("root.json", &root(json!(2.5), 90, 9, 7).to_string());
+    assert_eq!(
+        difficulties(&bench, "root.json").0,
+        [35, 49, 56, 63, 70, 70, 77, 84, 84, 90]
+    );
+    bench.write("zero.json", &root(json!(0), 90, 9, 7).to_string());
+    let error = bench.error("simulate -f zero.json --rows 100");
+    assert!(
+        error.contains("schedule_config.root_degree: '0' is not a decimal number greater than '0'"),
+        "{error}"
+    );
 }
 
 #[test]

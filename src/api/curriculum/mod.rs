@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use mixing::{GroupPacing, GroupSharesSpec, GroupWeight, HardNegativesSpec, MixingSpec, WeightingSpec};
-pub use numbers::{Fraction, Positive, Score};
+pub use numbers::{Fraction, Positive, RootDegree, Score};
 pub use pacing::{PacingFunction, PacingPoint, PacingSpec};
 pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpeedSpec, PoolSpec, ScorePoolSpec};
 

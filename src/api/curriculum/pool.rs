@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Fraction, PacingFunction, PacingSpec, Positive, Score};
+use super::{Fraction, PacingFunction, PacingSpec, Positive, RootDegree, Score};
 
 /// The admitted rows: exactly one of a constant fraction, a pacing function, score thresholds and a DeepSpeed curriculum.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
@@ -81,7 +81,7 @@ fn score_functions(_: &mut SchemaGenerator) -> Schema {
 ]))]
 pub struct DeepSpeedSpec {
     /// Difficulty at the start.
-    #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub min_difficulty: i64,
     /// Difficulty at the end.
     #[schemars(range(min = 1, max = 1_000_000_000))]
@@ -150,10 +150,9 @@ pub struct DeepSpeedConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub difficulty_step: Option<i64>,
-    /// Degree of the root.
+    /// Degree of the root: a whole number, or a decimal string such as `"0.5"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub root_degree: Option<i32>,
+    pub root_degree: Option<RootDegree>,
     /// The difficulties, one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(range(min = 1, max = 1_000_000_000)))]

@@ -26,7 +26,7 @@ pub enum DeepSpeedSchedule {
         total: u64,
         /// `difficulty_step`; 0 is taken as 1.
         multiple: u64,
-        /// `root_degree`; 0 is taken as 1.
+        /// `root_degree` in 10⁻⁶; 0 is taken as 10⁻⁶.
         degree: u64,
     },
     /// `fixed_discrete`: difficulties, each up to and including a step, the last without end.
@@ -76,13 +76,10 @@ impl DeepSpeed {
         else {
             return self.maximum;
         };
-        let (multiple, degree) = (multiple.max(1), degree.max(1));
+        // Divided, so that a whole degree is exact.
+        let (multiple, degree) = (multiple.max(1), degree.max(1) as f64 / 1e6);
         let x = step as f64 / total.max(1) as f64;
-        let root = if degree == 1 {
-            x
-        } else {
-            libm::pow(x, 1.0 / degree as f64)
-        };
+        let root = if degree == 1.0 { x } else { libm::pow(x, 1.0 / degree) };
         let raw = (root * (self.maximum - self.minimum) as f64 + self.minimum as f64).floor() as u64;
         let least = self.minimum.div_ceil(multiple).saturating_mul(multiple);
         (raw - raw % multiple).max(least).min(self.maximum)

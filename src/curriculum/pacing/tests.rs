@@ -159,8 +159,8 @@ fn read(config: &serde_json::Value) -> DeepSpeed {
         minimum: number(&config["min_difficulty"]),
         maximum: number(&config["max_difficulty"]),
         schedule: match config["schedule_type"].as_str().unwrap() {
-            "fixed_linear" => root(1),
-            "fixed_root" => root(number(&of["root_degree"])),
+            "fixed_linear" => root(1_000_000),
+            "fixed_root" => root((of["root_degree"].as_f64().unwrap() * 1e6) as u64),
             _ => DeepSpeedSchedule::Discrete {
                 difficulties: list(&of["difficulty"]),
                 last_steps: list(&of["max_step"]),

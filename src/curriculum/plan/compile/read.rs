@@ -4,8 +4,8 @@ use super::super::{Admission, Band, MAX_EXACT, MAX_STEPS, PlanError, ScoreThresh
 use super::MICRO;
 use crate::api::curriculum::DeepSpeedSchedule as Schedule;
 use crate::api::curriculum::{
-    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, PoolSpec, Positive, Score,
-    ScorePoolSpec,
+    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, PoolSpec, Positive,
+    RootDegree, Score, ScorePoolSpec,
 };
 use crate::curriculum::decimal;
 use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, Pacing, Shape};
@@ -257,7 +257,7 @@ fn threshold(field: &str, spec: &ScorePoolSpec, duration: u64) -> Result<ScoreTh
 }
 
 fn deep_speed(field: &str, spec: &DeepSpeedSpec) -> Result<DeepSpeed, PlanError> {
-    let minimum = count(format!("{field}.min_difficulty"), spec.min_difficulty)?;
+    let minimum = natural(&format!("{field}.min_difficulty"), spec.min_difficulty)?;
     let maximum = count(format!("{field}.max_difficulty"), spec.max_difficulty)?;
     if minimum > maximum {
         let problem = format!("{minimum} is greater than `max_difficulty` {maximum}");
@@ -280,8 +280,13 @@ fn deep_speed(field: &str, spec: &DeepSpeedSpec) -> Result<DeepSpeed, PlanError>
         })
     };
     let schedule = match spec.schedule_type {
-        Schedule::FixedLinear => root(1)?,
-        Schedule::FixedRoot => root(needed("root_degree", config.root_degree.map(i64::from))?)?,
+        Schedule::FixedLinear => root(MICRO)?,
+        Schedule::FixedRoot => root(match &config.root_degree {
+            Some(RootDegree(degree)) => {
+                parameter(format!("{field}.root_degree"), Some(&Positive(degree.clone())), MICRO)?
+            }
+            None => needed("root_degree", None)?,
+        })?,
         Schedule::FixedDiscrete => {
             let list = |name: &str, values: &Option<Vec<i64>>, least: u64| {
                 let field = format!("{field}.{name}");
