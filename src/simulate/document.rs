@@ -220,23 +220,20 @@ fn value(path: &Path, text: &str) -> Result<Value, SimulateError> {
         Err(error) => error,
     };
     // DeepSpeed reads its configurations as Hjson: JSON with comments, and with commas and quotes that may be left out.
-    let is_json = ["json", "hjson"]
-        .iter()
-        .any(|known| path.extension().is_some_and(|extension| extension == *known));
-    if is_json {
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension == "json" || extension == "hjson");
+    // No YAML has such comments.
+    let is_comment = |line: &str| ["//", "/*"].iter().any(|mark| line.trim_start().starts_with(mark));
+    if is_json || text.lines().any(is_comment) {
         let read = hjson(text);
         return read.map_err(|hjson| match hjson {
             Some(named) if named.contains(unique::TWICE) => fail(format!("as JSON: {named}")),
             _ => fail(format!("no JSON: {json}")),
         });
     }
-    let mut documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
-        Ok(documents) => documents,
-        Err(yaml) => match hjson(text) {
-            Ok(value) if text.contains('{') => return Ok(value),
-            _ => return Err(fail(format!("cannot be read as YAML: {yaml}"))),
-        },
-    };
+    let mut documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| fail(format!("cannot be read as YAML: {error}")))?;
     documents.retain(|document| !document.is_null());
     if documents.len() > 1 {
         documents.retain(|document| document.get("kind").is_some_and(|kind| kind == "CurriculumJob"));

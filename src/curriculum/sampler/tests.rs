@@ -243,7 +243,7 @@ fn is_even(drawn: &[u64], rows: u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     /// No batch has a row of a stratum twice while another one was left out; and where groups have pools of their own, these hold
     /// what a batch takes of them, or all of the group.
