@@ -34,7 +34,7 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
         let Some(field) = validate::field(scorer) else { continue };
         let measure = match &scorer.kind {
             ScorerKind::Length { unit, .. } => Measure::Length(*unit),
-            ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name)?),
+            ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name, &manifest)?),
             ScorerKind::Column { .. } | ScorerKind::Container => Measure::Number,
         };
         let path = store

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Cell, Dataset, Field};
+use super::dataset::{Cell, Dataset, Field, is_missing};
 use super::error::ScoringError;
+use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
 use super::scratch::write_json;
 use super::store::{Shard, Store, read_json};
@@ -22,6 +23,14 @@ pub struct TokenCounts {
     pub total: u64,
     /// Occurrences of each token.
     pub counts: HashMap<String, u64>,
+}
+
+/// Counts on the store, and which content of the data set was counted.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+struct Counted {
+    source: Fingerprint,
+    tokens: TokenCounts,
 }
 
 impl TokenCounts {
@@ -60,26 +69,47 @@ impl TokenCounts {
         })
     }
 
-    /// The counts of a scorer over all shards.
+    /// The counts of a scorer over all shards, of the data that `manifest` is of.
+    ///
+    /// The first command that needs them leaves the sum on the store for the others. Several may do so at once: a file appears by a
+    /// rename, and all of them are alike. It dies before: the next one sums up. It cannot write: it has the sum itself.
     ///
     /// # Errors
     /// When a shard's counts are missing or not readable.
-    pub fn load(store: &Store, task: &Task, scorer: &str) -> Result<Self, ScoringError> {
+    pub fn load(store: &Store, task: &Task, scorer: &str, manifest: &Manifest) -> Result<Self, ScoringError> {
+        let path = store.all_counts(task, scorer);
+        match read_json::<Counted>(&path) {
+            Ok(all) if all.source == manifest.source => return Ok(all.tokens),
+            Err(ScoringError::Io { source, .. }) if is_missing(&source) => {}
+            Ok(_) => {}
+            // Whatever is wrong with the sum, its parts are there.
+            Err(error) => tracing::warn!(%error, "the sum of the token counts is not usable"),
+        }
         let mut all = Self::default();
+        let mut of_this_data = true;
         for index in 0..task.shards {
-            let shard: Self = read_json(&store.counts(
-                task,
-                scorer,
-                Shard {
-                    index,
-                    count: task.shards,
-                },
-            ))?;
-            for (token, count) in &shard.counts {
+            let shard = Shard {
+                index,
+                count: task.shards,
+            };
+            let counted: Counted = read_json(&store.counts(task, scorer, shard))?;
+            of_this_data &= counted.source == manifest.source;
+            for (token, count) in &counted.tokens.counts {
                 all.add_token(token, *count);
             }
         }
-        Ok(all)
+        // Where another job of the same key inspects or counts again at this moment, the sum is nobody else's.
+        if !of_this_data {
+            return Ok(all);
+        }
+        let sum = Counted {
+            source: manifest.source.clone(),
+            tokens: all,
+        };
+        if let Err(error) = write_json(&path, &sum) {
+            tracing::warn!(%error, "cannot leave the sum of the token counts to the other shards");
+        }
+        Ok(sum.tokens)
     }
 }
 
@@ -119,8 +149,9 @@ pub fn count_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
         }
         Ok(())
     })?;
-    for (scorer, counts) in scorers.iter().zip(&counts) {
-        write_json(&store.counts(task, &scorer.name, shard), counts)?;
+    for (scorer, tokens) in scorers.iter().zip(counts) {
+        let source = manifest.source.clone();
+        write_json(&store.counts(task, &scorer.name, shard), &Counted { source, tokens })?;
     }
     Ok(())
 }

@@ -102,6 +102,14 @@ impl Store {
             .join(format!("{}.json", shard.stem()))
     }
 
+    /// Token counts of all shards together.
+    pub fn all_counts(&self, task: &Task, scorer: &str) -> PathBuf {
+        self.scores(task)
+            .join(".counts")
+            .join(scorer)
+            .join(format!("all-of-{}.json", task.shards))
+    }
+
     /// Folder of a scorer's shard files.
     pub fn scorer(&self, task: &Task, scorer: &str) -> PathBuf {
         self.scores(task).join(scorer)

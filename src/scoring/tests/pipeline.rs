@@ -298,10 +298,40 @@ fn nothing_is_left_behind_but_the_files_of_the_layout() {
         "1-of-2.json",
         "1-of-2.parquet",
         "1-of-2.parquet",
+        "all-of-2.json",
     ];
     let mut expected: Vec<&str> = [&shards[..], &[&key, "index.arrow", "manifest.json", "summary.json"]].concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
+}
+
+#[test]
+fn token_counts_are_summed_up_once() {
+    let text = |rows: &[&str]| format!("text\n{}\n", rows.join("\n")).into_bytes();
+    let place = Place::new("csv", &text(&["a b", "a", "c", "a"]), vec![rarity("text")]);
+    place.inspect().unwrap();
+    place.score().unwrap();
+    let digest = place.index().unwrap().digest;
+    // The sum alone is enough for the second shard.
+    for shard in place.shards() {
+        fs::remove_file(place.store().counts(&place.task, "rarity", shard)).unwrap();
+    }
+    for shard in place.shards() {
+        score_shard(&place.task, &place.root(), &place.store(), shard).unwrap();
+    }
+    assert_eq!(place.index().unwrap().digest, digest);
+
+    // Other data under the same key: the old sum is not theirs.
+    let other = text(&["b b", "c", "c", "a"]);
+    fs::write(place.root().join("data.csv"), &other).unwrap();
+    let fresh = Place::new("csv", &other, vec![rarity("text")]).run().unwrap().0.digest;
+    assert_eq!(place.run().unwrap().0.digest, fresh);
+    assert_ne!(fresh, digest);
+
+    // A damaged sum is made again.
+    fs::write(place.store().all_counts(&place.task, "rarity"), "{\"source\"").unwrap();
+    place.score().unwrap();
+    assert_eq!(place.index().unwrap().digest, fresh);
 }
 
 /// Scores, seed and key decide the bytes: a run that goes on with a later version finds the index that it knows.
