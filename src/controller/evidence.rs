@@ -12,6 +12,7 @@ use super::untrusted;
 use crate::api::conditions::Reason;
 use crate::api::names::SAMPLER;
 use crate::sampler::contract::SamplerStatus;
+use crate::scoring::message;
 use crate::scoring::report::{self, EXIT_DATASET, EXIT_SCORES, IndexSummary, Inspection, Report};
 
 /// Container names that start so run a user's scorer; all other containers of scoring pods run the operator's binary.
@@ -120,7 +121,7 @@ pub(crate) fn sampler_result(pods: &[&Pod]) -> Option<SamplerStatus> {
 }
 
 fn report_of(pods: &[&Pod], container: &str) -> Option<Report> {
-    serde_json::from_str(message_of(pods, container)?).ok()
+    message::decode(message_of(pods, container)?).ok()
 }
 
 /// Termination message of that container in a pod that succeeded.
@@ -244,7 +245,7 @@ impl<'a> Failed<'a> {
     }
 
     fn report(&self) -> Option<report::Failure> {
-        match serde_json::from_str(self.state.message.as_deref()?).ok()? {
+        match message::decode(self.state.message.as_deref()?).ok()? {
             Report::Error(failure) => Some(failure),
             _ => None,
         }

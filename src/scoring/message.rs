@@ -47,7 +47,7 @@ pub enum NoReport {
     Other,
 }
 
-/// Reads a termination message.
+/// Reads a termination message. Of a failure that was cut within its words the reason and the first words are left.
 ///
 /// # Errors
 /// [`NoReport`] tells a message that was cut from one that was never a report.
@@ -55,13 +55,24 @@ pub fn decode(text: &str) -> Result<Report, NoReport> {
     if text.trim().is_empty() {
         return Err(NoReport::Empty);
     }
-    serde_json::from_str(text).map_err(|error| {
-        if error.is_eof() && text.starts_with('{') {
-            NoReport::Cut(text.len())
-        } else {
-            NoReport::Other
-        }
-    })
+    match serde_json::from_str(text) {
+        Ok(report) => Ok(report),
+        Err(error) if error.is_eof() && text.starts_with('{') => cut_failure(text).ok_or(NoReport::Cut(text.len())),
+        Err(_) => Err(NoReport::Other),
+    }
+}
+
+/// A failure whose words end in the middle.
+fn cut_failure(text: &str) -> Option<Report> {
+    // The longest escape, of two halves of a surrogate pair, has twelve bytes: it may be cut too.
+    const ESCAPE: usize = 12;
+    let whole = |left_out: usize| {
+        let kept = text.get(..text.len().checked_sub(left_out)?)?;
+        serde_json::from_str(&format!("{kept}…\"}}}}")).ok()
+    };
+    (0..ESCAPE)
+        .find_map(whole)
+        .filter(|report| matches!(report, Report::Error(_)))
 }
 
 /// Leaves out one more part. False when nothing is left to leave out.
@@ -226,9 +237,23 @@ mod tests {
         };
         let text = encode(Report::Error(failure.clone()), TERMINATION_MESSAGE_BYTES);
         assert_eq!(decode(&text), Ok(Report::Error(failure)));
+        let words = text.find("duplicate").unwrap();
         for end in 1..text.len() {
-            assert_eq!(decode(&text[..end]), Err(NoReport::Cut(end)));
+            match decode(&text[..end]) {
+                Err(found) => assert!(found == NoReport::Cut(end) && end < words, "{end}"),
+                Ok(Report::Error(found)) => {
+                    assert_eq!(found.reason, "ScoresInvalid");
+                    let said = found.message.strip_suffix('…').unwrap();
+                    assert!("duplicate rows".starts_with(said), "{said}");
+                }
+                Ok(other) => panic!("{other:?}"),
+            }
         }
+        let escaped = "{\"error\":{\"reason\":\"ScoresInvalid\",\"message\":\"a\\ud83d\\ude0";
+        let Ok(Report::Error(found)) = decode(escaped) else {
+            panic!()
+        };
+        assert_eq!(found.message, "a…");
         assert_eq!(decode(" \n"), Err(NoReport::Empty));
         assert_eq!(decode("Traceback: out of memory"), Err(NoReport::Other));
         assert_eq!(decode("{\"other\":1}"), Err(NoReport::Other));

@@ -64,6 +64,23 @@ fn the_scores_faults_leave_the_choice_to_the_controller() {
     );
 }
 
+/// As in a pod of many containers, of whose messages the kubelet keeps less.
+#[test]
+fn a_report_fits_into_what_the_pod_keeps() {
+    let mut pods = Pods::new(&[(
+        "loss",
+        ScorerKind::Column {
+            column: "loss".to_owned(),
+        },
+    )]);
+    pods.task.group_column = Some("k".repeat(900));
+    let mut command = pods.command("inspect", None, &[]);
+    let output = command.env("CURRICULUM_MESSAGE_BYTES", "500").output().unwrap();
+    assert_exit(&output, EXIT_DATASET);
+    assert!(pods.log().len() <= 500, "{}", pods.log());
+    assert_eq!(pods.failure().reason, "ColumnNotFound");
+}
+
 #[test]
 fn other_failures_may_be_tried_again() {
     let pods = Pods::new(&[(
