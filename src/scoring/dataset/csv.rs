@@ -147,15 +147,11 @@ impl Cursor for CsvCursor {
             Some(left) => *left -= 1,
             None => {}
         }
-        let mut next = std::mem::take(&mut self.record);
-        // At the end the reader empties the record, but the last row is still to be looked at.
-        let last = next.position().cloned();
-        let found = self.reader.read_byte_record(&mut next).map_err(explain)?;
+        let last = self.record.position().cloned();
+        let found = self.reader.read_byte_record(&mut self.record).map_err(explain)?;
         if !found {
-            next.set_position(last);
-        }
-        self.record = next;
-        if !found {
+            // The reader has emptied the record, but where the last row began is still asked for.
+            self.record.set_position(last);
             self.check_end()?;
         }
         Ok(found)

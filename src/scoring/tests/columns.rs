@@ -89,7 +89,7 @@ fn groups_have_the_same_names_in_every_format() {
     let losses = || Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0, 5.0])) as ArrayRef;
     let parquet = |labels: ArrayRef| parquet_of(vec![("label", labels), ("loss", losses())]);
     let floats = vec![Some(0.0), Some(1.0), None, Some(10.0), Some(f64::NAN)];
-    let whole = vec![Some(0), Some(1), None, Some(10), None];
+    let whole = [Some(0), Some(1), None, Some(10), None];
     let decimals = whole
         .iter()
         .map(|n| n.map(|n: i128| n * 100))
@@ -105,7 +105,7 @@ fn groups_have_the_same_names_in_every_format() {
               {\"label\":NaN,\"loss\":5}\n"
                 .to_vec(),
         ),
-        ("parquet", parquet(Arc::new(Float64Array::from(floats.clone())))),
+        ("parquet", parquet(Arc::new(Float64Array::from(floats)))),
         ("parquet", parquet(Arc::new(single))),
         ("parquet", parquet(Arc::new(Int64Array::from_iter(whole.iter().map(|n| n.map(|n| n as i64)))))),
         ("parquet", parquet(Arc::new(decimals.with_precision_and_scale(6, 2).unwrap()))),
