@@ -84,7 +84,7 @@ impl JsonSchema for RootDegree {
 
     // No CEL: its cost for a union of number and text is that of the largest possible text.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}],
+        json_schema!({"x-kubernetes-int-or-string": true,
             "minimum": 1, "maximum": 1000, "minLength": 1, "maxLength": 13, "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?$"})
     }
 }
