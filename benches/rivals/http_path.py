@@ -39,7 +39,7 @@ class Sampler:
     def __init__(self, folder):
         (folder / "log").touch()
         files = ["--plan", folder / "plan.json", "--store", folder / "store", "--state", folder / "state", "--termination-log", folder / "log"]
-        command = [CURRICULUM, "sampler", *files, "--listen", "127.0.0.1:0", "--log-format", "json"]
+        command = [CURRICULUM, "sampler", *files, "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0", "--log-format", "json"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
         for line in self.process.stderr:
             event = json.loads(line)

@@ -48,7 +48,8 @@ class Sampler:
         self.log_path = folder / "termination-log"
         self.log_path.touch()
         command = [binary(), "sampler", "--plan", folder / "plan.json", "--store", folder, "--state", folder / "state"]
-        command += ["--termination-log", self.log_path, "--listen", f"127.0.0.1:{port}", "--log-format", "json"]
+        command += ["--termination-log", self.log_path, "--listen", f"127.0.0.1:{port}", "--status-listen", "127.0.0.1:0"]
+        command += ["--log-format", "json"]
         command += ["--rows-file", rows_file] if rows_file else []
         command += ["--run", run] if run else []
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CURRICULUM_LOG")}

@@ -19,8 +19,10 @@ pub const LABEL_NAME: &str = "app.kubernetes.io/name";
 pub const TRAINER: &str = "trainer";
 /// The native sidecar that the operator adds to training pods.
 pub const SAMPLER: &str = "sampler";
-/// Port of the sampler.
+/// Port of the sampler for the trainer, on the pod's loopback address only.
 pub const SAMPLER_PORT: u16 = 7070;
+/// Port of the sampler's health, metrics and status, on the pod's address.
+pub const SAMPLER_STATUS_PORT: u16 = 7071;
 
 /// Mount of the data set, read-only.
 pub const MOUNT_DATASET: &str = "/curriculum/dataset";

@@ -27,9 +27,12 @@ pub(crate) struct SamplerArgs {
     /// Folder for the journal, which survives a restart of the container.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Address to listen on; port 0 takes a free one, which the log tells.
+    /// Address to listen on for the trainer, which is trusted; port 0 takes a free one, which the log tells.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7070")]
     listen: String,
+    /// Address to listen on for health, metrics and status, for anybody.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7071")]
+    status_listen: String,
     /// Write the rows of all batches of the phase to this file before answering, as little-endian u64.
     #[arg(long, value_name = "FILE")]
     rows_file: Option<PathBuf>,
@@ -69,6 +72,7 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
         store: args.store,
         state: args.state,
         listen: args.listen,
+        status_listen: args.status_listen,
         rows_file: args.rows_file,
         termination_log: args.termination_log,
     };

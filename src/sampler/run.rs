@@ -1,6 +1,7 @@
 //! The life of the sampler's process: prepare, serve, keep the journal, leave a result.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,15 @@ const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
 /// Time for the sums over all rows at the end.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// Of the trainer's listener: 8 devices with 16 workers each, several times over.
+const TRAINER_CONNECTIONS: usize = 1024;
+/// Of the listener for anybody: the kubelet, the operator, Prometheus and who else comes. What they take, they take from each other.
+const STATUS_CONNECTIONS: usize = 64;
+/// Of those, what one address may take.
+const STATUS_CONNECTIONS_OF_ONE: usize = 16;
+/// Time after which an idle connection of anybody is closed.
+const STATUS_IDLE: Duration = Duration::from_secs(10);
+
 /// Where everything is.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,8 +46,10 @@ pub struct Config {
     pub store: PathBuf,
     /// Folder of the journal.
     pub state: PathBuf,
-    /// Address to listen on, as `host:port`; port 0 takes a free one, which the event `listening` tells.
+    /// Address to listen on for the trainer, as `host:port`; port 0 takes a free one, which the event `listening` tells.
     pub listen: String,
+    /// The same for health, metrics and status.
+    pub status_listen: String,
     /// Where the rows of the phase are written, when the trainer wants a file.
     pub rows_file: Option<PathBuf>,
     /// The container's termination log.
@@ -93,19 +105,30 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
             return Ok(());
         }
     };
-    let listener = listen(&config).await?;
+    let (trainers, others) = (bind(&config.listen).await?, bind(&config.status_listen).await?);
+    info!(address = %trainers.1, status = %others.1, "listening");
     let keeper = tokio::spawn(keep(Arc::clone(&attempt), config.clone()));
-    let app = server::router(Arc::clone(&attempt), registry);
     let mut index_changed = false;
-    serve(listener, app, Limits::default(), async {
-        tokio::select! {
-            signal = shutdown.recv() => info!(signal, "ending"),
-            () = attempt.broken().notified() => index_changed = true,
-        }
-        // At once, in case that there is no time for more.
-        leave(&config.termination_log, &attempt.result(Duration::ZERO));
-    })
-    .await;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let for_trainer = serve(
+        trainers.0,
+        server::trainer_router(Arc::clone(&attempt)),
+        trainer_limits(),
+        async {
+            tokio::select! {
+                signal = shutdown.recv() => info!(signal, "ending"),
+                () = attempt.broken().notified() => index_changed = true,
+            }
+            // At once, in case that there is no time for more.
+            leave(&config.termination_log, &attempt.result(Duration::ZERO));
+            let _ = stop.send(());
+        },
+    );
+    let status = server::status_router(Arc::clone(&attempt), registry);
+    let for_others = serve(others.0, status, status_limits(), async {
+        let _ = stopped.await;
+    });
+    tokio::join!(for_trainer, for_others);
     keeper.abort();
     let ended = tokio::task::spawn_blocking(move || {
         attempt.save();
@@ -145,15 +168,31 @@ fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
     Ok(attempt)
 }
 
-async fn listen(config: &Config) -> Result<TcpListener, RunError> {
+fn trainer_limits() -> Limits {
+    Limits {
+        connections: TRAINER_CONNECTIONS,
+        per_peer: TRAINER_CONNECTIONS,
+        ..Limits::default()
+    }
+}
+
+fn status_limits() -> Limits {
+    Limits {
+        connections: STATUS_CONNECTIONS,
+        per_peer: STATUS_CONNECTIONS_OF_ONE,
+        header_time: STATUS_IDLE,
+        ..Limits::default()
+    }
+}
+
+async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), RunError> {
     let failed = |source| RunError::Listen {
-        address: config.listen.clone(),
+        address: address.to_owned(),
         source,
     };
-    let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    info!(%address, "listening");
-    Ok(listener)
+    Ok((listener, address))
 }
 
 /// Writes the journal after changes, once a second at most, and the result once the phase is at its end: a sampler that is killed

@@ -35,8 +35,8 @@ const OPENING: &str = r#"{"rank": 0, "world": 1}, with the checkpoint's `step` a
 
 type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
 
-/// The routes, with the process's own ones.
-pub fn router(attempt: Arc<Attempt>, registry: Registry) -> Router {
+/// The routes of the pod's own trainer, which decides what was trained.
+pub fn trainer_router(attempt: Arc<Attempt>) -> Router {
     Router::new()
         .route("/v1/plan", get(plan))
         .route(
@@ -48,13 +48,21 @@ pub fn router(attempt: Arc<Attempt>, registry: Registry) -> Router {
         .route("/v1/report", post(report).layer(DefaultBodyLimit::max(REPORT_BYTES)))
         .route("/v1/status", get(status))
         .with_state(attempt)
+        .fallback(|| no_such_path("/v1/plan"))
+}
+
+/// The routes for anybody who reaches the pod: they tell, and change nothing.
+pub fn status_router(attempt: Arc<Attempt>, registry: Registry) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .with_state(attempt)
         .merge(telemetry::http::router(registry, || Ok(())))
-        .fallback(|| async {
-            (
-                StatusCode::NOT_FOUND,
-                Json(json!({"error": "no such path; see /v1/plan"})),
-            )
-        })
+        .fallback(|| no_such_path("/v1/status"))
+}
+
+async fn no_such_path(one: &str) -> impl IntoResponse {
+    let message = format!("no such path on this port; there is {one}");
+    (StatusCode::NOT_FOUND, Json(json!({"error": message})))
 }
 
 impl IntoResponse for Refusal {

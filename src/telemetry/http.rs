@@ -1,11 +1,13 @@
 //! An HTTP server that survives whatever is sent to it, and the routes that every process has.
 //!
 //! ```text
-//! accept ── at most `connections` at once ── write time ── hyper: header size, header time ── axum: body size, body time ── handler
+//! accept ── at most `connections` at once, `per_peer` of one address ── write time ── hyper: header size, header time ── axum: body size, body time ── handler
 //! ```
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,6 +31,8 @@ use tracing::{debug, warn};
 pub struct Limits {
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Connections at once from one address; more are closed, so that nobody takes all the others' places.
+    pub per_peer: usize,
     /// Time for the head of a request, from the end of the request before it: a connection idle for longer is closed.
     pub header_time: Duration,
     /// Time until the head of the reply, which includes reading the request's body.
@@ -47,6 +51,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 128,
+            per_peer: 128,
             header_time: Duration::from_secs(30),
             request_time: Duration::from_secs(15),
             write_time: Duration::from_secs(60),
@@ -95,14 +100,17 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
             within(limits.request_time, request, next)
         }));
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let peers = Peers::default();
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             next = accept(&listener, &slots) => {
-                if let Some((stream, slot)) = next {
-                    spawn(stream, slot, app.clone(), limits, &graceful);
+                if let Some((stream, peer, slot)) = next
+                    && let Some(place) = peers.enter(peer, limits.per_peer)
+                {
+                    spawn(stream, (slot, place), app.clone(), limits, &graceful);
                 }
             }
         }
@@ -116,11 +124,50 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
     }
 }
 
+/// The connections of each address.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of the connections of an address; dropping it gives it back.
+struct Place {
+    peers: Peers,
+    peer: IpAddr,
+}
+
+impl Peers {
+    fn enter(&self, peer: IpAddr, most: usize) -> Option<Place> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(peer).or_insert(0);
+        if *count >= most {
+            debug!(%peer, "a connection too many from one address: closed");
+            return None;
+        }
+        *count += 1;
+        drop(counts);
+        Some(Place {
+            peers: self.clone(),
+            peer,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.peer);
+            }
+        }
+    }
+}
+
 /// The next connection, once there is a slot for it; `None` after an error.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
+        Ok((stream, peer)) => Some((stream, peer.ip(), slot)),
         Err(error) => {
             warn!(%error, "a connection could not be accepted");
             // Most errors here (too many open files) stay until a connection ends: without a pause the loop would spin.
@@ -130,7 +177,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-fn spawn(stream: TcpStream, slot: OwnedSemaphorePermit, app: Router, limits: Limits, graceful: &GracefulShutdown) {
+fn spawn<S: Send + 'static>(stream: TcpStream, slot: S, app: Router, limits: Limits, graceful: &GracefulShutdown) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }

@@ -159,14 +159,14 @@ impl Bench {
         let mut child = self.command(extra).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = Vec::new();
-        let address = loop {
+        let [address, status] = loop {
             let line = lines
                 .next()
                 .unwrap_or_else(|| panic!("the sampler ended: {log:#?}"))
                 .unwrap();
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["message"] == "listening" {
-                break event["address"].as_str().unwrap().to_owned();
+                break ["address", "status"].map(|field| event[field].as_str().unwrap().to_owned());
             }
             log.push(line);
         };
@@ -175,6 +175,7 @@ impl Bench {
         Running {
             child,
             address,
+            status,
             log: log.join("\n"),
             rest: Some(rest),
         }
@@ -189,7 +190,10 @@ impl Bench {
 /// A sampler that listens.
 pub(crate) struct Running {
     child: Child,
-    address: String,
+    /// For the trainer.
+    pub(crate) address: String,
+    /// For anybody.
+    pub(crate) status: String,
     /// Events before it listened.
     pub(crate) log: String,
     rest: Option<JoinHandle<Vec<String>>>,
@@ -198,7 +202,11 @@ pub(crate) struct Running {
 impl Running {
     /// Sends bytes and reads to the end of the connection.
     pub(crate) fn send(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        Self::send_to(&self.address, bytes)
+    }
+
+    pub(crate) fn send_to(address: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(address).unwrap();
         // A server that closes while input is unread resets the connection: what arrived before counts.
         let _ = stream.write_all(bytes);
         let mut reply = Vec::new();
@@ -214,6 +222,12 @@ impl Running {
         let end = reply.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
         let status = std::str::from_utf8(&reply[9..12]).unwrap().parse().unwrap();
         (status, reply[end + 4..].to_vec())
+    }
+
+    /// What anybody may ask.
+    pub(crate) fn look(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        String::from_utf8(Self::send_to(&self.status, request.as_bytes())).unwrap()
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Vec<u8>) {

@@ -1,5 +1,6 @@
 //! The sampler as a process: files, signals, sockets. What needs none of them is tested beside the code.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     missing_docs,
@@ -9,8 +10,11 @@
 mod harness;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use curriculum_operator::curriculum::canonical::sha256;
 use curriculum_operator::curriculum::plan::MAX_BATCH;
@@ -22,7 +26,7 @@ use serde_json::json;
 fn an_attempt_from_the_first_batch_to_the_result() {
     let bench = Bench::new();
     let sampler = bench.start(&[]);
-    assert_eq!(sampler.get("/healthz").0, 200);
+    assert!(sampler.look("/healthz").starts_with("HTTP/1.1 200"));
     let plan = sampler.json("/v1/plan");
     assert_eq!(
         (&plan["source"], &plan["planDigest"]),
@@ -84,8 +88,7 @@ fn a_trainer_that_skips_steps_is_told_about_once_however_often_it_asks() {
     for step in [100, 102, 103, 104, 106] {
         sampler.take(&id, step, 1);
     }
-    let (_, metrics) = sampler.get("/metrics");
-    let metrics = String::from_utf8(metrics).unwrap();
+    let metrics = sampler.look("/metrics");
     assert!(metrics.contains("\ncurriculum_sampler_holes_total 4\n"), "{metrics}");
     let events = sampler.events();
     let told = events
@@ -304,6 +307,52 @@ fn garbage_changes_nothing() {
     assert!(sampler.terminate().success());
     assert_eq!(bench.result().served_step, 105);
 }
+
+/// 8 devices with 16 workers each, which keep their connections, beside others that take what they can get.
+#[test]
+fn neither_many_workers_nor_many_others_keep_anybody_waiting() {
+    let bench = Bench::new();
+    let sampler = bench.start(&[]);
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut workers: Vec<TcpStream> = (0..128)
+        .map(|_| TcpStream::connect(&sampler.address).unwrap())
+        .collect();
+    let mut others: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&sampler.status).unwrap()).collect();
+    let begin = Instant::now();
+    for stream in &mut workers {
+        stream.write_all(request("/v1/batches?from=100").as_bytes()).unwrap();
+    }
+    for stream in &mut workers {
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"HTTP/1.1 200");
+    }
+    // The same address has all its places: the kubelet and the operator come from another.
+    let elsewhere = Command::new("python3")
+        .args(["-c", ELSEWHERE, &sampler.status])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&elsewhere.stdout).trim(),
+        "HTTP/1.1 200",
+        "{elsewhere:?}"
+    );
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "somebody waited for idle connections to be closed"
+    );
+    others.clear();
+    assert!(sampler.terminate().success());
+}
+
+/// Asks for the status from another loopback address.
+const ELSEWHERE: &str = "
+import socket, sys
+host, port = sys.argv[1].split(':')
+with socket.create_connection((host, int(port)), 30, ('127.0.0.2', 0)) as s:
+    s.sendall(b'GET /v1/status HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n')
+    print(s.recv(12).decode())
+";
 
 /// The largest batch there is, asked for by four clients at once.
 #[test]

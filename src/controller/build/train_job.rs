@@ -19,7 +19,8 @@ use crate::{
     api::{
         job::CurriculumJob,
         names::{
-            MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT, TRAINER,
+            MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT,
+            SAMPLER_STATUS_PORT, TRAINER,
         },
         status::ScoreSource,
         training::Sampling,
@@ -28,6 +29,7 @@ use crate::{
 };
 
 const COMPONENT: &str = "train";
+const STATUS_PORT_NAME: &str = "sampler-status";
 /// Seconds that the sampler may take to verify the index and, for `sampling: File`, to write the phase's rows.
 const SAMPLER_START_SECONDS: i32 = 1800;
 
@@ -127,7 +129,9 @@ fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -
         format!("--run={}", run(job)),
         format!("--store={MOUNT_STORE}"),
         format!("--state={MOUNT_SHARED}/.sampler"),
-        format!("--listen=0.0.0.0:{SAMPLER_PORT}"),
+        // Only the pod's own trainer decides what was trained.
+        format!("--listen=127.0.0.1:{SAMPLER_PORT}"),
+        format!("--status-listen=0.0.0.0:{SAMPLER_STATUS_PORT}"),
     ];
     if training.sampling == Sampling::File {
         args.push(format!("--rows-file={}", rows_file()));
@@ -137,14 +141,14 @@ fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -
         // A native sidecar: started before the trainer, stopped after it, and never in the way of the Job's completion.
         restart_policy: Some("Always".to_owned()),
         ports: Some(vec![ContainerPort {
-            name: Some(SAMPLER.to_owned()),
-            container_port: i32::from(SAMPLER_PORT),
+            name: Some(STATUS_PORT_NAME.to_owned()),
+            container_port: i32::from(SAMPLER_STATUS_PORT),
             ..ContainerPort::default()
         }]),
         startup_probe: Some(Probe {
             http_get: Some(HTTPGetAction {
                 path: Some("/healthz".to_owned()),
-                port: IntOrString::Int(i32::from(SAMPLER_PORT)),
+                port: IntOrString::Int(i32::from(SAMPLER_STATUS_PORT)),
                 ..HTTPGetAction::default()
             }),
             period_seconds: Some(1),

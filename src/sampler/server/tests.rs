@@ -12,6 +12,8 @@ use crate::sampler::source::tests::{attempt_plan, index};
 struct Served {
     attempt: Arc<Attempt>,
     app: Router,
+    /// For anybody.
+    status: Router,
     /// Of the journal.
     state: tempfile::TempDir,
 }
@@ -30,7 +32,8 @@ fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
     let attempt = Attempt::new(opened, Some(RUN.into()), state.path().to_owned(), meters);
     let attempt = Arc::new(attempt);
     Served {
-        app: router(Arc::clone(&attempt), registry),
+        app: trainer_router(Arc::clone(&attempt)),
+        status: status_router(Arc::clone(&attempt), registry),
         attempt,
         state,
     }
@@ -78,6 +81,12 @@ impl Served {
             headers: parts.headers,
             body: body.collect().await.unwrap().to_bytes(),
         }
+    }
+
+    async fn metrics(&self) -> String {
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let body = self.status.clone().oneshot(request).await.unwrap().into_body();
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
     async fn get(&self, path: &str) -> Reply {
@@ -234,6 +243,33 @@ async fn who_only_looks_changes_nothing() {
     assert_eq!(s.served(), 12);
 }
 
+/// Whoever reaches the pod's address may look, and change nothing.
+#[tokio::test]
+async fn the_port_for_anybody_has_neither_batches_nor_sessions_nor_reports() {
+    let s = serve(attempt_plan());
+    let ask = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Body::from(r#"{"rank":0,"world":1}"#)).unwrap();
+        s.status.clone().oneshot(request).await.unwrap().status()
+    };
+    for path in ["/v1/status", "/healthz", "/readyz", "/metrics"] {
+        assert_eq!(ask("GET", path).await, StatusCode::OK, "{path}");
+        assert_eq!(ask("POST", path).await, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+    }
+    for path in [
+        "/v1/sessions",
+        "/v1/report",
+        "/v1/batches?from=10",
+        "/v1/batches.json?from=10",
+        "/v1/plan",
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE"] {
+            assert_eq!(ask(method, path).await, StatusCode::NOT_FOUND, "{method} {path}");
+        }
+    }
+    assert_eq!(s.get("/metrics").await.status, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn a_second_process_of_the_same_rank_ends_the_attempt_loudly() {
     let s = serve(attempt_plan());
@@ -357,7 +393,7 @@ async fn wrong_parameters_are_named() {
         }
     }
     assert_eq!(s.served(), 10);
-    let metrics = String::from_utf8(s.get("/metrics").await.body.to_vec()).unwrap();
+    let metrics = s.metrics().await;
     assert!(metrics.contains("\ncurriculum_sampler_refused_total 14\n"), "{metrics}");
 }
 
@@ -379,7 +415,7 @@ async fn a_report_changes_the_status_once_and_the_reply_carries_the_decision() {
     let status = s.get("/v1/status").await.json();
     assert_eq!(status["metrics"], json!({"val_accuracy": {"value": 0.883, "step": 15}}));
     assert_eq!(status["servedStep"], 16);
-    let metrics = String::from_utf8(s.get("/metrics").await.body.to_vec()).unwrap();
+    let metrics = s.metrics().await;
     for line in [
         "curriculum_sampler_reported{metric=\"val_accuracy\"} 0.883",
         "curriculum_sampler_reported_group{group=\"3\",metric=\"val_accuracy\"} 0.71",

@@ -144,6 +144,39 @@ async fn connections_beyond_the_limit_wait_for_a_slot() {
 }
 
 #[tokio::test]
+async fn one_address_does_not_take_the_places_of_others() {
+    let server = start(Limits {
+        connections: 3,
+        per_peer: 1,
+        ..Limits::default()
+    })
+    .await;
+    let greedy = TcpStream::connect(server.address).await.unwrap();
+    let request = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    for _ in 0..5 {
+        assert_eq!(
+            exchange(server.address, request).await,
+            "",
+            "closed at once, not left to wait"
+        );
+    }
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let other = other.connect(server.address).await.unwrap();
+    other.writable().await.unwrap();
+    other.try_write(request.as_bytes()).unwrap();
+    other.readable().await.unwrap();
+    let mut reply = [0; 12];
+    other.try_read(&mut reply).unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 200");
+    drop(greedy);
+    // The place is free once the server has seen the end of the connection.
+    while exchange(server.address, request).await.is_empty() {}
+    server.stop.send(()).unwrap();
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_stops_reading_loses_its_slot() {
     let server = start(Limits {
         connections: 1,
