@@ -76,7 +76,8 @@ class Sampler:
 
     def result(self):
         self.stop()
-        return json.loads(self.log_path.read_text())
+        essentials, details = self.log_path.read_text().split("\n")
+        return {**json.loads(essentials), **json.loads(details)}
 
 
 def free_port():

@@ -116,8 +116,19 @@ pub(crate) fn index_summary(pods: &[&Pod]) -> Option<IndexSummary> {
 }
 
 /// The result that the sampler of a successful training pod left; `None` when it left no valid one.
+///
+/// A sampler that restarted while the trainer ended left it in its last state, if it had no time to leave it again.
 pub(crate) fn sampler_result(pods: &[&Pod]) -> Option<SamplerStatus> {
-    untrusted::sampler_status(message_of(pods, SAMPLER)?.as_bytes())
+    let succeeded = pods.iter().filter(|pod| phase(pod) == Some("Succeeded"));
+    let left = |pod: &&&Pod| {
+        let status = statuses(pod).find(|status| status.name == SAMPLER)?;
+        let states = [status.state.as_ref(), status.last_state.as_ref()]
+            .into_iter()
+            .flatten();
+        let mut messages = states.filter_map(|state| state.terminated.as_ref()?.message.as_deref());
+        messages.find_map(untrusted::sampler_result)
+    };
+    succeeded.filter_map(|pod| left(&pod)).next_back()
 }
 
 fn report_of(pods: &[&Pod], container: &str) -> Option<Report> {

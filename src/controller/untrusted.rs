@@ -1,7 +1,7 @@
 //! Bounds on what pods say. A value that breaks one is treated as if it had not been said.
 
 use crate::curriculum::plan::{MAX_EXACT, MAX_GROUPS};
-use crate::sampler::contract::{MAX_METRIC_NAME, MAX_METRICS, SamplerStatus};
+use crate::sampler::contract::{Details, MAX_METRIC_NAME, MAX_METRICS, SamplerStatus};
 use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
 
 /// Longest foreign text that goes into a condition or an event, in characters.
@@ -20,20 +20,42 @@ pub(crate) fn clean(text: &str) -> String {
 /// A sampler's status, if these bytes are one within its bounds.
 pub(crate) fn sampler_status(bytes: &[u8]) -> Option<SamplerStatus> {
     let mut status: SamplerStatus = serde_json::from_slice(bytes).ok()?;
+    status.source_message = status.source_message.as_deref().map(clean);
+    status.trainer_fault = status.trainer_fault.as_deref().map(clean);
+    fits(&status).then_some(status)
+}
+
+fn fits(status: &SamplerStatus) -> bool {
     let steps = [status.start_step, status.end_step, status.served_step];
     let metrics_fit = status.metrics.len() <= MAX_METRICS
         && status
             .metrics
             .iter()
             .all(|(name, point)| is_metric_name(name) && point.value.is_finite() && point.step <= MAX_EXACT);
-    let fits = is_digest(&status.plan_digest)
+    is_digest(&status.plan_digest)
         && steps.iter().all(|step| *step <= MAX_EXACT)
         && (status.start_step..=status.end_step).contains(&status.served_step)
         && metrics_fit
         && fit_groups(&status.exposure)
-        && status.sequence_digest.as_deref().is_none_or(is_digest);
-    status.source_message = status.source_message.as_deref().map(clean);
-    fits.then_some(status)
+        && status
+            .resumed_at
+            .is_none_or(|step| (status.start_step..=status.end_step).contains(&step))
+        && status.sequence_digest.as_deref().is_none_or(is_digest)
+}
+
+/// A sampler's result, if its first line is one within its bounds. The second line may be cut off anywhere, and is then left out.
+pub(crate) fn sampler_result(message: &str) -> Option<SamplerStatus> {
+    let (first, second) = message.split_once('\n').unwrap_or((message, ""));
+    let essentials = sampler_status(first.as_bytes())?;
+    let Ok(Details { metrics, exposure }) = serde_json::from_str(second) else {
+        return Some(essentials);
+    };
+    let whole = SamplerStatus {
+        metrics,
+        exposure,
+        ..essentials.clone()
+    };
+    Some(if fits(&whole) { whole } else { essentials })
 }
 
 /// The inspection, if it is within its bounds and agrees with itself. An index that does not fit the data is left out.
@@ -153,6 +175,56 @@ mod tests {
         assert_eq!(hear(&said), None);
         assert_eq!(sampler_status(b"{\"planDigest\":1e999}"), None);
         assert_eq!(sampler_status(b""), None);
+    }
+
+    /// 12,288 bytes over five containers.
+    const SHARE: usize = 2457;
+
+    fn result() -> SamplerStatus {
+        let mut status: SamplerStatus = serde_json::from_value(said()).unwrap();
+        let point = MetricPoint {
+            value: 0.123_456_789,
+            step: 3,
+        };
+        status.metrics = (0..32).map(|i| (format!("{i:0>64}"), point)).collect();
+        status.exposure = vec![1 << 40; 256];
+        status.source_message = Some("ü".repeat(500));
+        status
+    }
+
+    #[test]
+    fn a_result_that_the_kubelet_cut_still_says_what_was_served() {
+        let text = crate::sampler::result::encode(&result());
+        assert!(text.len() > SHARE);
+        for end in [SHARE, 1024, 1100, text.len()] {
+            let cut = String::from_utf8_lossy(&text.as_bytes()[..end]);
+            let heard = sampler_result(&cut).unwrap();
+            assert_eq!(
+                (heard.served_step, heard.sequence_digest),
+                (3, result().sequence_digest)
+            );
+            assert_eq!(
+                heard.metrics.is_empty(),
+                end < text.len(),
+                "metrics are whole or left out"
+            );
+        }
+        assert_eq!(sampler_result(&text[..300]), None);
+    }
+
+    #[test]
+    fn a_result_of_one_line_or_with_wrong_details_is_heard_without_them() {
+        assert_eq!(
+            sampler_result(&said().to_string()).unwrap().metrics.len(),
+            1,
+            "as earlier samplers wrote it"
+        );
+        for second in ["{", "null", r#"{"metrics":{"":{"value":1,"step":1}}}"#] {
+            let mut essentials = said();
+            essentials["metrics"] = json!({});
+            let heard = sampler_result(&format!("{essentials}\n{second}")).unwrap();
+            assert_eq!((heard.served_step, heard.metrics.len()), (3, 0), "{second}");
+        }
     }
 
     #[test]

@@ -9,6 +9,10 @@ pub const MAX_METRICS: usize = 32;
 /// Longest name of a metric, in characters.
 pub const MAX_METRIC_NAME: usize = 64;
 
+/// Bytes of a result's first line. The kubelet keeps 12,288 bytes of all containers' messages, each of them its equal share: so much is
+/// left to each of 12 containers.
+pub const ESSENTIAL_BYTES: usize = 1023;
+
 /// Where the sampler's rows come from.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -20,7 +24,9 @@ pub enum Source {
     UniformIndexUnusable,
 }
 
-/// Live status and, once the pod ends, result of one training attempt. At most 4,096 bytes as JSON.
+/// Live status and, once the pod ends, result of one training attempt.
+///
+/// As a result it is two lines of at most 4,096 bytes: this without metrics and exposure, in at most [`ESSENTIAL_BYTES`], and [`Details`].
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SamplerStatus {
@@ -56,6 +62,17 @@ pub struct SamplerStatus {
     /// SHA-256 over all row numbers of the phase in order, as `sha256:…`: the same for every attempt and world size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence_digest: Option<String>,
+}
+
+/// The second line of a result: what the kubelet may cut off when a pod has many containers. A line that is not whole is ignored.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// As in [`SamplerStatus`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricPoint>,
+    /// As in [`SamplerStatus`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposure: Vec<u64>,
 }
 
 /// A metric at a step.

@@ -1,40 +1,60 @@
 //! The result of an attempt: the sampler's status as the termination message of its container.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::contract::SamplerStatus;
+use super::contract::{Details, ESSENTIAL_BYTES, SamplerStatus};
 use crate::scoring::report::TERMINATION_MESSAGE_BYTES;
 
-/// The status as JSON of at most 4,096 bytes: the kubelet cuts longer messages, and half a JSON object is none.
-///
-/// What does not fit is left out: first the exposure, then metrics, those with the earliest step first.
+/// The status as two lines of JSON: first what decides whether the attempt succeeded, in at most [`ESSENTIAL_BYTES`], then metrics and
+/// exposure, which may be cut off. Of those, what does not fit into 4,096 bytes together is left out: first the exposure, then metrics,
+/// those with the earliest step first.
 pub fn encode(status: &SamplerStatus) -> String {
-    let mut status = status.clone();
-    let mut text = json(&status);
-    if text.len() > TERMINATION_MESSAGE_BYTES {
-        status.exposure.clear();
-        text = json(&status);
-    }
-    while text.len() > TERMINATION_MESSAGE_BYTES {
-        let oldest = status
-            .metrics
-            .iter()
-            .min_by_key(|(_, point)| point.step)
-            .map(|(name, _)| name.clone());
-        if oldest.and_then(|name| status.metrics.remove(&name)).is_none() {
-            status.source_message = status.source_message.map(|m| m.chars().take(100).collect());
-            return json(&status);
+    let mut essentials = SamplerStatus {
+        metrics: BTreeMap::new(),
+        exposure: Vec::new(),
+        ..status.clone()
+    };
+    let mut first = json(&essentials);
+    for chars in [200, 100, 50, 0] {
+        if first.len() <= ESSENTIAL_BYTES {
+            break;
         }
-        text = json(&status);
+        for text in [&mut essentials.source_message, &mut essentials.trainer_fault] {
+            *text = text.as_ref().map(|text| text.chars().take(chars).collect());
+        }
+        first = json(&essentials);
+    }
+    let room = TERMINATION_MESSAGE_BYTES.saturating_sub(first.len() + 1);
+    format!("{first}\n{}", details(status, room))
+}
+
+fn details(status: &SamplerStatus, room: usize) -> String {
+    let mut details = Details {
+        metrics: status.metrics.clone(),
+        exposure: status.exposure.clone(),
+    };
+    let mut text = json(&details);
+    if text.len() > room {
+        details.exposure.clear();
+        text = json(&details);
+    }
+    while text.len() > room {
+        let oldest = details.metrics.iter().min_by_key(|(_, point)| point.step);
+        let oldest = oldest.map(|(name, _)| name.clone());
+        if oldest.and_then(|name| details.metrics.remove(&name)).is_none() {
+            return String::new();
+        }
+        text = json(&details);
     }
     text
 }
 
-fn json(status: &SamplerStatus) -> String {
+fn json(value: &impl serde::Serialize) -> String {
     // Strings, integers and finite numbers under string keys: there is nothing that JSON cannot hold.
-    serde_json::to_string(status).unwrap_or_default()
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Replaces the content of the termination log, which the kubelet made: it is mounted, so it can neither be renamed nor made.
@@ -51,8 +71,6 @@ pub fn write(path: &Path, message: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::sampler::contract::{MetricPoint, Source};
 
@@ -82,39 +100,67 @@ mod tests {
         }
     }
 
+    fn lines(text: &str) -> (SamplerStatus, Details) {
+        assert!(text.len() <= TERMINATION_MESSAGE_BYTES, "{}", text.len());
+        let (first, second) = text.split_once('\n').unwrap();
+        assert!(first.len() <= ESSENTIAL_BYTES, "{}", first.len());
+        (
+            serde_json::from_str(first).unwrap(),
+            serde_json::from_str(second).unwrap(),
+        )
+    }
+
     #[test]
     fn a_result_that_fits_is_whole() {
-        let status = status(10, 20);
-        assert_eq!(encode(&status), serde_json::to_string(&status).unwrap());
+        let status = SamplerStatus {
+            source_message: Some("gone".into()),
+            ..status(10, 20)
+        };
+        let (essentials, details) = lines(&encode(&status));
+        let whole = SamplerStatus {
+            metrics: details.metrics,
+            exposure: details.exposure,
+            ..essentials
+        };
+        assert_eq!(whole, status);
     }
 
     #[test]
     fn exposure_goes_first_then_the_oldest_metrics() {
-        let text = encode(&status(10, 256));
-        let back: SamplerStatus = serde_json::from_str(&text).unwrap();
-        assert_eq!((back.exposure.len(), back.metrics.len()), (0, 10));
+        let (_, details) = lines(&encode(&status(10, 256)));
+        assert_eq!((details.exposure.len(), details.metrics.len()), (0, 10));
         let text = encode(&status(32, 256));
-        let back: SamplerStatus = serde_json::from_str(&text).unwrap();
-        assert!(text.len() <= TERMINATION_MESSAGE_BYTES && back.metrics.len() < 32);
+        let (_, details) = lines(&text);
+        assert!(details.metrics.len() < 32);
         assert!(
             text.len() + 200 > TERMINATION_MESSAGE_BYTES,
             "no more is left out than needed: {}",
             text.len()
         );
         assert!(
-            back.metrics
+            details
+                .metrics
                 .values()
-                .all(|p| p.step >= 1_000_032 - back.metrics.len() as u64)
+                .all(|p| p.step >= 1_000_032 - details.metrics.len() as u64)
         );
     }
 
+    /// Quotation marks and control characters take up to six bytes each.
     #[test]
-    fn a_message_of_any_length_fits() {
-        let long = SamplerStatus {
-            source_message: Some("x".repeat(100_000)),
-            ..status(32, 256)
-        };
-        assert!(encode(&long).len() <= TERMINATION_MESSAGE_BYTES);
+    fn messages_of_any_length_leave_the_essentials() {
+        for long in [
+            "x".repeat(100_000),
+            "\u{1}".repeat(1000),
+            "\"".repeat(1000),
+            "\u{10ffff}".repeat(1000),
+        ] {
+            let status = SamplerStatus {
+                source_message: Some(long.clone()),
+                trainer_fault: Some(long),
+                ..status(32, 256)
+            };
+            assert_eq!(lines(&encode(&status)).0.served_step, status.served_step);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use curriculum_operator::curriculum::plan::{
     Admission, Facts, PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Scope, Segment, compile,
 };
 use curriculum_operator::curriculum::sampler::Sampler;
-use curriculum_operator::sampler::contract::SamplerStatus;
+use curriculum_operator::sampler::contract::{Details, SamplerStatus};
 use curriculum_operator::scoring::combine::Order as ScoredOrder;
 use curriculum_operator::scoring::index_file::{self, IndexContent};
 use curriculum_operator::scoring::index_map::ScoreIndex;
@@ -181,9 +181,17 @@ impl Bench {
         }
     }
 
+    /// Both lines of the result.
     pub(crate) fn result(&self) -> SamplerStatus {
         let text = fs::read_to_string(self.path("termination-log")).unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+        let (first, second) = text.split_once('\n').unwrap_or_else(|| panic!("{text}"));
+        let essentials: SamplerStatus = serde_json::from_str(first).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let Details { metrics, exposure } = serde_json::from_str(second).unwrap();
+        SamplerStatus {
+            metrics,
+            exposure,
+            ..essentials
+        }
     }
 }
 

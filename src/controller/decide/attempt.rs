@@ -75,6 +75,11 @@ fn result(current: &CurrentVisit, pods: &[&Pod]) -> Result<SamplerStatus, Failur
             "the trainer exited with code 0, but the sampler's result is of another plan".to_owned(),
         ));
     }
+    if let Some(fault) = &result.trainer_fault {
+        return Err(mismatch(format!(
+            "the trainer exited with code 0, but nothing of it counts: {fault}"
+        )));
+    }
     let (served, end) = (result.served_step, current.end_step);
     if i64::try_from(served) != Ok(end) {
         return Err(mismatch(format!(

@@ -3,7 +3,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 
 use super::*;
-use crate::controller::test_support::{at, exited, finished, pod, running, waiting};
+use crate::controller::test_support::{as_json, at, exited, finished, pod, running, sampler_status, waiting};
 
 fn job(name: &str) -> Job {
     let mut job = Job::default();
@@ -96,4 +96,33 @@ fn a_container_waits_since_those_before_it_have_ended() {
         stuck(&[&config]).unwrap().message,
         "container 'trainer' cannot be created: words"
     );
+}
+
+#[test]
+fn a_result_in_the_last_state_of_a_restarted_sampler_counts() {
+    let job = job("j");
+    let said = as_json(&sampler_status(&format!("sha256:{}", "a".repeat(64)), 0, 10));
+    let terminated = |message: Option<&str>| exited(SAMPLER, 0, message).state;
+    let pod = |now, before| {
+        let mut sampler = running(SAMPLER);
+        (sampler.state, sampler.last_state) = (now, before);
+        pod(&job, "Succeeded", vec![exited("trainer", 0, None), sampler])
+    };
+    let served = |now, before| sampler_result(&[&pod(now, before)]).map(|result| result.served_step);
+    let good = || terminated(Some(&said));
+    assert_eq!(served(good(), None), Some(10));
+    assert_eq!(
+        served(terminated(None), good()),
+        Some(10),
+        "killed before it could write again"
+    );
+    assert_eq!(served(running(SAMPLER).state, good()), Some(10));
+    assert_eq!(served(waiting(SAMPLER, "CrashLoopBackOff").state, good()), Some(10));
+    let later = as_json(&sampler_status(&format!("sha256:{}", "a".repeat(64)), 0, 4));
+    assert_eq!(
+        served(terminated(Some(&later)), good()),
+        Some(4),
+        "the last word counts"
+    );
+    assert_eq!(served(terminated(None), None), None);
 }
