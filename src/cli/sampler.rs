@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use tracing::error;
@@ -24,6 +25,9 @@ pub(crate) struct SamplerArgs {
     /// Store with the score index in `index/<key>/index.arrow`.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
+    /// Seconds for which a score index that is missing or cannot be read is tried again before every row is equally likely.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    index_patience: u64,
     /// Folder for the journal, which survives a restart of the container.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
@@ -56,10 +60,10 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
         }
         ExitCode::FAILURE
     };
-    // The trainer shares the pod's processors: two threads answer, and two draw long replies.
+    // The trainer shares the pod's processors: two threads answer. Those that draw wait for a file system now and then.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(4)
+        .max_blocking_threads(16)
         .enable_all()
         .build();
     let runtime = match runtime {
@@ -70,6 +74,7 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
         plan: args.plan,
         run: args.run,
         store: args.store,
+        index_patience: Duration::from_secs(args.index_patience),
         state: args.state,
         listen: args.listen,
         status_listen: args.status_listen,

@@ -224,6 +224,7 @@ pub(crate) fn sampler_status(plan_digest: &str, phase: u32, served: u64) -> Samp
         trainer_fault: None,
         source: Source::Index,
         source_message: None,
+        index_fault: None,
         metrics: BTreeMap::new(),
         exposure: Vec::new(),
         sequence_digest: None,

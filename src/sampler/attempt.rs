@@ -247,7 +247,7 @@ impl Attempt {
     /// Takes in what the trainer measured.
     ///
     /// # Errors
-    /// When it is about a step that was not handed out, or there would be too many different metrics.
+    /// When it is about a step that was not handed out.
     pub fn report(&self, report: Report) -> Result<(Taken, u64), BadRequest> {
         let mut progress = self.lock();
         let furthest = self.furthest(&progress);
@@ -257,7 +257,7 @@ impl Attempt {
                 report.step
             )));
         }
-        let taken = progress.metrics.take(report)?;
+        let taken = progress.metrics.take(report);
         progress
             .metrics
             .latest()
@@ -275,6 +275,10 @@ impl Attempt {
             .with_label_values(&["accepted"])
             .inc_by(taken.accepted);
         self.meters.values.with_label_values(&["ignored"]).inc_by(taken.ignored);
+        self.meters
+            .values
+            .with_label_values(&["left out"])
+            .inc_by(taken.left_out);
         if taken.accepted > 0 {
             self.changed.notify_one();
         }
@@ -297,10 +301,17 @@ impl Attempt {
         status
     }
 
-    /// The result, once every step was handed out and summed up.
+    /// The result, once every step was handed out, and summed up where there are sums.
     pub fn ended(&self) -> Option<SamplerStatus> {
+        let summed = !self.audit.is_on();
         let status = self.status();
-        (status.served_step == status.end_step && status.sequence_digest.is_some()).then_some(status)
+        let summed = summed || status.sequence_digest.is_some();
+        (status.served_step == status.end_step && summed).then_some(status)
+    }
+
+    /// Whether drawing may wait for a file system.
+    pub fn reads_files(&self) -> bool {
+        self.opened.source == Source::Index
     }
 
     fn status_with(&self, audited: Audited) -> SamplerStatus {
@@ -319,6 +330,7 @@ impl Attempt {
             trainer_fault: progress.sessions.collision().map(str::to_owned),
             source: self.opened.source,
             source_message: self.opened.source_message.clone(),
+            index_fault: self.opened.index_fault,
             metrics: progress.metrics.latest().clone(),
             exposure: if ahead { Vec::new() } else { audited.exposure },
             sequence_digest: audited.digest.filter(|_| !ahead),

@@ -111,6 +111,11 @@ impl Audit {
         self.shared.lock().audited.clone()
     }
 
+    /// Whether there will be sums; not for a phase that is too long, and after a failure.
+    pub fn is_on(&self) -> bool {
+        !self.shared.lock().stop
+    }
+
     /// Waits until everything that was handed out was looked at, for `limit` at most.
     pub fn settle(&self, limit: Duration) -> Audited {
         let state = self.shared.lock();

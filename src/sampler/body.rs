@@ -14,7 +14,7 @@ use super::part::{PIECE, Part};
 use super::request::BatchRequest;
 use super::source::DrawError;
 
-/// Rows of a reply that is drawn at once, where the request is answered; longer ones are drawn on a thread that may block.
+/// Rows of a reply that is drawn at once, where the request is answered.
 const SHORT: u64 = 8192;
 
 /// A reply ends before its end.
@@ -76,9 +76,9 @@ impl BatchBody {
         }
     }
 
-    /// Draws a short reply at once, a piece of a longer one on a thread that may block.
+    /// Draws a short reply at once, if that reads no file; else a piece on a thread that may block.
     fn poll_draw(&mut self, context: &mut Context<'_>, piece: &Piece) -> Poll<Result<Bytes, BodyError>> {
-        if self.request.rows() <= SHORT {
+        if self.request.rows() <= SHORT && !self.attempt.reads_files() {
             return Poll::Ready(Ok(draw(&self.attempt, piece)?));
         }
         let attempt = &self.attempt;

@@ -24,6 +24,27 @@ pub enum Source {
     UniformIndexUnusable,
 }
 
+/// What is the matter with the score index while the source is [`Source::UniformIndexUnusable`].
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexFault {
+    /// There was no file of its name, for as long as it was waited for.
+    Missing,
+    /// The file could not be read, for as long as it was tried.
+    Unreadable,
+    /// The file is not the index that the plan names. No waiting helps.
+    DigestMismatch,
+}
+
+impl IndexFault {
+    /// Whether another attempt may find the index in order: what is wrong is the way to it, not the index.
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Missing | Self::Unreadable => true,
+            Self::DigestMismatch => false,
+        }
+    }
+}
+
 /// Live status and, once the pod ends, result of one training attempt.
 ///
 /// As a result it is two lines of at most 4,096 bytes: this without metrics and exposure, in at most [`ESSENTIAL_BYTES`], and [`Details`].
@@ -52,6 +73,9 @@ pub struct SamplerStatus {
     /// Why the source is `UniformIndexUnusable`, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_message: Option<String>,
+    /// What is the matter with the index then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_fault: Option<IndexFault>,
     /// Latest value of every metric that the trainer reported, with its step: name → (value, step). At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricPoint>,

@@ -1,27 +1,167 @@
 //! The score index as an order of rows.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::source::Index;
+use tracing::warn;
+
+use super::contract::IndexFault;
+use super::source::{Index, Unusable};
 use crate::curriculum::plan::PlanScores;
-use crate::scoring::index_map::ScoreIndex;
+use crate::scoring::index_map::{IndexError, ScoreIndex};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Maps `<store>/index/<key>/index.arrow` and checks it against the plan's digest.
 ///
 /// # Errors
-/// Says in words why the index cannot be used.
-pub fn open(store: &Path, scores: &PlanScores) -> Result<Index, String> {
+/// Says in words why the index cannot be used, and of which kind that is.
+pub fn open(store: &Path, scores: &PlanScores) -> Result<Index, Unusable> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if scores.key.is_empty() || !scores.key.chars().all(plain) {
-        return Err("the plan's score key is no name of a folder".to_owned());
+        return Err(Unusable {
+            fault: IndexFault::DigestMismatch,
+            message: "the plan's score key is no name of a folder".to_owned(),
+        });
     }
     let name = format!("index/{}/index.arrow", scores.key);
-    let index = ScoreIndex::open(&store.join(&name), Some(&scores.digest)).map_err(|e| format!("{name}: {e}"))?;
+    let index = ScoreIndex::open(&store.join(&name), Some(&scores.digest)).map_err(|error| Unusable {
+        fault: fault(&error),
+        message: format!("{name}: {error}"),
+    })?;
     let group_rows = index.group_rows();
     Ok(Index {
         rows: index.len(),
         group_rows,
         order: Arc::new(index),
     })
+}
+
+fn fault(error: &IndexError) -> IndexFault {
+    match error {
+        IndexError::Io(error) if error.kind() == io::ErrorKind::NotFound => IndexFault::Missing,
+        IndexError::Io(_) => IndexFault::Unreadable,
+        IndexError::Digest { .. } | IndexError::Invalid(_) => IndexFault::DigestMismatch,
+    }
+}
+
+/// Opens an index again and again for as long as waiting may help: a network file system that hangs, or shows a new file late, must not
+/// cost the curriculum. Waits for `patience` in all, the time of the openings themselves not counted; `pause` does the waiting.
+///
+/// # Errors
+/// The last opening's.
+pub fn patiently(
+    patience: Duration,
+    mut pause: impl FnMut(Duration),
+    mut open: impl FnMut() -> Result<Index, Unusable>,
+) -> Result<Index, Unusable> {
+    let (mut left, mut next) = (patience, FIRST_PAUSE);
+    loop {
+        match open() {
+            Err(unusable) if unusable.fault.is_transient() && !left.is_zero() => {
+                warn!(reason = %unusable.message, seconds_left = left.as_secs(), "the score index is tried again");
+            }
+            ended => return ended,
+        }
+        let wait = next.min(left);
+        pause(wait);
+        (left, next) = (left.saturating_sub(wait), (2 * next).min(LONGEST_PAUSE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::source::tests::index;
+
+    fn scores() -> PlanScores {
+        PlanScores {
+            key: "k".into(),
+            digest: "sha256:d".into(),
+        }
+    }
+
+    fn unusable(fault: IndexFault) -> Unusable {
+        Unusable {
+            fault,
+            message: format!("{fault:?}"),
+        }
+    }
+
+    #[test]
+    fn an_index_that_comes_late_or_cannot_be_read_for_a_while_is_used() {
+        for fault in [IndexFault::Missing, IndexFault::Unreadable] {
+            let (mut tries, mut waited) = (0, Duration::ZERO);
+            let opened = patiently(
+                Duration::from_secs(60),
+                |pause| waited += pause,
+                || {
+                    tries += 1;
+                    if tries < 9 {
+                        Err(unusable(fault))
+                    } else {
+                        index(&scores())
+                    }
+                },
+            );
+            assert!(opened.is_ok() && tries == 9, "{fault:?}: {tries}");
+            assert!(waited < Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn the_waiting_has_an_end_and_what_does_not_match_is_not_waited_for() {
+        let (mut tries, mut waited) = (0, Duration::ZERO);
+        let opened = patiently(
+            Duration::from_secs(60),
+            |pause| waited += pause,
+            || {
+                tries += 1;
+                Err(unusable(IndexFault::Unreadable))
+            },
+        );
+        assert_eq!(opened.err().map(|error| error.fault), Some(IndexFault::Unreadable));
+        assert_eq!(waited, Duration::from_secs(60));
+        assert!((10..30).contains(&tries), "{tries}");
+        let mut tries = 0;
+        let opened = patiently(
+            Duration::from_secs(60),
+            |_| panic!("waited"),
+            || {
+                tries += 1;
+                Err(unusable(IndexFault::DigestMismatch))
+            },
+        );
+        assert!(opened.is_err() && tries == 1);
+    }
+
+    #[test]
+    fn what_the_system_says_tells_the_kind() {
+        let of = |code| fault(&IndexError::Io(io::Error::from_raw_os_error(code)));
+        let (enoent, eio, estale, etimedout) = (2, 5, 116, 110);
+        assert_eq!(of(enoent), IndexFault::Missing);
+        for code in [eio, estale, etimedout] {
+            assert_eq!(of(code), IndexFault::Unreadable);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(
+            open(dir.path(), &scores()).err().map(|e| e.fault),
+            Some(IndexFault::Missing)
+        );
+        std::fs::create_dir_all(dir.path().join("index/k/index.arrow")).unwrap();
+        assert_eq!(
+            open(dir.path(), &scores()).err().map(|e| e.fault),
+            Some(IndexFault::Unreadable),
+            "a folder"
+        );
+        std::fs::remove_dir(dir.path().join("index/k/index.arrow")).unwrap();
+        std::fs::write(dir.path().join("index/k/index.arrow"), "other bytes").unwrap();
+        assert_eq!(
+            open(dir.path(), &scores()).err().map(|e| e.fault),
+            Some(IndexFault::DigestMismatch)
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! What the trainer measured: `POST /v1/report`, parsed, checked and kept. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -113,12 +113,6 @@ fn numbers(field: &str, value: Value) -> Result<BTreeMap<String, f64>, BadReques
             kind(&value)
         )));
     };
-    if fields.len() > MAX_METRICS {
-        return Err(BadRequest(format!(
-            "`{field}` has {} metrics; expected at most {MAX_METRICS}",
-            fields.len()
-        )));
-    }
     let number = |(name, value): (String, Value)| {
         check_name(field, &name)?;
         let finite = value.as_f64().filter(|v| v.is_finite());
@@ -176,6 +170,8 @@ pub struct Taken {
     pub accepted: u64,
     /// Values of a step at or before the latest one's: duplicates, and reports that came too late.
     pub ignored: u64,
+    /// Values of metrics that are too many.
+    pub left_out: u64,
 }
 
 impl Metrics {
@@ -200,23 +196,22 @@ impl Metrics {
 
     /// Takes a report in.
     ///
-    /// # Errors
-    /// When it would bring the number of different metrics above [`MAX_METRICS`]; then nothing of it is kept.
-    pub fn take(&mut self, report: Report) -> Result<Taken, BadRequest> {
-        let named = report
-            .metrics
-            .keys()
-            .chain(report.groups.values().flat_map(BTreeMap::keys));
+    /// Different metrics beyond [`MAX_METRICS`] are left out: those that were there first stay, and their values still count.
+    pub fn take(&mut self, mut report: Report) -> Taken {
         let known = self.latest.keys().chain(self.groups.keys().map(|(_, name)| name));
-        let names: std::collections::BTreeSet<&String> = named.chain(known).collect();
-        if names.len() > MAX_METRICS {
-            let message = format!(
-                "with this report there would be {} different metrics; expected at most {MAX_METRICS} in a phase",
-                names.len()
-            );
-            return Err(BadRequest(message));
-        }
+        let mut names: BTreeSet<String> = known.cloned().collect();
         let mut taken = Taken::default();
+        for values in std::iter::once(&mut report.metrics).chain(report.groups.values_mut()) {
+            values.retain(|name, _| {
+                let fits = names.contains(name) || names.len() < MAX_METRICS;
+                if fits {
+                    names.insert(name.clone());
+                } else {
+                    taken.left_out += 1;
+                }
+                fits
+            });
+        }
         for (name, value) in report.metrics {
             taken.count(keep(
                 &mut self.latest,
@@ -239,7 +234,7 @@ impl Metrics {
                 ));
             }
         }
-        Ok(taken)
+        taken
     }
 }
 

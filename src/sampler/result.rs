@@ -72,7 +72,7 @@ pub fn write(path: &Path, message: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampler::contract::{MetricPoint, Source};
+    use crate::sampler::contract::{IndexFault, MetricPoint, Source};
 
     fn status(metrics: u64, groups: usize) -> SamplerStatus {
         let point = |i: u64| {
@@ -94,6 +94,7 @@ mod tests {
             trainer_fault: None,
             source: Source::UniformIndexUnusable,
             source_message: Some("ü".repeat(500)),
+            index_fault: Some(IndexFault::DigestMismatch),
             metrics: (0..metrics).map(point).collect::<BTreeMap<_, _>>(),
             exposure: vec![u64::MAX; groups],
             sequence_digest: Some(format!("sha256:{}", "b".repeat(64))),

@@ -44,6 +44,8 @@ pub struct Config {
     pub run: Option<String>,
     /// The store with the score index.
     pub store: PathBuf,
+    /// Time for which an index that is missing or cannot be read is tried again.
+    pub index_patience: Duration,
     /// Folder of the journal.
     pub state: PathBuf,
     /// Address to listen on for the trainer, as `host:port`; port 0 takes a free one, which the event `listening` tells.
@@ -144,7 +146,11 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
 
 /// Reads the plan, checks the index, takes up the journal and writes the rows file.
 fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
-    let opened = Opened::new(read_plan(&config.plan)?, |scores| index::open(&config.store, scores))?;
+    let opened = Opened::new(read_plan(&config.plan)?, |scores| {
+        index::patiently(config.index_patience, std::thread::sleep, || {
+            index::open(&config.store, scores)
+        })
+    })?;
     match (opened.source, &opened.source_message) {
         (Source::UniformIndexUnusable, message) => {
             warn!(

@@ -196,6 +196,7 @@ async fn report(State(attempt): State<Arc<Attempt>>, body: Bytes) -> Result<Resp
         "endStep": steps.end,
         "accepted": taken.accepted,
         "ignored": taken.ignored,
+        "leftOut": taken.left_out,
     });
     Ok(Json(reply).into_response())
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::contract::Source;
+use super::contract::{IndexFault, Source};
 use super::part::Part;
 use crate::curriculum::order::{Identity, OrderScope, RowOrder};
 use crate::curriculum::plan::{PhasePlan, Plan, PlanError, PlanScores};
@@ -54,6 +54,15 @@ pub struct Index {
     pub rows: u64,
     /// Rows of each group; one entry without groups.
     pub group_rows: Vec<u64>,
+}
+
+/// An index that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// Of which kind that is.
+    pub fault: IndexFault,
+    /// Why, in words.
+    pub message: String,
 }
 
 struct Drawn {
@@ -125,6 +134,8 @@ pub struct Opened {
     pub source: Source,
     /// Why that is `UniformIndexUnusable`.
     pub source_message: Option<String>,
+    /// Of which kind that is.
+    pub index_fault: Option<IndexFault>,
     /// For the trainer.
     pub rows: Arc<dyn Rows>,
     /// The same for the audit, which is at another step: a sampler keeps the tables of one segment only.
@@ -140,19 +151,19 @@ impl Opened {
     ///
     /// # Errors
     /// When the plan does not pass [`Plan::check`].
-    pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, String>) -> Result<Self, PlanError> {
+    pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>) -> Result<Self, PlanError> {
         let plan_digest = plan.digest();
         let index = plan
             .scores
             .as_ref()
             .map(|scores| open(scores).and_then(|index| fitting(index, &plan)));
-        let (plan, order, source, source_message): (_, SharedOrder, _, _) = match index {
+        let (plan, order, source, unusable): (_, SharedOrder, _, _) = match index {
             Some(Ok(index)) => (plan, index.order, Source::Index, None),
-            Some(Err(why)) => (
+            Some(Err(unusable)) => (
                 plan.uniform(),
                 Arc::new(Identity),
                 Source::UniformIndexUnusable,
-                Some(cut(&why)),
+                Some(unusable),
             ),
             None => (plan, Arc::new(Identity), Source::Uniform, None),
         };
@@ -170,7 +181,8 @@ impl Opened {
         Ok(Self {
             plan_digest,
             source,
-            source_message,
+            source_message: unusable.as_ref().map(|unusable| cut(&unusable.message)),
+            index_fault: unusable.map(|unusable| unusable.fault),
             rows,
             audited,
             groups,
@@ -189,18 +201,22 @@ impl Opened {
     }
 }
 
-fn fitting(index: Index, plan: &Plan) -> Result<Index, String> {
+fn fitting(index: Index, plan: &Plan) -> Result<Index, Unusable> {
+    let other = |message| Unusable {
+        fault: IndexFault::DigestMismatch,
+        message,
+    };
     if index.rows != plan.rows {
-        return Err(format!(
+        return Err(other(format!(
             "the score index has {} rows, the plan {}",
             index.rows, plan.rows
-        ));
+        )));
     }
     if index.group_rows != plan.group_rows {
         let (found, planned) = (index.group_rows.len(), plan.group_rows.len());
-        return Err(format!(
+        return Err(other(format!(
             "the {found} groups of the score index are not the {planned} groups of the plan"
-        ));
+        )));
     }
     Ok(index)
 }

@@ -3,14 +3,15 @@
 //! The file is found on a volume that others can write to: whatever its bytes are, opening it gives an index or an error.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_buffer::{Buffer, ScalarBuffer};
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::{MessageHeader, root_as_footer, root_as_message};
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use sha2::{Digest, Sha256};
 
 use crate::curriculum::order::{OrderScope, RowOrder};
@@ -70,15 +71,10 @@ impl ScoreIndex {
     /// # Assumptions
     /// Nobody shortens the file while it is mapped (that would end the process with SIGBUS). The operator only replaces indexes by renaming.
     pub fn open(path: &Path, expected_digest: Option<&str>) -> Result<Self, IndexError> {
-        let file = File::open(path)?;
-        // SAFETY: the bytes are only read, through types for which every bit pattern is valid. The operator never writes to
-        // a file under its final name, so that they do not change while they are mapped.
-        #[expect(unsafe_code, reason = "the memory map, the one place of the crate that needs it")]
-        let map = unsafe { Mmap::map(&file)? };
+        let mut file = File::open(path)?;
+        // Read, not mapped: a network file system that fails then gives an error, and not a signal that ends the process.
         if let Some(expected) = expected_digest {
-            let mut hash = Sha256::new();
-            map.chunks(HASH_CHUNK).for_each(|chunk| hash.update(chunk));
-            let found = digest_text(hash);
+            let found = digest_of(&mut file)?;
             if found != expected {
                 return Err(IndexError::Digest {
                     found,
@@ -86,7 +82,15 @@ impl ScoreIndex {
                 });
             }
         }
-        Self::parse(&Buffer::from(bytes::Bytes::from_owner(map)))
+        // SAFETY: the bytes are only read, through types for which every bit pattern is valid. The operator never writes to
+        // a file under its final name, so that they do not change while they are mapped.
+        #[expect(unsafe_code, reason = "the memory map, the one place of the crate that needs it")]
+        let map = unsafe { Mmap::map(&file)? };
+        let map = Arc::new(map);
+        let index = Self::parse(&Buffer::from(bytes::Bytes::from_owner(Shared(Arc::clone(&map)))))?;
+        // Rows are looked up all over the file: reading ahead would fill the memory with what nobody asked for.
+        map.advise(Advice::Random)?;
+        Ok(index)
     }
 
     fn parse(file: &Buffer) -> Result<Self, IndexError> {
@@ -229,6 +233,28 @@ impl RowOrder for ScoreIndex {
         match last {
             Some(&score) if !score.is_nan() => self.at_most(score),
             _ => rows,
+        }
+    }
+}
+
+/// The map, for several owners.
+struct Shared(Arc<Mmap>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn digest_of(file: &mut File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; HASH_CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(digest_text(hash)),
+            Ok(read) => hash.update(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

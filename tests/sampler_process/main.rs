@@ -10,7 +10,7 @@
 mod harness;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use curriculum_operator::curriculum::canonical::sha256;
 use curriculum_operator::curriculum::plan::MAX_BATCH;
-use curriculum_operator::sampler::contract::Source;
+use curriculum_operator::sampler::contract::{IndexFault, Source};
 use harness::Bench;
 use serde_json::json;
 
@@ -203,7 +203,11 @@ fn a_file_holds_the_same_bytes_as_http() {
 #[test]
 fn an_index_that_is_garbage_cut_off_or_missing_means_every_row_equally_likely() {
     type Damage = fn(&Bench);
-    let damage: [(&str, Damage); 4] = [
+    let damage: [(&str, Damage); 5] = [
+        ("cannot open the score index: Is a directory", |b| {
+            fs::remove_file(b.index()).unwrap();
+            fs::create_dir(b.index()).unwrap();
+        }),
         ("has digest sha256:", |b| fs::write(b.index(), "garbage").unwrap()),
         ("has digest sha256:", |b| {
             let bytes = fs::read(b.index()).unwrap();
@@ -236,7 +240,37 @@ fn an_index_that_is_garbage_cut_off_or_missing_means_every_row_equally_likely() 
         );
         let found = result.source_message.unwrap();
         assert!(found.contains(message), "{found}");
+        let fault = match message {
+            m if m.contains("No such file") => IndexFault::Missing,
+            m if m.contains("Is a directory") => IndexFault::Unreadable,
+            _ => IndexFault::DigestMismatch,
+        };
+        assert_eq!(result.index_fault, Some(fault));
     }
+}
+
+/// As a network file system shows a new file late.
+#[test]
+fn an_index_that_comes_late_is_waited_for() {
+    let bench = Bench::new();
+    let aside = bench.path("aside");
+    fs::rename(bench.index(), &aside).unwrap();
+    let mut command = bench.command(&["--index-patience", "600"]);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut until = |words: &str| {
+        lines
+            .find(|line| line.as_ref().unwrap().contains(words))
+            .unwrap()
+            .unwrap()
+    };
+    let told = until("the score index is tried again");
+    assert!(told.contains("No such file"), "{told}");
+    fs::rename(&aside, bench.index()).unwrap();
+    let ready = until("rows are ready");
+    assert!(ready.contains("Index"), "{ready}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// Training goes on: the container is started again by the kubelet, as this test does.

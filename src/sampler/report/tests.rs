@@ -111,40 +111,45 @@ fn the_same_report_twice_counts_once_and_a_late_one_is_ignored() {
     let at = |step: u64, value: f64| parse(&format!(r#"{{"step":{step},"metrics":{{"loss":{value}}}}}"#)).unwrap();
     assert_eq!(
         metrics.take(at(150, 0.5)),
-        Ok(Taken {
+        Taken {
             accepted: 1,
-            ignored: 0
-        })
+            ignored: 0,
+            left_out: 0
+        }
     );
     assert_eq!(
         metrics.take(at(150, 0.5)),
-        Ok(Taken {
+        Taken {
             accepted: 0,
-            ignored: 1
-        })
+            ignored: 1,
+            left_out: 0
+        }
     );
     assert_eq!(
         metrics.take(at(140, 0.9)),
-        Ok(Taken {
+        Taken {
             accepted: 0,
-            ignored: 1
-        })
+            ignored: 1,
+            left_out: 0
+        }
     );
     assert_eq!(metrics.latest()["loss"], MetricPoint { value: 0.5, step: 150 });
     assert_eq!(
         metrics.take(at(151, 0.4)),
-        Ok(Taken {
+        Taken {
             accepted: 1,
-            ignored: 0
-        })
+            ignored: 0,
+            left_out: 0
+        }
     );
     let other = parse(r#"{"step":150,"metrics":{"accuracy":1},"groups":{"0":{"accuracy":1}}}"#).unwrap();
     assert_eq!(
         metrics.take(other),
-        Ok(Taken {
+        Taken {
             accepted: 2,
-            ignored: 0
-        }),
+            ignored: 0,
+            left_out: 0
+        },
         "each metric has its own step"
     );
 }
@@ -156,13 +161,18 @@ fn at_most_32_different_metrics() {
         let fields: Vec<String> = range.map(|i| format!(r#""m{i}":1"#)).collect();
         format!(r#"{{"step":{step},"metrics":{{{}}}}}"#, fields.join(","))
     };
-    assert!(refused(&named(0..33, 100)).starts_with("`metrics` has 33 metrics; expected at most 32"));
-    metrics.take(parse(&named(0..32, 100)).unwrap()).unwrap();
-    let error = metrics.take(parse(&named(31..33, 101)).unwrap()).unwrap_err();
-    assert!(error.0.contains("33 different metrics"), "{error}");
+    metrics.take(parse(&named(0..30, 100)).unwrap());
+    let taken = metrics.take(parse(&named(28..40, 101)).unwrap());
+    let expected = Taken {
+        accepted: 4,
+        ignored: 0,
+        left_out: 8,
+    };
     assert_eq!(
-        metrics.latest()["m31"].step,
-        100,
-        "nothing of the refused report is kept"
+        taken, expected,
+        "those that were there first stay, and their values still count"
     );
+    assert_eq!((metrics.latest().len(), metrics.latest()["m28"].step), (32, 101));
+    let of_groups = parse(r#"{"step":102,"groups":{"0":{"m1":1,"new":1},"1":{"new":1}}}"#).unwrap();
+    assert_eq!(metrics.take(of_groups).left_out, 2);
 }

@@ -51,7 +51,7 @@ pub(crate) fn attempt_plan() -> Plan {
     }
 }
 
-pub(crate) fn index(_: &PlanScores) -> Result<Index, String> {
+pub(crate) fn index(_: &PlanScores) -> Result<Index, Unusable> {
     Ok(Index {
         order: Arc::new(Backwards { rows: 1000, groups: 4 }),
         rows: 1000,
@@ -84,9 +84,17 @@ fn a_fitting_index_is_used() {
 
 #[test]
 fn an_index_that_cannot_be_used_gives_the_uniform_plan_and_the_digest_stays_the_plans() {
-    type Open = fn(&PlanScores) -> Result<Index, String>;
+    type Open = fn(&PlanScores) -> Result<Index, Unusable>;
     let cases: [(Open, &str); 3] = [
-        (|_| Err("no such file".into()), "no such file"),
+        (
+            |_| {
+                Err(Unusable {
+                    fault: IndexFault::Missing,
+                    message: "no such file".into(),
+                })
+            },
+            "no such file",
+        ),
         (
             |s| Ok(Index { rows: 999, ..index(s)? }),
             "the score index has 999 rows, the plan 1000",
