@@ -151,8 +151,13 @@ fn the_file_trainer_of_the_guide_trains_each_step_once() {
     let file = folder.path().join("rows.u64");
     fs::write(&file, (300..303).flat_map(rows).collect::<Vec<u8>>()).unwrap();
     let environment = [("CURRICULUM_ROWS_FILE", file.to_str().unwrap())];
+    let mark = || fs::read_to_string(folder.path().join("rows.u64.read.0-of-1")).unwrap();
     assert_eq!(train(&program, None, &environment), FROM_THE_START);
+    assert_eq!(mark(), "300 303 this run\n");
     assert_eq!(train(&program, Some(302), &environment), FROM_A_CHECKPOINT);
+    assert_eq!(mark(), "302 303 this run\n");
+    assert_eq!(train(&program, Some(303), &environment), "save 303 this run\n");
+    assert_eq!(mark(), "303 303 this run\n");
 }
 
 /// GitHub's anchor of a heading.

@@ -29,7 +29,17 @@ def batches_by_http(state):
     yield from BatchSampler(start_step=state["step"], run=state.get("run"), prefetch=1)
 
 
+def mark(first, state):
+    """How far the file was read, for the sampler: one line, by rename."""
+    path = os.environ["CURRICULUM_ROWS_FILE"] + ".read.0-of-1"
+    with open(path + ".tmp", "w", encoding="ascii") as file:
+        print(first, state["step"], state["run"], file=file)
+    os.replace(path + ".tmp", path)
+
+
 def batches_by_file(state):
+    begin = state["step"]
+    mark(begin, state)
     first = int(os.environ["CURRICULUM_START_STEP"])
     with open(os.environ["CURRICULUM_ROWS_FILE"], "rb") as file:
         file.seek((state["step"] - first) * BATCH_BYTES)
@@ -38,6 +48,8 @@ def batches_by_file(state):
             if sys.byteorder == "big":
                 rows.byteswap()
             yield rows.tolist()
+            # The loop came back, with the step counted.
+            mark(begin, state)
 
 
 def read(path, first):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import mmap
 import os
 import sys
@@ -13,6 +13,7 @@ from typing import Any, Iterable, Iterator, Mapping, Optional, Sized, TypeVar, U
 
 from .client import Sampler
 from .errors import CurriculumError, SamplerNotUsed, StateMismatch
+from .marks import Mark
 from .place import agree, place, setting
 
 _STATE_VERSION = 2
@@ -394,9 +395,11 @@ class BatchSampler(_Batches):
 class FileSampler(_Batches):
     """Reads the rows of the phase from a file (``sampling: File``), without a copy.
 
+    How far it is stands in a mark beside the file, from which the pod's sampler tells what was trained.
+
     :param path: The file; default: ``CURRICULUM_ROWS_FILE``.
-    :param first_step: First step of the phase; default: ``CURRICULUM_START_STEP``.
-    :param end_step: First step after the phase; default: ``CURRICULUM_END_STEP``.
+    :param first_step: First step of the phase; default: that of the plan beside the file, else ``CURRICULUM_START_STEP``.
+    :param end_step: First step after the phase; default: that of the plan, else ``CURRICULUM_END_STEP``.
 
     The other parameters are those of :class:`BatchSampler`.
     """
@@ -420,32 +423,73 @@ class FileSampler(_Batches):
         path = path or os.environ.get("CURRICULUM_ROWS_FILE")
         if not path:
             raise CurriculumError("no rows file: give `path`, or set CURRICULUM_ROWS_FILE")
+        path = os.fspath(path)
+        self._plan = _plan_beside(path)
+        first_step = self._plan.get("startStep") if first_step is None else first_step
+        end_step = self._plan.get("endStep") if end_step is None else end_step
         self.start_step = setting("first_step", first_step, "CURRICULUM_START_STEP")
         self.end_step = setting("end_step", end_step, "CURRICULUM_END_STEP")
         steps = self.end_step - self.start_step
-        with open(path, "rb") as file:
+        try:
+            file = open(path, "rb")
+        except FileNotFoundError:
+            raise CurriculumError(
+                f"{path} does not exist; for a phase of more than 8 GiB of row numbers there is none: use `sampling: Http`"
+            ) from None
+        with file:
             size = os.fstat(file.fileno()).st_size
             if steps < 1 or size == 0 or size % (8 * steps):
                 raise CurriculumError(
-                    f"{os.fspath(path)} has {size} bytes, which are no whole batches of the steps {self.start_step} to {self.end_step}"
+                    f"{path} has {size} bytes, which are no whole batches of the steps {self.start_step} to {self.end_step}"
                 )
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.global_batch_size = size // 8 // steps
         self._client = client
-        self._digest: Optional[str] = None
+        self._path = path
+        self._mark: Optional[Mark] = None
         super().__init__(start_step, run, rank, world_size, group, output, micro_batches, rows, dataset)
 
     def plan(self) -> dict[str, Any]:
-        """The plan in effect; asks the sampler of the pod."""
-        return self._reporter().plan()
+        """The plan in effect, as it stands beside the file; empty without one."""
+        return dict(self._plan)
+
+    def report(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        groups: Optional[Mapping[int, Mapping[str, float]]] = None,
+    ) -> dict[str, Any]:
+        """See :meth:`Sampler.report`."""
+        if self._mark is not None:
+            self._mark.write(self.step)
+        return super().report(step, metrics, groups)
+
+    def advance(self, items: int = 1) -> None:
+        """See :class:`BatchSampler`."""
+        super().advance(items)
+        self._note()
+
+    def _note(self) -> None:
+        if self._mark is not None:
+            self._mark.note(self.step, self.step == self.end_step)
 
     def _reporter(self) -> Sampler:
         if self._client is None:
             self._client = Sampler()
         return self._client
 
+    def _move(self, step: int) -> None:
+        super()._move(step)
+        self._mark = None
+
     def _walk(self, step: int, ahead: bool) -> Iterator[memoryview]:
         agree(self._rank, self._world_size, self._group)
+        if self._mark is None or self._mark.process != os.getpid():
+            run = self._run()
+            if self._proof is None and self.step == self.start_step:
+                self._proof = run
+            self._mark = Mark(self._path, self._rank, self._world_size, self.step, self._proof)
+            self._proof = run
         size = self.global_batch_size
         first = self._rank * size // self._world_size
         end = (self._rank + 1) * size // self._world_size
@@ -454,16 +498,24 @@ class FileSampler(_Batches):
             base = (at - self.start_step) * size
             yield _rows(data[8 * (base + first) : 8 * (base + end)])
 
+    def _iterate(self) -> Iterator[Any]:
+        ahead = self._tracking
+        for item in super()._iterate():
+            if not ahead:
+                self._note()
+            yield item
+
     def _run(self) -> Optional[str]:
-        return os.environ.get("CURRICULUM_RUN") or None
+        return self._plan.get("run") or os.environ.get("CURRICULUM_RUN") or None
 
     def _phase(self) -> int:
-        return setting("phase", None, "CURRICULUM_PHASE_INDEX", 0)
+        return setting("phase", self._plan.get("phaseIndex"), "CURRICULUM_PHASE_INDEX", 0)
 
     def _fingerprint(self) -> dict[str, Any]:
-        if self._digest is None:
-            self._digest = f"file-sha256:{hashlib.sha256(self._bytes).hexdigest()}"
-        return {"plan": self._digest, "batchSize": self.global_batch_size}
+        plan = self._plan
+        if not plan:
+            return {"batchSize": self.global_batch_size}
+        return {"plan": plan["planDigest"], "seed": plan["seed"], "batchSize": plan["batchSize"], "rows": plan["rows"]}
 
 
 def open_sampler(**options: Any) -> Union[BatchSampler, FileSampler]:
@@ -473,6 +525,15 @@ def open_sampler(**options: Any) -> Union[BatchSampler, FileSampler]:
         ``client``, as of :class:`BatchSampler`.
     """
     return FileSampler(**options) if os.environ.get("CURRICULUM_ROWS_FILE") else BatchSampler(**options)
+
+
+def _plan_beside(path: str) -> dict[str, Any]:
+    """What the sampler wrote about the rows file; empty where nobody did."""
+    try:
+        with open(f"{path}.json", encoding="utf-8") as file:
+            return dict(json.load(file))
+    except FileNotFoundError:
+        return {}
 
 
 def _rows(data: Union[bytes, memoryview]) -> memoryview:

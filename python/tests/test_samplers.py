@@ -333,7 +333,7 @@ class Http(SamplerCase):
 
 class File(SamplerCase):
     def open(self):
-        path = self.folder / "rows.u64"
+        path = self.folder / f"rows-{random.getrandbits(64):x}.u64"
         sampler = self.start(rows_file=path)
         os.environ.update(
             CURRICULUM_ROWS_FILE=str(path),
@@ -355,7 +355,53 @@ class File(SamplerCase):
                     warnings.simplefilter("ignore", RuntimeWarning)
                     file, http = curriculum.open_sampler(**place), curriculum.BatchSampler(client=client, **place)
                 self.assertEqual((file.global_batch_size, len(file), list(file)), (BATCH, END - FIRST, list(http)))
+
+    def test_what_was_read_counts_and_not_what_was_written(self):
+        sampler = self.open()
+        batches = curriculum.open_sampler(rows=ROWS)
+        self.assertEqual(sum(1 for _ in batches), END - FIRST)
         self.assertEqual(sampler.result()["servedStep"], END)
+        for take, served in ((0, FIRST), (5, FIRST + 5), (END - FIRST - 1, END - 1)):
+            sampler = self.open()
+            batches = curriculum.open_sampler()
+            list(itertools.islice(batches.track(RunAhead(batches, 30)), take))
+            batches.report(batches.step, {"loss": 1.0})
+            self.assertEqual(sampler.result()["servedStep"], served)
+
+    def test_a_loader_that_never_read_the_file_is_refused(self):
+        sampler = self.open()
+        batches = curriculum.open_sampler()
+        with self.assertRaisesRegex(curriculum.SamplerNotUsed, "did not ask"):
+            list(batches.track(range(100)))
+        self.assertEqual(sampler.result()["servedStep"], FIRST)
+
+    def test_a_resume_is_told_and_one_of_another_run_does_not_count(self):
+        sampler = self.open()
+        self.assertEqual(len(list(curriculum.open_sampler(start_step=FIRST + 20, run=RUN))), END - FIRST - 20)
+        result = sampler.result()
+        self.assertEqual((result["servedStep"], result["resumedAt"]), (END, FIRST + 20))
+        sampler = self.open()
+        list(curriculum.open_sampler(start_step=FIRST + 20, run="77aa"))
+        result = sampler.result()
+        self.assertEqual(result["servedStep"], FIRST)
+        self.assertIn("a checkpoint of run `77aa`; expected one of this run", result["trainerFault"])
+        with self.assertRaisesRegex(curriculum.CurriculumError, "499 rows, but the curriculum was planned for 500"):
+            curriculum.open_sampler(rows=499)
+
+    def test_two_processes_with_one_name_are_told(self):
+        self.open()
+        list(itertools.islice(curriculum.open_sampler(), 3))
+        child = os.fork()
+        if child == 0:
+            ended = 1
+            try:
+                next(iter(curriculum.open_sampler()))
+            except curriculum.CurriculumError as error:
+                ended = 0 if "two processes claim rank 0 of world 1" in str(error) else 2
+            finally:
+                os._exit(ended)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(len(list(curriculum.open_sampler())), END - FIRST, "in one process it is a new beginning")
 
     def test_states_and_reports_work_as_with_http(self):
         sampler = self.open()
@@ -365,13 +411,14 @@ class File(SamplerCase):
         self.assertEqual(batches.step, FIRST + 11, "zip asks for one more before it ends")
         self.assertEqual(batches.report(110, {"loss": 1.0})["accepted"], 1)
         self.assertEqual(batches.plan()["endStep"], END)
+        http = curriculum.BatchSampler(client=curriculum.Sampler(sampler.url))
+        self.assertEqual(batches.state_dict(), {**http.state_dict(), "step": FIRST + 11}, "either way of sampling may go on")
         resumed = curriculum.open_sampler()
         resumed.load_state_dict({**batches.state_dict(), "step": FIRST + 10})
         self.assertEqual(taken, [[f"row {row}" for row in rows] for rows in whole[:10]])
         self.assertEqual(list(resumed), whole[10:])
-        other = {**batches.state_dict(), "plan": "file-sha256:0"}
-        with self.assertRaisesRegex(curriculum.StateMismatch, "`plan` is 'file-sha256:0', but this one's is 'file-sha256:"):
-            resumed.load_state_dict(other)
+        with self.assertRaisesRegex(curriculum.StateMismatch, "`run` is '77aa', but this one is '5e6f2b1c'"):
+            resumed.load_state_dict({**batches.state_dict(), "run": "77aa"})
         self.assertEqual(sampler.result()["metrics"]["loss"]["step"], 110)
 
     def test_a_file_that_cannot_be_of_the_phase_is_refused(self):

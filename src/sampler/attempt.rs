@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,6 +12,7 @@ use super::audit::{Audit, Audited};
 use super::contract::{SamplerStatus, Source};
 use super::info::PlanInfo;
 use super::journal;
+use super::marks;
 use super::meters::Meters;
 use super::part::Part;
 use super::progress::Progress;
@@ -30,6 +31,8 @@ pub struct Attempt {
     /// Held while the journal is written. Never taken while `progress` is held.
     writing: Mutex<()>,
     audit: Audit,
+    /// The rows file beside which the trainer leaves its marks.
+    marks: OnceLock<PathBuf>,
     changed: Arc<Notify>,
     broken: Notify,
     hole_told: AtomicBool,
@@ -69,12 +72,13 @@ impl Attempt {
             progress: Mutex::new(progress),
             writing: Mutex::new(()),
             audit,
+            marks: OnceLock::new(),
             changed,
             broken: Notify::new(),
             hole_told: AtomicBool::new(false),
             meters,
         };
-        let served = attempt.served(&attempt.lock());
+        let served = attempt.lock().served();
         attempt.tell(served);
         attempt
     }
@@ -134,7 +138,7 @@ impl Attempt {
         let (open, served) = {
             let mut progress = self.lock();
             let open = progress.open(opening)?;
-            (open, self.served(&progress))
+            (open, progress.served())
         };
         self.save();
         self.meters.sessions.inc();
@@ -159,7 +163,7 @@ impl Attempt {
             let before = progress.sessions.collision().is_some();
             let found = progress.sessions.find(name);
             let collided = !before && progress.sessions.collision().is_some();
-            (found, collided, self.served(&progress))
+            (found, collided, progress.served())
         };
         if let (Err(error), true) = (&found, collided) {
             warn!(%error, "no step of this attempt counts any more");
@@ -174,8 +178,8 @@ impl Attempt {
         let Part { rank, world } = id.part;
         let ((mark, written), before, served) = {
             let mut progress = self.lock();
-            let before = self.served(&progress);
-            (progress.mark(id, from, to), before, self.served(&progress))
+            let before = progress.served();
+            (progress.mark(id, from, to), before, progress.served())
         };
         if let Err(error) = written {
             self.meters.write_failures.with_label_values(&["handed-out"]).inc();
@@ -207,22 +211,42 @@ impl Attempt {
         self.audit.advance(served);
     }
 
-    /// Notes that every step was handed out, as a file.
-    pub fn hand_out_all(&self) {
+    /// The trainer reads the rows from a file, beside which it leaves marks.
+    pub fn serve_file(&self, path: PathBuf) {
         self.lock().rows_file = Some(self.opened.source);
-        self.tell(self.phase().end_step);
-        self.changed.notify_one();
-    }
-
-    fn served(&self, progress: &Progress) -> u64 {
-        match progress.rows_file {
-            Some(_) => self.phase().end_step,
-            None => progress.sessions.served(),
+        if self.marks.set(path).is_ok() {
+            self.read_marks();
         }
     }
 
-    fn furthest(&self, progress: &Progress) -> u64 {
-        self.served(progress).max(progress.sessions.furthest())
+    /// The trainer cannot have its file: nothing counts, and the status says why.
+    pub fn refuse_file(&self, why: String) {
+        warn!(why, "there is no rows file");
+        self.lock().refused = Some(why);
+    }
+
+    /// Whether the trainer reads a file, which tells nobody when it is read.
+    pub fn has_marks(&self) -> bool {
+        self.marks.get().is_some()
+    }
+
+    /// Looks how far the trainer has read.
+    pub fn read_marks(&self) {
+        let Some(path) = self.marks.get() else { return };
+        let found = marks::find(path);
+        let (before, reading, served) = {
+            let mut progress = self.lock();
+            let reading = marks::judge(progress.sessions.facts(), &found);
+            let before = std::mem::replace(&mut progress.reading, reading.clone());
+            (before, reading, progress.served())
+        };
+        if before != reading {
+            if let Some(fault) = &reading.fault {
+                warn!(fault, "what the trainer has read does not count");
+            }
+            self.tell(served);
+            self.changed.notify_one();
+        }
     }
 
     /// Writes the journal.
@@ -249,8 +273,11 @@ impl Attempt {
     /// # Errors
     /// When it is about a step that was not handed out.
     pub fn report(&self, report: Report) -> Result<(Taken, u64), BadRequest> {
+        if self.has_marks() && report.step > self.lock().furthest() {
+            self.read_marks();
+        }
         let mut progress = self.lock();
-        let furthest = self.furthest(&progress);
+        let furthest = progress.furthest();
         if report.step > furthest {
             return Err(BadRequest(format!(
                 "`step` is {}; expected at most {furthest}, as many batches as were handed out",
@@ -268,7 +295,7 @@ impl Attempt {
             .groups()
             .iter()
             .for_each(|((group, name), &p)| self.meters.show_group(*group, name, p));
-        let served = self.served(&progress);
+        let served = progress.served();
         drop(progress);
         self.meters
             .values
@@ -292,6 +319,7 @@ impl Attempt {
 
     /// The result. Waits for the sums over all rows, for `limit` at most; sums that are not complete by then are left out.
     pub fn result(&self, limit: Duration) -> SamplerStatus {
+        self.read_marks();
         let audited = self.audit.settle(limit);
         let step = audited.step;
         let mut status = self.status_with(audited);
@@ -317,7 +345,7 @@ impl Attempt {
     fn status_with(&self, audited: Audited) -> SamplerStatus {
         let progress = self.lock();
         let phase = self.phase();
-        let served_step = self.served(&progress);
+        let served_step = progress.served();
         // A trainer that was started again is behind what was summed up.
         let ahead = audited.step > served_step;
         SamplerStatus {
@@ -326,8 +354,8 @@ impl Attempt {
             start_step: phase.start_step,
             end_step: phase.end_step,
             served_step,
-            resumed_at: progress.sessions.resumed_at(),
-            trainer_fault: progress.sessions.collision().map(str::to_owned),
+            resumed_at: progress.resumed_at(),
+            trainer_fault: progress.fault().map(str::to_owned),
             source: self.opened.source,
             source_message: self.opened.source_message.clone(),
             index_fault: self.opened.index_fault,

@@ -16,6 +16,7 @@ pub mod frontiers;
 pub mod index;
 pub mod info;
 pub mod journal;
+pub mod marks;
 pub mod meters;
 pub mod part;
 pub mod progress;

@@ -15,6 +15,7 @@ use tracing::warn;
 use super::contract::Source;
 use super::frontiers::Frontiers;
 use super::journal::{self, Journal};
+use super::marks::Reading;
 use super::report::Metrics;
 use super::sessions::{Facts, OpenSession, Opening, Refusal, SessionId, Sessions};
 use super::stretches::Mark;
@@ -28,6 +29,10 @@ pub struct Progress {
     pub metrics: Metrics,
     /// Where the rows of the rows file came from, once there is one.
     pub rows_file: Option<Source>,
+    /// How far the rows file was read.
+    pub reading: Reading,
+    /// Why the trainer cannot be given what it was promised.
+    pub refused: Option<String>,
     frontiers: Option<Frontiers>,
     dir: PathBuf,
 }
@@ -59,6 +64,8 @@ impl Progress {
             sessions,
             metrics,
             rows_file,
+            reading: Reading::default(),
+            refused: None,
             frontiers,
             dir,
         }
@@ -96,6 +103,32 @@ impl Progress {
             _ => Ok(()),
         };
         (mark, written)
+    }
+
+    /// First step that was not handed out to every rank: to sessions, or by what they read of the rows file.
+    pub fn served(&self) -> u64 {
+        let start = self.sessions.facts().steps.start;
+        match self.fault() {
+            Some(_) => start,
+            None => self.sessions.served().max(self.reading.served.unwrap_or(start)),
+        }
+    }
+
+    /// First step that no rank got.
+    pub fn furthest(&self) -> u64 {
+        let read = self.reading.furthest.unwrap_or_default();
+        self.sessions.furthest().max(read)
+    }
+
+    /// Step of the checkpoint that the trainer went on from.
+    pub fn resumed_at(&self) -> Option<u64> {
+        self.sessions.resumed_at().or(self.reading.resumed_at)
+    }
+
+    /// Why no step counts.
+    pub fn fault(&self) -> Option<&str> {
+        let reading = self.reading.fault.as_deref();
+        self.sessions.collision().or(self.refused.as_deref()).or(reading)
     }
 
     /// What the journal keeps.

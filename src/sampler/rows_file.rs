@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_buffer::ToByteSlice;
 
+use super::info::PlanInfo;
 use super::part::Part;
 use super::source::{DrawError, Opened};
 
@@ -30,6 +31,9 @@ pub enum RowsFileError {
     },
 }
 
+/// Bytes of the longest rows file, 8 GiB: it lies on the node's disk.
+pub const MAX_BYTES: u128 = 8 << 30;
+
 /// Bytes of the rows file of a phase.
 pub fn bytes(opened: &Opened) -> u128 {
     let steps = opened.steps();
@@ -41,21 +45,27 @@ pub fn is_whole(path: &Path, opened: &Opened) -> bool {
     fs::metadata(path).is_ok_and(|m| u128::from(m.len()) == bytes(opened))
 }
 
-/// Writes the rows of all batches as little-endian u64 row numbers: byte for byte what `GET /v1/batches` returns for a world of one rank.
+/// Writes the rows of all batches as little-endian u64 row numbers, byte for byte what `GET /v1/batches` returns for a world of one rank,
+/// and `<name>.json`, what `GET /v1/plan` returns.
 ///
 /// # Guarantees
-/// Under its name the file is whole: it is written under another one, `<name>.tmp`, and renamed.
+/// Under its name the file is whole, and the plan is there before: it is written under another one, `<name>.tmp`, and renamed.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn write(path: &Path, opened: &Opened) -> Result<(), RowsFileError> {
+/// When the files cannot be written.
+pub fn write(path: &Path, opened: &Opened, info: &PlanInfo) -> Result<(), RowsFileError> {
     let io = |source| RowsFileError::Io {
         path: path.to_owned(),
         source,
     };
-    let mut scratch = path.as_os_str().to_owned();
-    scratch.push(".tmp");
-    let scratch = PathBuf::from(scratch);
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let plan = serde_json::to_vec(info).map_err(|e| io(e.into()))?;
+    fs::write(beside(".json"), plan).map_err(io)?;
+    let scratch = beside(".tmp");
     let mut out = BufWriter::with_capacity(1 << 20, File::create(&scratch).map_err(io)?);
     write_steps(&mut out, opened, path)?;
     out.into_inner().map_err(|e| io(e.into_error()))?;
@@ -95,7 +105,7 @@ mod tests {
         let path = dir.path().join("rows.u64");
         let opened = Opened::new(attempt_plan(), index).unwrap();
         assert!(!is_whole(&path, &opened));
-        write(&path, &opened).unwrap();
+        write(&path, &opened, &PlanInfo::new(&opened, Some("this run"))).unwrap();
         assert!(is_whole(&path, &opened));
         let mut expected = Vec::new();
         let mut batch = Vec::new();
@@ -104,14 +114,18 @@ mod tests {
             expected.extend(batch.iter().flat_map(|row| row.to_le_bytes()));
         }
         assert_eq!(fs::read(&path).unwrap(), expected);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let plan: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.path().join("rows.u64.json")).unwrap()).unwrap();
+        assert_eq!((&plan["run"], &plan["startStep"]), (&"this run".into(), &10.into()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
     fn a_folder_that_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("missing/rows.u64");
-        let message = write(&path, &Opened::new(attempt_plan(), index).unwrap())
+        let opened = Opened::new(attempt_plan(), index).unwrap();
+        let message = write(&path, &opened, &PlanInfo::new(&opened, None))
             .unwrap_err()
             .to_string();
         assert!(

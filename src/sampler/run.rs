@@ -162,16 +162,30 @@ fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
     }
     let attempt = Attempt::new(opened, config.run.clone(), config.state.clone(), meters);
     if let Some(path) = &config.rows_file {
-        let opened = attempt.opened();
-        // A trainer may be reading it: what is there already stays.
-        if attempt.rows_file() != Some(opened.source) || !rows_file::is_whole(path, opened) {
-            rows_file::write(path, opened)?;
-            info!(bytes = %rows_file::bytes(opened), "the rows file is written");
-        }
-        attempt.hand_out_all();
-        attempt.save();
+        give_file(&attempt, path)?;
     }
     Ok(attempt)
+}
+
+/// Writes the rows file, unless the phase is too long for one. What is there already stays: a trainer may be reading it.
+fn give_file(attempt: &Attempt, path: &Path) -> Result<(), RunError> {
+    let opened = attempt.opened();
+    let bytes = rows_file::bytes(opened);
+    if bytes > rows_file::MAX_BYTES {
+        attempt.refuse_file(format!(
+            "the rows file of this phase would have {bytes} bytes, more than {}; \
+             expected `sampling: Http`, or phases with fewer steps",
+            rows_file::MAX_BYTES
+        ));
+        return Ok(());
+    }
+    if attempt.rows_file() != Some(opened.source) || !rows_file::is_whole(path, opened) {
+        rows_file::write(path, opened, &attempt.info())?;
+        info!(%bytes, "the rows file is written");
+    }
+    attempt.serve_file(path.to_owned());
+    attempt.save();
+    Ok(())
 }
 
 fn trainer_limits() -> Limits {
@@ -206,9 +220,13 @@ async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), RunError> {
 async fn keep(attempt: Arc<Attempt>, config: Config) {
     let mut left = false;
     loop {
-        attempt.changed().notified().await;
+        tokio::select! {
+            () = attempt.changed().notified() => {}
+            () = tokio::time::sleep(JOURNAL_PERIOD), if attempt.has_marks() => {}
+        }
         let (attempt, config) = (Arc::clone(&attempt), config.clone());
         let written = tokio::task::spawn_blocking(move || {
+            attempt.read_marks();
             attempt.save();
             let ended = attempt.ended();
             let is_left = ended.is_some();

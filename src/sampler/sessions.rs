@@ -213,6 +213,11 @@ impl Sessions {
         }
     }
 
+    /// What the plan says.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// Notes what is known of a rank beside the record: it got every step from its first on to before `step`.
     pub fn fill(&mut self, rank: u32, step: u64) {
         if let Some(rank) = self.ranks.get_mut(&rank)

@@ -184,6 +184,12 @@ fn a_file_holds_the_same_bytes_as_http() {
     let written = fs::read(&file).unwrap();
     assert_eq!(written, bench.expected(&bench.plan, 100..150));
     assert_eq!(sampler.get("/v1/batches?from=100&count=50&peek=true").1, written);
+    assert_eq!(sampler.json("/v1/status")["servedStep"], 100, "written is not read");
+    let mark = |line: &str| fs::write(bench.path("rows.u64.read.0-of-1"), line).unwrap();
+    mark("100 130 5e6f2b1c\n");
+    assert_eq!(sampler.report(r#"{"step":130,"metrics":{"loss":1}}"#).0, 200);
+    assert_eq!(sampler.report(r#"{"step":131,"metrics":{"loss":1}}"#).0, 400);
+    mark("100 150 5e6f2b1c\n");
     assert!(sampler.terminate().success());
     assert_eq!(
         (bench.result().served_step, bench.result().sequence_digest),
@@ -198,6 +204,46 @@ fn a_file_holds_the_same_bytes_as_http() {
     fs::write(&file, "cut off").unwrap();
     bench.start(&flags).kill();
     assert_eq!(fs::read(&file).unwrap(), written);
+}
+
+/// A trainer that never read the file, was killed half-way, or read for another run.
+#[test]
+fn a_file_that_was_not_read_to_its_end_is_no_training() {
+    for (line, served, fault) in [
+        (None, 100, false),
+        (Some("100 125 5e6f2b1c"), 125, false),
+        (Some("120 150 77aa"), 100, true),
+    ] {
+        let bench = Bench::new();
+        let file = bench.path("rows.u64");
+        let sampler = bench.start(&["--rows-file", file.to_str().unwrap()]);
+        if let Some(line) = line {
+            fs::write(bench.path("rows.u64.read.0-of-1"), line).unwrap();
+        }
+        assert!(sampler.terminate().success());
+        let result = bench.result();
+        assert_eq!(
+            (result.served_step, result.trainer_fault.is_some()),
+            (served, fault),
+            "{line:?}"
+        );
+    }
+}
+
+#[test]
+fn a_phase_that_is_too_long_for_a_file_is_refused_with_words() {
+    let phase = json!({"name": "easy", "pool": {"fraction": "0.5"}, "duration": {"steps": 2000}});
+    let bench = Bench::of(json!({"batchSize": MAX_BATCH, "phases": [phase]}));
+    let file = bench.path("rows.u64");
+    let sampler = bench.start(&["--rows-file", file.to_str().unwrap()]);
+    let fault = sampler.json("/v1/status")["trainerFault"].as_str().unwrap().to_owned();
+    assert!(
+        fault.contains("would have 16777216000 bytes, more than 8589934592"),
+        "{fault}"
+    );
+    assert!(!file.exists());
+    assert!(sampler.terminate().success());
+    assert_eq!(bench.result().trainer_fault, Some(fault));
 }
 
 #[test]

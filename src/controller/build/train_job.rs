@@ -73,7 +73,11 @@ fn add_sampler(pod: &mut PodSpec, settings: &Settings, job: &CurriculumJob, phas
 
     let mut of_trainer = vec![mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET)];
     of_trainer.extend(checkpoint_mount(job, &mut volumes));
-    of_trainer.push(mount_read_only(shared, MOUNT_SHARED));
+    // A trainer that reads a file leaves marks of how far it is beside it.
+    of_trainer.push(match job.spec.training.sampling {
+        Sampling::Http => mount_read_only(shared, MOUNT_SHARED),
+        Sampling::File => mount(shared, MOUNT_SHARED),
+    });
 
     pod.volumes = Some(volumes.into_vec());
     pod.restart_policy = Some("Never".to_owned());
