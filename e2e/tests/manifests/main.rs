@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
+use curriculum_operator::api::names;
 use curriculum_operator::cli::Cli;
 use e2e::api_server::{ApiServer, binaries};
 use serde_json::{Value, json};
@@ -24,11 +25,12 @@ const VARIANTS: [(&str, &str); 3] = [
             metrics: {service: {port: 9090, annotations: {prometheus.io/scrape: "true"}}}, podAnnotations: {a: b}, podLabels: {team: ml},
             nodeSelector: {pool: system}, tolerations: [{key: a, operator: Exists}], priorityClassName: high,
             affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}},
+            networkPolicy: {trainingNamespaces: [team-a, team-b], metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]},
             resources: {requests: {cpu: 1}}, fullnameOverride: short}"#,
     ),
     (
         "everything off",
-        "{crds: {enabled: false}, rbac: {create: false, aggregate: false}, serviceAccount: {create: false}, metrics: {service: {enabled: false}}}",
+        "{crds: {enabled: false}, rbac: {create: false, aggregate: false}, serviceAccount: {create: false}, metrics: {service: {enabled: false}}, networkPolicy: {enabled: false}}",
     ),
     (
         "CRDs go with the release",
@@ -132,7 +134,7 @@ fn helm_and_kustomize_install_the_same_objects() {
             "{key} differs: helm on the left, kustomize on the right"
         );
     }
-    assert_eq!(helm.len(), 9, "{:?}", helm.keys());
+    assert_eq!(helm.len(), 10, "{:?}", helm.keys());
 }
 
 #[test]
@@ -149,6 +151,8 @@ fn a_typo_in_the_values_is_refused_by_name() {
         ("{rbac: {aggregated: true}}", "aggregated"),
         ("{resources: {request: {}}}", "request"),
         ("{tolerations: [{kye: a}]}", "kye"),
+        ("{networkPolicy: {namespaces: [a]}}", "namespaces"),
+        ("{networkPolicy: {metricsFrom: [{podSelecter: {}}]}}", "podSelecter"),
         ("{podLabels: {a: 1}}", "podLabels"),
     ] {
         let message = render(values).expect_err(values);
@@ -195,6 +199,46 @@ fn values_reach_the_objects() {
         leaving["Deployment curriculum-operator-other"]["spec"]["template"]["spec"]["containers"][0]["image"],
         "curriculum-operator:dev"
     );
+}
+
+/// The sampler's status is for the operator and who is named; the trainer's port for nobody.
+#[test]
+fn samplers_are_reached_only_by_the_operator_and_who_scrapes() {
+    let all = objects(&render(VARIANTS[0].1).unwrap());
+    let by_hand = objects(&run("kubectl", &["kustomize", "config/network-policy"]).unwrap());
+    let by_hand = &by_hand["NetworkPolicy curriculum-operator-training"]["spec"];
+    let policy = &all["NetworkPolicy short-training"];
+    assert!(
+        ["team-a", "team-b"]
+            .map(Value::from)
+            .contains(&policy["metadata"]["namespace"])
+    );
+    let spec = &policy["spec"];
+    for spec in [spec, by_hand] {
+        let labels = &spec["podSelector"]["matchLabels"];
+        assert_eq!(labels[names::LABEL_COMPONENT], "train");
+        assert_eq!(labels[names::LABEL_MANAGED_BY], "curriculum-operator");
+        assert_eq!(
+            spec["ingress"][0]["ports"],
+            json!([{"port": names::SAMPLER_STATUS_PORT, "protocol": "TCP"}])
+        );
+        for port in [names::SAMPLER_PORT, names::SAMPLER_STATUS_PORT] {
+            let open = spec["ingress"][1]["ports"].as_array().unwrap().iter().any(|range| {
+                let (from, to) = (range["port"].as_u64().unwrap(), range["endPort"].as_u64().unwrap());
+                range["protocol"] == "TCP" && (from..=to).contains(&u64::from(port))
+            });
+            assert!(!open, "{port} is open to everybody");
+        }
+    }
+    let from = spec["ingress"][0]["from"].as_array().unwrap();
+    assert_eq!(from.len(), 2, "{from:?}");
+    let operator = &all["Deployment short"]["spec"]["selector"]["matchLabels"];
+    assert_eq!(&from[0]["podSelector"]["matchLabels"], operator);
+    assert_eq!(
+        from[1]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"],
+        "monitoring"
+    );
+    assert!(all.contains_key("NetworkPolicy short"));
 }
 
 #[test]
