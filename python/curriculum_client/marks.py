@@ -6,14 +6,14 @@ import fcntl
 import os
 import time
 import warnings
-from typing import IO, Optional
+from typing import Optional
 
 from .errors import CurriculumError
 
 #: Seconds between two writings, but for the first and the last.
 _PERIOD = 1.0
-#: Name of a mark → the process that claimed it, and the file whose lock says so.
-_claims: dict[str, tuple[int, IO[str]]] = {}
+#: Name of a mark → the process that claimed it. Its lock is held by a descriptor that stays open as long as the process.
+_claims: dict[str, int] = {}
 
 
 class Mark:
@@ -53,19 +53,18 @@ class Mark:
 
     def _claim(self, rank: int, world_size: int) -> None:
         """Holds a lock for as long as the process lives."""
-        owner = _claims.get(self._path)
-        if owner is not None and owner[0] == self.process:
+        if _claims.get(self._path) == self.process:
             return
         try:
-            file = open(f"{self._path}.lock", "w", encoding="ascii")
+            lock = os.open(f"{self._path}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             return  # The mark cannot be written either, which is told.
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            file.close()
+            os.close(lock)
             raise CurriculumError(
                 f"two processes claim rank {rank} of world {world_size}: give each process that trains its own RANK and WORLD_SIZE "
                 "(torchrun does), or start only one"
             ) from None
-        _claims[self._path] = (self.process, file)
+        _claims[self._path] = self.process

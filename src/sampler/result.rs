@@ -79,7 +79,7 @@ mod tests {
             (
                 format!("{i:0>64}"),
                 MetricPoint {
-                    value: -1.234_567_890_123_456_7e-300,
+                    value: -1.25e-300,
                     step: 1_000_000 + i,
                 },
             )

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 /// The run that every attempt here is of.
 pub(crate) const RUN: &str = "5e6f2b1c";
+/// How long an index is waited for.
+pub(crate) const PATIENCE: &str = "--index-patience";
 const ROWS: u64 = 600;
 const GROUPS: u64 = 3;
 
@@ -134,15 +136,11 @@ impl Bench {
 
     pub(crate) fn command(&self, extra: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_curriculum"));
-        command.args([
-            "sampler",
-            "--listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-            "--run",
-            RUN,
-        ]);
+        command.args(["sampler", "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"]);
+        command.args(["--log-format", "json", "--run", RUN]);
+        if !extra.contains(&PATIENCE) {
+            command.args([PATIENCE, "1"]);
+        }
         for (flag, name) in [("--plan", "plan.json"), ("--store", "store"), ("--state", "state")] {
             command.arg(flag).arg(self.path(name));
         }

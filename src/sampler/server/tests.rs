@@ -520,13 +520,13 @@ async fn a_cold_index_keeps_nobody_else_waiting() {
     let (go_on, cold) = std::sync::mpsc::channel();
     let order = Arc::new(Cold(std::sync::Mutex::new(cold)));
     let mut plan = attempt_plan();
-    plan.group_rows.clear();
+    plan.group_rows = vec![1000];
     plan.phases[0].pools[0].scope = crate::curriculum::plan::Scope::All;
     let opened = Opened::new(plan, |_| {
         Ok(crate::sampler::source::Index {
             order,
             rows: 1000,
-            group_rows: vec![],
+            group_rows: vec![1000],
         })
     });
     let registry = Registry::new();
