@@ -209,7 +209,7 @@ mod tests {
                 "metrics are whole or left out"
             );
         }
-        assert_eq!(sampler_result(&text[..200]), None);
+        assert_eq!(sampler_result(&text[..150]), None);
     }
 
     #[test]

@@ -79,7 +79,7 @@ mod tests {
             (
                 format!("{i:0>64}"),
                 MetricPoint {
-                    value: -1.25e-300,
+                    value: -123_456_789_012_345.5,
                     step: 1_000_000 + i,
                 },
             )

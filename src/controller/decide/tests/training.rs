@@ -144,7 +144,15 @@ fn a_spent_budget_fails_the_run_with_the_trainers_words() {
 #[test]
 fn exit_code_0_without_a_matching_result_is_no_success() {
     type Lie = fn(&Case) -> Option<String>;
-    let lies: [(Lie, &str); 5] = [
+    let lies: [(Lie, &str); 6] = [
+        (
+            |case| {
+                let mut said = sampler_status(&case.plan_digest(), 0, 10);
+                said.trainer_fault = Some("two processes claim rank 0".to_owned());
+                Some(as_json(&said))
+            },
+            "nothing of it counts: two processes claim rank 0",
+        ),
         (|_| None, "left no valid result"),
         (|_| Some("{\"planDigest\":".to_owned()), "left no valid result"),
         (
