@@ -82,6 +82,8 @@ reasons! {
     Suspended,
     /// `spec.suspend` is false.
     NotSuspended,
+    /// `spec.suspend` is true, and pods of the run are still ending.
+    Suspending,
     /// Every phase completed.
     Completed,
     /// The run has not ended.
@@ -94,6 +96,8 @@ reasons! {
     LastGoodFallback,
     /// The score index was unreadable or did not match its digest; the sampler went on uniformly.
     IndexUnusable,
+    /// The score index can be used again.
+    IndexUsable,
     /// A scoring Job failed: the scorer's own message is in the condition's message.
     ScorerFailed,
     /// A scoring Job ran longer than `scoring.timeoutSeconds`.
@@ -126,6 +130,24 @@ reasons! {
     ResultMismatch,
     /// A training Job disappeared.
     JobLost,
+    /// Something outside of the trainer ended a training pod: an eviction, a preemption, a drain, a lost node. It costs nothing.
+    Interrupted,
+    /// The trainer made no step and reported no metric for `training.progressDeadlineSeconds`.
+    NoProgress,
+    /// The scheduler finds no node for a pod; its words are in the message.
+    Unschedulable,
+    /// A queueing controller holds a Job of this run.
+    Queued,
+    /// A Job cannot make its pod, as by a quota, a policy or a missing service account.
+    PodRefused,
+    /// A volume of a pod cannot be attached or mounted.
+    VolumeUnavailable,
+    /// A pod has a node, but its containers do not start there.
+    PodNotStarted,
+    /// A container of a training pod, such as the sampler, crashes again and again.
+    CrashLooping,
+    /// The node of a training pod does not answer, so that nobody knows whether the trainer still runs.
+    NodeLost,
     /// Every retry of a phase is used up.
     BackoffLimitExceeded,
     /// An object of a name that this job needs belongs to somebody else.

@@ -76,7 +76,7 @@ fn job_rules() -> Vec<Value> {
         })
     }));
     rules.push(json!({
-        "rule": format!("{NOT_STARTED} || oldSelf.spec.suspend || self.spec.training == oldSelf.spec.training"),
+        "rule": format!("{NOT_STARTED} || oldSelf.spec.suspend || self.spec.suspend || self.spec.training == oldSelf.spec.training"),
         "message": "once the run has started, `training` may be changed only while `suspend` is true; set `suspend` to true first",
         "fieldPath": ".spec.training",
     }));

@@ -14,6 +14,9 @@ pub struct CurriculumJobStatus {
     #[serde(default = "unobserved")]
     #[schemars(range(min = -1, max = MAX_COUNT))]
     pub observed_generation: i64,
+    /// Where the run stands, in one word, for tools that cannot read conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     /// Conditions, one per type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
@@ -50,6 +53,52 @@ pub struct CurriculumJobStatus {
 
 fn unobserved() -> i64 {
     -1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(count: &i32) -> bool {
+    *count == 0
+}
+
+/// Where a run stands, in one word.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum Stage {
+    /// Accepted, nothing made yet.
+    Pending,
+    /// The data set is being inspected, scored or indexed.
+    Scoring,
+    /// A phase is being trained, or waits for its next visit.
+    Training,
+    /// `spec.suspend` is true and no pod runs.
+    Suspended,
+    /// Every phase completed.
+    Succeeded,
+    /// Failed for good.
+    Failed,
+}
+
+impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Scoring,
+        Self::Training,
+        Self::Suspended,
+        Self::Succeeded,
+        Self::Failed,
+    ];
+
+    /// The name in labels of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Scoring => "scoring",
+            Self::Training => "training",
+            Self::Suspended => "suspended",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What the inspection of the data set found.
@@ -114,6 +163,10 @@ pub struct ScoresStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub fallback_message: Option<String>,
+    /// Why the index cannot be used at present: then rows are equally likely, and the next visit tries the index again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub unusable: Option<String>,
 }
 
 /// Where the scores in use come from.
@@ -146,6 +199,10 @@ pub struct CurrentVisit {
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub failures: i32,
+    /// Visits of this phase that something outside of them ended, such as the loss of a node: they cost nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub interruptions: i32,
     /// First step of the phase, counted over the whole run.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub start_step: i64,
@@ -156,6 +213,10 @@ pub struct CurrentVisit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub plan_digest: Option<String>,
+    /// SHA-256 of what the Job is made from besides the plan, as `sha256:…`. A held Job of another template is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub template_digest: Option<String>,
     /// UID of the visit's Job once it was seen; a Job that is missing although this is set was lost.
     #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -168,7 +229,7 @@ pub struct CurrentVisit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub retry_time: Option<Time>,
-    /// What became of the visit before, if it failed: reason and message.
+    /// What became of the visit before, if it failed or was interrupted: reason and message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_failure: Option<String>,

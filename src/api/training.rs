@@ -17,6 +17,10 @@ pub struct TrainingSpec {
     #[serde(default = "three")]
     #[schemars(range(min = 0, max = 100))]
     pub backoff_limit: i32,
+    /// Seconds without a step and without a metric, as the sampler tells, after which an attempt counts as failed. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 2_592_000))]
+    pub progress_deadline_seconds: Option<i32>,
     /// How the trainer gets its rows: from the sampler over HTTP on localhost, or from a file written before it starts.
     #[serde(default)]
     pub sampling: Sampling,

@@ -35,9 +35,13 @@ pub(crate) struct OperatorArgs {
     /// Seconds before the second attempt at a phase; the wait doubles with every failure, up to 300.
     #[arg(long, env = "CURRICULUM_RETRY_BASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
     retry_base_seconds: u64,
-    /// Seconds that an image may be missing, or a container impossible to create, before scoring counts as failed.
+    /// Seconds that something may be in the way of a pod (an image, a node, a volume, a queue) before it is said; before an image that
+    /// does not come makes scoring fail.
     #[arg(long, env = "CURRICULUM_IMAGE_GRACE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     image_grace_seconds: u64,
+    /// Seconds that the node of a training pod may be silent before its pod is deleted; the pod that follows waits until its end is sure.
+    #[arg(long, env = "CURRICULUM_NODE_GRACE_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(60..=86_400))]
+    node_grace_seconds: u64,
     /// Least seconds between two reports of a run's progress.
     #[arg(long, env = "CURRICULUM_PROGRESS_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     progress_seconds: u64,
@@ -138,6 +142,7 @@ fn options(args: OperatorArgs) -> Options {
         settings: Settings {
             retry_base: Duration::from_secs(args.retry_base_seconds),
             image_grace: Duration::from_secs(args.image_grace_seconds),
+            node_grace: Duration::from_secs(args.node_grace_seconds),
             progress_interval: Duration::from_secs(args.progress_seconds),
             ..Settings::new(build)
         },

@@ -102,6 +102,8 @@ pub(crate) enum Kind {
     Job,
     /// A record of a phase; deleted beyond `snapshots.keep`.
     Snapshot,
+    /// A training pod; deleted when its node is lost.
+    Pod,
     /// The CurriculumJob itself; deleted when its time is over.
     CurriculumJob,
 }
@@ -114,6 +116,7 @@ impl Kind {
             Self::ConfigMap => "configmaps",
             Self::Job => "jobs",
             Self::Snapshot => "curriculumsnapshots",
+            Self::Pod => "pods",
             Self::CurriculumJob => "curriculumjobs",
         }
     }
@@ -175,6 +178,8 @@ pub(crate) enum Milestone {
     PhaseCompleted,
     /// An attempt failed and another one follows.
     AttemptFailed,
+    /// An attempt was interrupted and another one follows.
+    AttemptInterrupted,
     /// A phase failed for good.
     PhaseFailed,
 }

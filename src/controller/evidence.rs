@@ -8,6 +8,9 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+mod disruption;
+
+pub(crate) use self::disruption::disruption;
 use super::untrusted;
 use crate::api::conditions::Reason;
 use crate::api::names::SAMPLER;
@@ -97,6 +100,15 @@ pub(crate) fn has_ended(pod: &Pod) -> bool {
 /// The pod's phase as the kubelet gives it.
 pub(crate) fn phase(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
+}
+
+/// When the last of the pod's main containers began to run; `None`: none does.
+pub(crate) fn trainer_started(pod: &Pod) -> Option<Timestamp> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let running = containers
+        .iter()
+        .filter_map(|status| status.state.as_ref()?.running.as_ref());
+    running.filter_map(|running| Some(running.started_at.as_ref()?.0)).max()
 }
 
 /// What `curriculum inspect` reported; `None` when no pod left a valid report.
@@ -209,7 +221,7 @@ pub(crate) fn training_failure(job: &Job, pods: &[&Pod]) -> Failure {
     let message = match (Failed::worst_of(pods), outcome(job)) {
         (Some(last), _) => last.words(),
         (None, Outcome::Failed { message, .. }) if !message.is_empty() => message,
-        (None, _) => "the Job failed and left no pod to ask".to_owned(),
+        (None, _) => "the Job failed, and no container of its pods did".to_owned(),
     };
     Failure::new(Reason::TrainerFailed, message)
 }
@@ -328,7 +340,8 @@ fn waiting_since(pod: &Pod) -> Option<Timestamp> {
         .map(|time| time.0)
 }
 
-fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+/// Statuses of the pod's containers, init containers first.
+pub(crate) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.as_ref();
     let init = status
         .and_then(|status| status.init_container_statuses.as_deref())

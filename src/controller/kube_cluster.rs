@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use super::actions::{Delete, Ensure, Event, Kind, SetSuspend};
 use super::cluster::{Answer, Children, Cluster, PodsOf};
-use super::observed::is_controlled_by;
+use super::observed::{Warning, is_controlled_by};
 use super::sampler_client::SamplerClient;
 use crate::api::job::CurriculumJob;
 use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB};
@@ -152,12 +153,34 @@ impl Cluster for KubeCluster {
         Ok(found.items)
     }
 
+    async fn warnings(&self, of: &CurriculumJob, about: &str) -> Answer<Vec<Warning>> {
+        let selector = format!("involvedObject.uid={about},type=Warning");
+        let params = ListParams::default().fields(&selector);
+        let found = self.api::<core::v1::Event>(of).list(&params).await?;
+        let warning = |event: core::v1::Event| {
+            let seen = event
+                .series
+                .and_then(|series| series.last_observed_time)
+                .map(|time| time.0);
+            let seen = seen
+                .or(event.last_timestamp.map(|time| time.0))
+                .or(event.event_time.map(|time| time.0));
+            Some(Warning {
+                reason: event.reason?,
+                message: event.message.unwrap_or_default(),
+                at: seen.or(event.metadata.creation_timestamp.map(|time| time.0))?,
+            })
+        };
+        Ok(found.items.into_iter().filter_map(warning).collect())
+    }
+
     async fn metadata(&self, of: &CurriculumJob, kind: Kind, name: &str) -> Answer<Option<ObjectMeta>> {
         match kind {
             Kind::Claim => self.metadata_as::<PersistentVolumeClaim>(of, name).await,
             Kind::ConfigMap => self.metadata_as::<ConfigMap>(of, name).await,
             Kind::Job => self.metadata_as::<Job>(of, name).await,
             Kind::Snapshot => self.metadata_as::<CurriculumSnapshot>(of, name).await,
+            Kind::Pod => self.metadata_as::<Pod>(of, name).await,
             Kind::CurriculumJob => self.metadata_as::<CurriculumJob>(of, name).await,
         }
     }
@@ -188,6 +211,7 @@ impl Cluster for KubeCluster {
             Kind::ConfigMap => self.delete_as::<ConfigMap>(of, target).await,
             Kind::Job => self.delete_as::<Job>(of, target).await,
             Kind::Snapshot => self.delete_as::<CurriculumSnapshot>(of, target).await,
+            Kind::Pod => self.delete_as::<Pod>(of, target).await,
             Kind::CurriculumJob => self.delete_as::<CurriculumJob>(of, target).await,
         }
     }

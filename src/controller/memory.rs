@@ -8,6 +8,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::runtime::watcher::DefaultBackoff;
 
+use super::observed::Warning;
+
 /// The wait when the back-off gives none, which it never does.
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
@@ -20,6 +22,8 @@ struct Entry {
     written: Option<u64>,
     /// Waits after errors; absent after a success.
     backoff: Option<DefaultBackoff>,
+    /// What was last heard of a silent object: its UID, when, and the warnings about it.
+    heard: Option<(String, Timestamp, Vec<Warning>)>,
     /// When its sampler was last asked.
     asked: Option<Timestamp>,
     /// UIDs of objects that were made for it and that no store has shown since, with the time.
@@ -95,6 +99,19 @@ impl Memory {
         due
     }
 
+    /// The warnings about that object, unless they are older than the interval.
+    pub(crate) fn heard(&self, uid: &str, about: &str, now: Timestamp, interval: Duration) -> Option<Vec<Warning>> {
+        let entries = self.entries();
+        let (object, at, warnings) = entries.get(uid)?.heard.as_ref()?;
+        let fresh = now.duration_since(*at) < SignedDuration::try_from(interval).unwrap_or_default();
+        (fresh && object == about).then(|| warnings.clone())
+    }
+
+    /// Remembers the warnings about an object.
+    pub(crate) fn hears(&self, uid: &str, about: String, now: Timestamp, warnings: Vec<Warning>) {
+        self.entries().entry(uid.to_owned()).or_default().heard = Some((about, now, warnings));
+    }
+
     /// Forgets the CurriculumJobs that are gone, once there are many of them.
     pub(crate) fn prune(&self, known: usize, is_known: impl Fn(&str) -> bool) {
         let mut entries = self.entries();
@@ -144,6 +161,21 @@ mod tests {
         assert!(memory.may_ask("a", at(0), ten));
         assert!(!memory.may_ask("a", at(9), ten));
         assert!(memory.may_ask("a", at(10), ten));
+    }
+
+    #[test]
+    fn warnings_are_asked_for_once_per_interval_and_object() {
+        let memory = Memory::default();
+        let half_a_minute = Duration::from_secs(30);
+        let warning = Warning {
+            reason: "FailedCreate".to_owned(),
+            message: "exceeded quota".to_owned(),
+            at: at(0),
+        };
+        memory.hears("a", "job".to_owned(), at(0), vec![warning.clone()]);
+        assert_eq!(memory.heard("a", "job", at(29), half_a_minute), Some(vec![warning]));
+        assert_eq!(memory.heard("a", "pod", at(29), half_a_minute), None);
+        assert_eq!(memory.heard("a", "job", at(30), half_a_minute), None);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::actions::Milestone;
-use super::decide::Stage;
+use super::decide::stage;
 use crate::api::job::CurriculumJob;
+use crate::api::status::Stage;
 
 /// Counters of the controller, registered once.
 #[derive(Clone, Debug)]
@@ -96,6 +97,7 @@ impl Metrics {
             }
             Milestone::PhaseCompleted => self.transitions.with_label_values(&["Completed"]).inc(),
             Milestone::AttemptFailed => self.transitions.with_label_values(&["Retried"]).inc(),
+            Milestone::AttemptInterrupted => self.transitions.with_label_values(&["Interrupted"]).inc(),
             Milestone::PhaseFailed => self.transitions.with_label_values(&["Failed"]).inc(),
         }
     }
@@ -132,7 +134,7 @@ impl Collector for Jobs {
         let stages: Vec<Stage> = jobs
             .iter()
             .filter_map(|job| job.0.as_ref().ok())
-            .map(|job| Stage::of(job.status.as_ref()))
+            .map(|job| stage(job.status.as_ref()))
             .collect();
         for stage in Stage::ALL {
             let count = stages.iter().filter(|other| **other == stage).count();

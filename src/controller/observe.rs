@@ -4,13 +4,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::cluster::{Children, Cluster, PodsOf};
 use super::context::Context;
+use super::decide::LOOK_AGAIN;
 use super::error::Error;
 use super::evidence;
-use super::observed::{Observed, is_controlled_by};
+use super::observed::{Observed, Silence, Warning, is_controlled_by};
 use crate::api::job::CurriculumJob;
 use crate::sampler::contract::SamplerStatus;
 
@@ -54,6 +56,7 @@ pub(crate) async fn observe<C: Cluster>(
             .map_err(|error| Error::api("list", "pods", &name, error))?;
         observed.take_in(found.into_iter().map(Arc::new));
     }
+    observed.warnings = warnings(context, &observed).await?;
     observed.sampler = ask_sampler(context, &observed).await;
     Ok(Some(observed))
 }
@@ -73,9 +76,31 @@ fn from_stores(cluster: &impl Cluster, job: Arc<CurriculumJob>) -> Observed {
         config_maps,
         claims,
         snapshots,
+        warnings: Vec::new(),
         sampler: None,
         job,
     }
+}
+
+/// What the events say of an object that has been silent for longer than the grace; asked for once per [`LOOK_AGAIN`].
+async fn warnings<C: Cluster>(context: &Context<C>, observed: &Observed) -> Result<Vec<Warning>, Error> {
+    let grace = SignedDuration::try_from(context.settings.image_grace).unwrap_or_default();
+    let silent = observed.silence();
+    let silent = silent.filter(|silent| observed.now.duration_since(silent.since) >= grace);
+    let Some(Silence { uid: about, .. }) = silent else {
+        return Ok(Vec::new());
+    };
+    let uid = observed.job.uid().unwrap_or_default();
+    if let Some(heard) = context.memory.heard(&uid, &about, observed.now, LOOK_AGAIN) {
+        return Ok(heard);
+    }
+    let warnings = context
+        .cluster
+        .warnings(&observed.job, &about)
+        .await
+        .map_err(|error| Error::api("list", "events", &about, error))?;
+    context.memory.hears(&uid, about, observed.now, warnings.clone());
+    Ok(warnings)
 }
 
 /// Asks the sampler of the running attempt, at most once per interval.

@@ -35,11 +35,77 @@ pub(crate) struct Observed {
     pub(crate) claims: Vec<ObjectMeta>,
     /// Metadata of its snapshots.
     pub(crate) snapshots: Vec<ObjectMeta>,
+    /// Recent warnings about what is silent ([`Self::silence`]).
+    pub(crate) warnings: Vec<Warning>,
     /// What the sampler of the running attempt just said; `None`: not asked, no answer, or not a valid one.
     pub(crate) sampler: Option<SamplerStatus>,
 }
 
+/// An event of type Warning about a Job or a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Warning {
+    /// Its reason, such as `FailedCreate`.
+    pub(crate) reason: String,
+    /// Its words; foreign text.
+    pub(crate) message: String,
+    /// When it was last seen.
+    pub(crate) at: Timestamp,
+}
+
+/// An object that does not get on and does not say why itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// UID of the Job that has made no pod, or of the pod that has a node but has not started.
+    pub(crate) uid: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
 impl Observed {
+    /// The live Job that the run waits for: that of the current visit, or a scoring Job while there are no scores.
+    pub(crate) fn awaited_job(&self) -> Option<&Job> {
+        let scored = self.job.status.as_ref().is_some_and(|status| status.scores.is_some());
+        let name = self.current_train_job();
+        let awaited = |job: &&Job| match component(&job.metadata) {
+            Some("train") => job.metadata.name == name,
+            _ => !scored,
+        };
+        let live = self
+            .jobs
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|job| evidence::is_live(job) && !is_deleting(*job));
+        live.filter(awaited).next()
+    }
+
+    /// What is silent of the awaited Job, if nothing of it runs: only the events about it tell what is in the way.
+    pub(crate) fn silence(&self) -> Option<Silence> {
+        let job = self.awaited_job()?;
+        let held = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+        let mut pods = self.pods_of(job).peekable();
+        if held || self.job.spec.suspend {
+            return None;
+        }
+        if pods.peek().is_none() {
+            let started = job.status.as_ref().and_then(|status| status.start_time.clone());
+            let since = started.or_else(|| job.creation_timestamp())?.0;
+            return Some(Silence { uid: job.uid()?, since });
+        }
+        let pods: Vec<&Pod> = pods.filter(|pod| !evidence::has_ended(pod)).collect();
+        if pods.iter().any(|pod| evidence::phase(pod) == Some("Running")) {
+            return None;
+        }
+        let pod = pods.first()?;
+        let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+        let scheduled = conditions
+            .iter()
+            .find(|c| c.type_ == "PodScheduled" && c.status == "True")?;
+        Some(Silence {
+            uid: pod.uid()?,
+            since: scheduled.last_transition_time.as_ref()?.0,
+        })
+    }
+
     /// The Job of that name, if it is this CurriculumJob's.
     pub(crate) fn job_named(&self, name: &str) -> Option<&Job> {
         self.jobs.iter().map(AsRef::as_ref).find(|job| job.name_any() == name)
@@ -77,19 +143,16 @@ impl Observed {
         self.current_train_job().filter(|name| self.job_named(name).is_none())
     }
 
-    /// Whether an attempt is about to be made after one that failed or was lost. Pods outlive a deleted Job, and a pod that the
+    /// Whether an attempt is about to be made after one that did not complete its phase. Pods outlive a deleted Job, and a pod that the
     /// store has not seen yet must not meet a second trainer, so `observe` asks the API server for them.
     pub(crate) fn may_meet_old_pods(&self) -> bool {
+        let Some(status) = &self.job.status else { return false };
         let due = |current: &CurrentVisit| {
             let waits = current.retry_time.as_ref().is_some_and(|time| time.0 > self.now);
-            current.failures > 0 && current.job_uid.is_none() && !waits && !self.job.spec.suspend
+            let follows_completion = status.visits.last().is_some_and(|last| last.visit + 1 == current.visit);
+            current.visit > 0 && !follows_completion && current.job_uid.is_none() && !waits && !self.job.spec.suspend
         };
-        let ended = self
-            .job
-            .status
-            .as_ref()
-            .is_some_and(|status| status.completion_time.is_some());
-        !ended && self.current_visit().is_some_and(due)
+        status.completion_time.is_none() && self.current_visit().is_some_and(due)
     }
 
     /// Adds pods that were just read, in place of older versions of the same.

@@ -31,7 +31,7 @@ pub use plan::{ANNOTATION_PLAN_DIGEST, PLAN_FILE, plan_config_map};
 pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
 pub use snapshot::{SnapshotInput, snapshot};
 pub use store::{claim, coverage, scores_config_map};
-pub use train_job::train_job;
+pub use train_job::{template_digest, train_job};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,19 @@ pub struct Settings {
     pub image: String,
     /// Pull policy of that image; `None`: as the cluster decides for its tag.
     pub image_pull_policy: Option<String>,
+}
+
+/// Labels of a CurriculumJob that its Jobs get too: by these Kueue knows the queue and the priority of a Job.
+const QUEUE_LABELS: [&str; 2] = ["kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"];
+
+/// Metadata of a Job, with the labels that a queueing controller looks for.
+fn job_metadata(job: &CurriculumJob, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
+    let mut meta = metadata(job, name, component, visit);
+    let queue = QUEUE_LABELS
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), job.labels().get(*key)?.clone())));
+    meta.labels.get_or_insert_default().extend(queue);
+    meta
 }
 
 /// The visit of the objects that belong to one.

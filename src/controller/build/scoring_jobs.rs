@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::{
-    Settings, key, labels, metadata, names,
+    Settings, job_metadata, key, labels, names,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, no_privileges, own_container, requests, runtime_default},
     volumes::{self, Volumes, mount, mount_read_only},
 };
@@ -122,7 +122,7 @@ fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> J
         .map(|c| c.name.as_str())
         .filter(|name| *name == component);
     Job {
-        metadata: metadata(job, name, component, None),
+        metadata: job_metadata(job, name, component, None),
         spec: Some(JobSpec {
             active_deadline_seconds: Some(i64::from(job.spec.scoring.timeout_seconds)),
             pod_failure_policy: Some(failure_policy(&own.collect::<Vec<_>>())),

@@ -258,6 +258,7 @@ fn training_without_scores_does_not_wait_for_the_store() {
         time: None,
         fallback_reason: None,
         fallback_message: None,
+        unusable: None,
     };
     for (source, mounted) in [
         (ScoreSource::Uniform, false),

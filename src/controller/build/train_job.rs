@@ -8,9 +8,10 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::ResourceExt;
+use serde_json::json;
 
 use super::{
-    Settings, Visit, key, labels, metadata, names,
+    Settings, Visit, job_metadata, key, labels, names,
     plan::PLAN_FILE,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, own_container, requests},
     volumes::{self, Volumes, mount, mount_read_only},
@@ -25,7 +26,7 @@ use crate::{
         status::ScoreSource,
         training::Sampling,
     },
-    curriculum::plan::PhasePlan,
+    curriculum::{canonical, plan::PhasePlan},
 };
 
 const COMPONENT: &str = "train";
@@ -49,7 +50,7 @@ pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, vi
     pod_labels.extend(labels(job, COMPONENT, of));
     add_sampler(template.spec.get_or_insert_default(), settings, job, phase, visit);
     Job {
-        metadata: metadata(job, names::train(&job.name_any(), visit), COMPONENT, of),
+        metadata: job_metadata(job, names::train(&job.name_any(), visit), COMPONENT, of),
         spec: Some(JobSpec {
             backoff_limit: Some(0),
             pod_failure_policy: Some(failure_policy(&[])),
@@ -59,6 +60,19 @@ pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, vi
         }),
         status: None,
     }
+}
+
+/// SHA-256 of what the user may change of a training Job while the run is suspended, as `sha256:…`.
+pub fn template_digest(job: &CurriculumJob) -> String {
+    let training = &job.spec.training;
+    let made_from = json!({
+        "template": training.template,
+        "sampling": training.sampling,
+        "checkpoint": training.checkpoint,
+        "sampler": training.sampler,
+    });
+    // Numbers beyond 2^53 have no canonical JSON; then the order of the fields has to do.
+    canonical::sha256(canonical::to_json(&made_from).unwrap_or_else(|_| made_from.to_string()))
 }
 
 fn add_sampler(pod: &mut PodSpec, settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, visit: u32) {

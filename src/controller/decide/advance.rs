@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::attempt::{self, Attempt, Running};
 use super::conditions::State;
 use super::turn::{Turn, When};
-use super::{hear, intent};
+use super::{children, hear, intent};
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
 use crate::api::status::{CurrentVisit, MetricStatus, VisitOutcome, VisitStatus};
@@ -17,7 +18,7 @@ use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
 use crate::controller::observed::{component, train_job_name};
 use crate::curriculum::snapshot;
-use crate::sampler::contract::SamplerStatus;
+use crate::sampler::contract::{SamplerStatus, Source};
 
 const ACTION: &str = "Train";
 /// How long a pod may wait for its plan before the plan is made again: longer than a store is ever behind.
@@ -28,6 +29,15 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
     let Some(current) = turn.status.current_visit.clone() else {
         return intent::enter(turn, 0);
     };
+    // Its end is recorded, but the next phase could not be entered then.
+    if turn
+        .status
+        .visits
+        .last()
+        .is_some_and(|last| last.visit == current.visit)
+    {
+        return intent::enter(turn, current.phase_index.unsigned_abs().saturating_add(1));
+    }
     let attempt = attempt::look(turn.observed, &current);
     if !matches!(attempt, Attempt::ToMake(_)) {
         record_uid(turn, &current);
@@ -36,6 +46,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         Attempt::ToMake(name) => start(turn, &current, &name),
         Attempt::Running(running) => watch(turn, &current, &running),
         Attempt::Trained(result) => complete(turn, &current, &result),
+        Attempt::Interrupted(words) => interrupted(turn, &current, &words),
         Attempt::Failed(failure) => failed(turn, &current, failure),
     }
 }
@@ -64,22 +75,20 @@ fn start(turn: &mut Turn<'_>, current: &CurrentVisit, name: &str) -> State {
     if let Some(other) = running_elsewhere(turn, name) {
         return State::Retrying(format!("waiting for {other} of an earlier attempt to end"));
     }
-    let plan = match intent::compile(turn) {
+    // The run was accepted as it is: where this version sees it otherwise, it waits for one that does not.
+    let plan = intent::compile_phase(turn, current.phase_index);
+    let plan = match plan.and_then(|plan| intent::keeps_steps(&plan, current).map(|()| plan)) {
         Ok(plan) => plan,
-        Err(failure) => return State::Failed(failure),
-    };
-    let index = current.phase_index.unsigned_abs();
-    let Some(plan) = plan.for_phase(index) else {
-        return State::Succeeded;
-    };
-    let Some(phase) = plan.phases.first() else {
-        return State::Succeeded;
+        Err(failure) => return State::Blocked(failure),
     };
     let digest = plan.digest();
     if current.plan_digest.as_ref() != Some(&digest) {
         // Another version of the operator wrote the intent, and perhaps an immutable plan under this visit's name.
-        return intent::renew(turn, current, digest);
+        return intent::renew(turn, current, Some(digest));
     }
+    let Some(phase) = plan.phases.first() else {
+        return waiting;
+    };
     let number = current.visit.unsigned_abs();
     turn.actions
         .ensure
@@ -88,8 +97,10 @@ fn start(turn: &mut Turn<'_>, current: &CurrentVisit, name: &str) -> State {
         ))));
     let job = build::train_job(&turn.settings.build, turn.job, phase, number);
     turn.actions.ensure.push(Ensure::TrainJob(Box::new(job)));
+    let template_digest = build::template_digest(turn.job);
     if let Some(current) = &mut turn.status.current_visit {
         current.retry_time = None;
+        current.template_digest = Some(template_digest);
     }
     State::Training
 }
@@ -119,8 +130,14 @@ fn running_elsewhere(turn: &Turn<'_>, name: &str) -> Option<String> {
 /// Follows a live visit: progress, a sampler that lost its index, an image that does not come.
 fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, running: &Running<'_>) -> State {
     let Running { job, pods } = running;
+    if is_outdated(turn, current, job) || is_let_go_by_another(turn, job) {
+        return intent::renew(turn, current, None);
+    }
     if let Some(live) = turn.observed.sampler.clone() {
         hear::live(turn, current, &live);
+    }
+    if let Some(failure) = hung(turn, current, pods) {
+        return failed(turn, current, failure);
     }
     if pods.iter().any(|pod| evidence::phase(pod) == Some("Running")) {
         turn.look_again_in(turn.settings.progress_interval);
@@ -135,10 +152,44 @@ fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, running: &Running<'_>) -> 
     stuck.map_or(State::Training, |stuck| State::ImageUnavailable(stuck.message))
 }
 
+/// A trainer without progress for `training.progressDeadlineSeconds`. Only a sampler that answers and says so is believed: one that
+/// nobody can reach says nothing of its trainer.
+fn hung(turn: &mut Turn<'_>, current: &CurrentVisit, pods: &[&Pod]) -> Option<Failure> {
+    let seconds = turn.job.spec.training.progress_deadline_seconds?;
+    let live = turn
+        .observed
+        .sampler
+        .as_ref()
+        .filter(|live| attempt::is_of(live, current))?;
+    let written = turn.status.progress.as_ref()?;
+    let step = i64::try_from(live.served_step).unwrap_or(i64::MAX).max(written.step);
+    let started = pods.iter().filter_map(|pod| evidence::trainer_started(pod)).max()?;
+    let last = written.report_time.as_ref().map_or(started, |time| time.0.max(started));
+    let deadline = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+    let over = turn.after(deadline, last);
+    if step != written.step || !turn.is_due(over) {
+        return None;
+    }
+    let message =
+        format!("the trainer has made no progress at step {step} for {seconds} s (`training.progressDeadlineSeconds`)");
+    Some(Failure::new(Reason::NoProgress, message))
+}
+
+/// Whether `training` was edited since a Job was made that does not run, or is about to end. A Job that runs is left alone: `training`
+/// cannot have been edited then, and another version of the operator may write the same template otherwise.
+fn is_outdated(turn: &Turn<'_>, current: &CurrentVisit, job: &Job) -> bool {
+    (turn.is_suspended() || children::is_held_by_us(job)) && children::is_outdated(turn.job, current)
+}
+
+/// Whether a queueing controller let a Job go on that we hold. Holding it again would be a fight without an end, so the Job goes,
+/// and another one is made when the suspension is over.
+fn is_let_go_by_another(turn: &Turn<'_>, job: &Job) -> bool {
+    turn.is_suspended() && children::is_held_by_us(job) && !children::is_held(job)
+}
+
 /// Makes the plan of a waiting visit again if somebody deleted it: without it the pod would wait for ever.
 fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
     let number = current.visit.unsigned_abs();
-    let index = current.phase_index.unsigned_abs();
     let name = build::names::plan(&turn.job.name_any(), number);
     let exists = turn
         .observed
@@ -152,7 +203,7 @@ fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
     if exists || !turn.is_due(over) {
         return;
     }
-    let plan = intent::compile(turn).ok().and_then(|plan| plan.for_phase(index));
+    let plan = intent::compile_phase(turn, current.phase_index).ok();
     if let Some(plan) = plan.filter(|plan| current.plan_digest == Some(plan.digest())) {
         turn.actions
             .ensure
@@ -186,7 +237,7 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
     if let Some(metrics) = hear::metrics(result) {
         turn.status.metrics = metrics;
     }
-    hear::lose_index(turn, result);
+    hear::index(turn, result);
     let next = current.phase_index.unsigned_abs().saturating_add(1);
     if usize::try_from(next).is_ok_and(|next| next < turn.job.spec.curriculum.phases.len()) {
         return intent::enter(turn, next);
@@ -226,7 +277,10 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
             .rev()
             .find_map(|phase| phase.snapshot_digest.clone()),
         plan_digest: result.plan_digest.clone(),
-        score_digest: turn.status.scores.as_ref().and_then(|scores| scores.digest.clone()),
+        // A phase that was drawn uniformly names no index, whatever the plan says.
+        score_digest: (result.source == Source::Index)
+            .then(|| turn.status.scores.as_ref()?.digest.clone())
+            .flatten(),
         phase_index: current.phase_index.unsigned_abs(),
         phase_name: current.phase_name.clone(),
         visit: current.visit.unsigned_abs(),
@@ -258,6 +312,23 @@ fn record(turn: &mut Turn<'_>, current: &CurrentVisit, outcome: VisitOutcome, sn
         start_time: current.start_time.clone(),
         end_time,
     });
+}
+
+/// Writes down that the visit was interrupted, and the intent of the next one. Nobody is to blame, so the budget stays.
+///
+/// Dies before the status: the same is found again. Twice: the second status meets a newer version and is refused.
+fn interrupted(turn: &mut Turn<'_>, current: &CurrentVisit, words: &str) -> State {
+    let reason = Reason::Interrupted;
+    turn.warn(
+        ACTION,
+        reason,
+        format!(
+            "Visit {} of phase '{}' was interrupted and goes on with the next one: {words}",
+            current.visit, current.phase_name
+        ),
+    );
+    turn.count(Milestone::AttemptInterrupted);
+    intent::resume(turn, current, &format!("{}: {words}", reason.as_str()))
 }
 
 /// Counts a failed or lost visit and writes down the intent of the next one, or ends the run.

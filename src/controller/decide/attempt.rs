@@ -6,8 +6,9 @@
 //! | visit v, no UID | is there | made by a turn that died before the UID was written; it counts as if the UID were written |
 //! | visit v, UID u | is not there, or is another one | lost |
 //! | visit v, UID u | lives | running |
-//! | visit v, UID u | failed | failed |
-//! | visit v, UID u | completed | trained with a matching result, else failed |
+//! | visit v, UID u | ended, and its pod was disrupted or is gone | interrupted |
+//! | visit v, UID u | failed otherwise | failed |
+//! | visit v, UID u | completed otherwise | trained with a matching result, else failed |
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -27,6 +28,8 @@ pub(super) enum Attempt<'a> {
     Running(Running<'a>),
     /// It trained its phase to the end.
     Trained(Box<SamplerStatus>),
+    /// Something outside of the trainer ended it, in words: nobody is to blame, and whatever it left is no result.
+    Interrupted(String),
     /// It failed or was lost.
     Failed(Failure),
 }
@@ -51,7 +54,13 @@ pub(super) fn look<'a>(observed: &'a Observed, current: &CurrentVisit) -> Attemp
         return lost(format!("Job '{name}' is gone and another one has its name"));
     }
     let pods: Vec<&Pod> = observed.pods_of(job).collect();
-    match evidence::outcome(job) {
+    let outcome = evidence::outcome(job);
+    if outcome != Outcome::Live
+        && let Some(words) = evidence::disruption(&pods)
+    {
+        return Attempt::Interrupted(words);
+    }
+    match outcome {
         Outcome::Live => Attempt::Running(Running { job, pods }),
         Outcome::Failed { .. } => Attempt::Failed(evidence::training_failure(job, &pods)),
         Outcome::Complete => {

@@ -2,7 +2,8 @@
 //!
 //! | state | Ready | Reconciling | Stalled | kstatus | Argo CD |
 //! |---|---|---|---|---|---|
-//! | held by `spec.suspend` | False | False | False | InProgress | Suspended |
+//! | held by `spec.suspend`, no pod runs | False | False | False | InProgress | Suspended |
+//! | held by `spec.suspend`, pods are ending | False | True | False | InProgress | Progressing |
 //! | Scoring, Training | True | True | False | InProgress | Progressing |
 //! | Retrying, ImageUnavailable, Blocked | False | True | False | InProgress | Progressing |
 //! | Invalid | False | False | True | Failed | Degraded |
@@ -15,8 +16,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::turn::Turn;
+use super::{children, words};
 use crate::api::conditions::{ConditionType, Reason};
-use crate::api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus};
+use crate::api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus, Stage};
 use crate::controller::evidence::Failure;
 
 /// Where a run stands, as one turn found it.
@@ -30,7 +32,7 @@ pub(super) enum State {
     Retrying(String),
     /// A container that nothing can stand in for cannot start.
     ImageUnavailable(String),
-    /// The API server refused an object.
+    /// Something is in the way that may pass by itself or that somebody else can clear.
     Blocked(Failure),
     /// The spec contradicts itself; an edit can help.
     Invalid(Failure),
@@ -40,54 +42,21 @@ pub(super) enum State {
     Failed(Failure),
 }
 
-/// The state of a run in one word: the label of the metric `curriculum_jobs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Stage {
-    Pending,
-    Scoring,
-    Training,
-    Suspended,
-    Succeeded,
-    Failed,
-}
-
-impl Stage {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Scoring,
-        Self::Training,
-        Self::Suspended,
-        Self::Succeeded,
-        Self::Failed,
-    ];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Scoring => "scoring",
-            Self::Training => "training",
-            Self::Suspended => "suspended",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The stage that a status tells of; `None`: there is no status yet.
-    pub(crate) fn of(status: Option<&CurriculumJobStatus>) -> Self {
-        let Some(status) = status else { return Self::Pending };
-        if holds(status, ConditionType::Succeeded) {
-            Self::Succeeded
-        } else if holds(status, ConditionType::Failed) {
-            Self::Failed
-        } else if holds(status, ConditionType::Suspended) {
-            Self::Suspended
-        } else if status.start_time.is_none() {
-            Self::Pending
-        } else if status.scores.is_none() {
-            Self::Scoring
-        } else {
-            Self::Training
-        }
+/// The stage that a status tells of; `None`: there is no status yet.
+pub(crate) fn stage(status: Option<&CurriculumJobStatus>) -> Stage {
+    let Some(status) = status else { return Stage::Pending };
+    if holds(status, ConditionType::Succeeded) {
+        Stage::Succeeded
+    } else if holds(status, ConditionType::Failed) {
+        Stage::Failed
+    } else if holds(status, ConditionType::Suspended) {
+        Stage::Suspended
+    } else if status.start_time.is_none() {
+        Stage::Pending
+    } else if status.scores.is_none() {
+        Stage::Scoring
+    } else {
+        Stage::Training
     }
 }
 
@@ -129,31 +98,35 @@ pub(super) fn set(turn: &mut Turn<'_>, state: State) {
     let view = View {
         state: &state,
         held: turn.is_suspended(),
+        ending: children::anything_runs(turn.observed),
         status: &turn.status,
     };
+    let foreign = matches!(state, State::Blocked(_));
     let wanted = ConditionType::ALL.map(|type_| (type_, view.condition(type_)));
     let conditions = wanted.map(|(type_, Wanted(status, reason, message))| {
         let since = condition(&turn.status, type_).filter(|old| old.status == status);
+        let said = since.filter(|old| foreign && old.reason == reason.as_str() && words::same(&old.message, &message));
         Condition {
             type_: type_.as_str().to_owned(),
             status: status.to_owned(),
             reason: reason.as_str().to_owned(),
-            message,
+            message: said.map_or(message, |old| old.message.clone()),
             observed_generation: generation,
             last_transition_time: since.map_or_else(|| turn.time(), |old| old.last_transition_time.clone()),
         }
     });
     turn.status.conditions = conditions.into();
     turn.status.observed_generation = generation.unwrap_or_default();
+    turn.status.stage = Some(stage(Some(&turn.status)));
     let news = match state {
         State::ImageUnavailable(message) => Some(("Train", Failure::new(Reason::ImageUnavailable, message))),
-        State::Blocked(failure) => Some(("Create", failure)),
+        State::Blocked(failure) => Some(("Run", failure)),
         State::Invalid(failure) => Some(("Validate", failure)),
         State::Failed(failure) => Some(("Finish", failure)),
         _ => None,
     };
     if let Some((action, Failure { reason, message })) = news
-        && before.as_ref() != Some(&(reason.as_str().to_owned(), sentence(&message)))
+        && !before.is_some_and(|(old, said)| old == reason.as_str() && words::same(&said, &sentence(&message)))
     {
         turn.warn(action, reason, sentence(&message));
     }
@@ -182,6 +155,8 @@ fn sentence(message: &str) -> String {
 struct View<'a> {
     state: &'a State,
     held: bool,
+    /// Whether pods still run, or Jobs that may make some.
+    ending: bool,
     status: &'a CurriculumJobStatus,
 }
 
@@ -210,6 +185,7 @@ impl View<'_> {
             State::Failed(Failure { reason, message })
             | State::Invalid(Failure { reason, message })
             | State::Blocked(Failure { reason, message }) => Wanted::is_not(*reason, message),
+            _ if self.held && self.ending => Wanted::is_not(Reason::Suspending, ENDING),
             _ if self.held => Wanted::is_not(Reason::Suspended, HELD),
             State::Scoring => Wanted::is(Reason::Scoring, "the data set is being inspected, scored and indexed"),
             State::Training => Wanted::is(Reason::Training, format!("phase '{phase}' is being trained")),
@@ -223,6 +199,7 @@ impl View<'_> {
             State::Succeeded => Wanted::is_not(Reason::Completed, "the run is over"),
             State::Failed(Failure { reason, .. }) => Wanted::is_not(*reason, "the run is over"),
             State::Invalid(_) => Wanted::is_not(Reason::InvalidSpec, "nothing can be done with this spec"),
+            _ if self.held && self.ending => Wanted::is(Reason::InProgress, ENDING),
             _ if self.held => Wanted::is_not(Reason::Suspended, HELD),
             _ => Wanted::is(Reason::InProgress, "the run has not ended"),
         }
@@ -240,6 +217,7 @@ impl View<'_> {
     fn suspended(&self) -> Wanted {
         match self.state {
             State::Succeeded | State::Failed(_) => Wanted::is_not(Reason::NotSuspended, "the run is over"),
+            _ if self.held && self.ending => Wanted::is_not(Reason::Suspending, ENDING),
             _ if self.held => Wanted::is(Reason::Suspended, HELD),
             _ => Wanted::is_not(Reason::NotSuspended, "`spec.suspend` is false"),
         }
@@ -247,6 +225,12 @@ impl View<'_> {
 
     fn scores_ready(&self) -> Wanted {
         match (&self.status.scores, self.state) {
+            (
+                Some(ScoresStatus {
+                    unusable: Some(why), ..
+                }),
+                _,
+            ) => Wanted::is_not(Reason::IndexUnusable, why),
             (
                 Some(ScoresStatus {
                     source: ScoreSource::Scored,
@@ -271,15 +255,16 @@ impl View<'_> {
     }
 
     fn degraded(&self) -> Wanted {
+        if let Some(why) = self.status.scores.as_ref().and_then(|scores| scores.unusable.as_ref()) {
+            let message = format!("every row is equally likely until a visit can use the index again: {why}");
+            return Wanted::is(Reason::IndexUnusable, message);
+        }
         let Some(scores) = self.status.scores.as_ref().filter(|scores| is_fallback(scores.source)) else {
             return Wanted::is_not(Reason::AsExpected, "no fallback is in use");
         };
         let message = fallback_message(scores);
-        match (scores.source, fallback_reason(scores)) {
-            (_, Reason::IndexUnusable) => {
-                Wanted::is(Reason::IndexUnusable, format!("every row is equally likely: {message}"))
-            }
-            (ScoreSource::LastGood, _) => Wanted::is(
+        match scores.source {
+            ScoreSource::LastGood => Wanted::is(
                 Reason::LastGoodFallback,
                 format!("an earlier index of this data set is in use: {message}"),
             ),
@@ -307,6 +292,7 @@ impl View<'_> {
     }
 }
 
+const ENDING: &str = "`spec.suspend` is true, and pods of the run are ending";
 const HELD: &str = "no pod runs while `spec.suspend` is true";
 
 fn is_fallback(source: ScoreSource) -> bool {

@@ -1,20 +1,20 @@
-//! What a sampler says, live or at its end: progress, metrics, and the loss of the index.
+//! What a sampler says, live or at its end: progress, metrics, and whether it has the index.
 
 use super::attempt::is_of;
 use super::intent::progress;
 use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
 use crate::api::status::{CurrentVisit, MetricStatus, Progress, ScoreSource};
-use crate::controller::actions::Milestone;
+use crate::controller::actions::{Event, Milestone};
 use crate::sampler::contract::{MetricPoint, SamplerStatus, Source};
 
-/// Takes in what the sampler of the running visit says: progress and metrics at most once per interval, the loss of the
-/// index at once. The phase's first status has said where it begins, so a phase shorter than the interval costs no write.
+/// Takes in what the sampler of the running visit says: progress and metrics at most once per interval, the loss and
+/// the return of the index at once. The phase's first status has said where it begins, so a phase shorter than the interval costs no write.
 pub(super) fn live(turn: &mut Turn<'_>, current: &CurrentVisit, live: &SamplerStatus) {
     if !is_of(live, current) {
         return;
     }
-    lose_index(turn, live);
+    index(turn, live);
     let Some(before) = turn.status.progress.clone() else {
         return;
     };
@@ -50,31 +50,36 @@ pub(super) fn metrics(status: &SamplerStatus) -> Option<Vec<MetricStatus>> {
     (!status.metrics.is_empty()).then(|| status.metrics.iter().map(of).collect())
 }
 
-/// Gives up an index that a sampler found unusable: this attempt goes on uniformly, and so does what follows.
-pub(super) fn lose_index(turn: &mut Turn<'_>, said: &SamplerStatus) {
+/// Takes in whether the index is in use. One that is not makes this visit go on uniformly; the next visit tries it again, whatever
+/// the matter was: what is back is used again.
+pub(super) fn index(turn: &mut Turn<'_>, said: &SamplerStatus) {
     let Some(scores) = &mut turn.status.scores else { return };
-    if said.source != Source::UniformIndexUnusable || scores.source == ScoreSource::Uniform {
+    if scores.source == ScoreSource::Uniform {
         return;
     }
-    let message = said
-        .source_message
-        .clone()
-        .unwrap_or_else(|| "the score index cannot be used".to_owned());
-    scores.source = ScoreSource::Uniform;
-    (scores.digest, scores.key, scores.coverage) = (None, None, None);
-    scores.fallback_reason = Some(Reason::IndexUnusable.as_str().to_owned());
-    scores.fallback_message = Some(message.clone());
-    let time = turn.time();
-    if let Some(scores) = &mut turn.status.scores {
-        scores.time = Some(time);
+    match (said.source, &scores.unusable) {
+        (Source::UniformIndexUnusable, None) => {
+            let message = said
+                .source_message
+                .as_deref()
+                .unwrap_or("the score index cannot be used");
+            scores.unusable = Some(message.to_owned());
+            let note = format!("The score index is unusable, this visit goes on uniformly: {message}");
+            turn.warn("Train", Reason::IndexUnusable, note);
+            turn.count(Milestone::Fallback {
+                reason: Reason::IndexUnusable,
+                source: ScoreSource::Uniform,
+            });
+        }
+        (Source::Index, Some(_)) => {
+            scores.unusable = None;
+            turn.actions.events.push(Event {
+                warning: false,
+                reason: Reason::IndexUsable,
+                action: "Train",
+                note: "The score index is in use again".to_owned(),
+            });
+        }
+        _ => {}
     }
-    turn.warn(
-        "Train",
-        Reason::IndexUnusable,
-        format!("The score index is unusable, training goes on uniformly: {message}"),
-    );
-    turn.count(Milestone::Fallback {
-        reason: Reason::IndexUnusable,
-        source: ScoreSource::Uniform,
-    });
 }

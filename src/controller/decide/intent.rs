@@ -10,6 +10,7 @@ use super::turn::Turn;
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
 use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
+use crate::controller::build;
 use crate::controller::evidence::Failure;
 use crate::curriculum::plan::{self, Facts, Plan, PlanError, PlanScores};
 
@@ -59,74 +60,163 @@ pub(super) fn compile_for(
     })
 }
 
-/// Writes down the intent to enter phase `index`.
+/// The plan of one phase of the curriculum, as this version of the operator compiles it.
+pub(super) fn compile_phase(turn: &Turn<'_>, index: i32) -> Result<Plan, Failure> {
+    let plan = compile(turn)?;
+    let phases = plan.phases.len();
+    plan.for_phase(index.unsigned_abs()).ok_or_else(|| {
+        let message = format!("the status is at phase {index}, but `curriculum.phases` has {phases}, counted from 0");
+        Failure::new(Reason::InvalidSpec, message)
+    })
+}
+
+/// Writes down the intent to enter phase `index`, which begins where the phase before it ended.
 pub(super) fn enter(turn: &mut Turn<'_>, index: u32) -> State {
-    let plan = match compile(turn) {
-        Ok(plan) => plan,
+    let trained = turn.status.visits.last().map(|visit| visit.end_step);
+    let compiled = compile(turn).and_then(|plan| {
+        let entry = entry(&plan, index, trained)?;
+        Ok((entry, plan.total_steps()))
+    });
+    let (entry, total) = match compiled {
+        Ok(compiled) => compiled,
+        // A run that has trained was accepted as it is: another version of the operator sees it otherwise, and may be replaced.
+        Err(failure) if trained.is_some() => return State::Blocked(failure),
         Err(failure) => return State::Failed(failure),
     };
-    let Some(phase_plan) = plan.for_phase(index) else {
-        return State::Succeeded;
-    };
-    let Some(phase) = phase_plan.phases.first() else {
-        return State::Succeeded;
-    };
+    let start = entry.start_step.unsigned_abs();
     turn.status.current_visit = Some(CurrentVisit {
         visit: turn
             .status
             .current_visit
             .as_ref()
             .map_or(0, |last| last.visit.saturating_add(1)),
+        template_digest: Some(build::template_digest(turn.job)),
+        start_time: Some(turn.time()),
+        ..entry
+    });
+    turn.status.progress = Some(progress(start, total, turn.status.progress.take()));
+    State::Training
+}
+
+/// What a plan says of the visit that enters a phase; `trained` is the step that the phase before it ended at.
+fn entry(plan: &Plan, index: u32, trained: Option<i64>) -> Result<CurrentVisit, Failure> {
+    let phase_plan = plan.for_phase(index);
+    let Some((phase, digest)) = phase_plan
+        .as_ref()
+        .and_then(|plan| Some((plan.phases.first()?, plan.digest())))
+    else {
+        let message = format!("`curriculum.phases` has no phase {index}, counted from 0");
+        return Err(Failure::new(Reason::InvalidSpec, message));
+    };
+    let steps = |step| i64::try_from(step).unwrap_or(i64::MAX);
+    let start_step = steps(phase.start_step);
+    if let Some(trained) = trained.filter(|trained| *trained != start_step) {
+        return Err(other_steps(
+            &phase.name,
+            "begins",
+            start_step,
+            "the run has trained",
+            trained,
+        ));
+    }
+    Ok(CurrentVisit {
         phase_index: i32::try_from(index).unwrap_or(i32::MAX),
         phase_name: phase.name.clone(),
-        start_step: i64::try_from(phase.start_step).unwrap_or(i64::MAX),
-        end_step: i64::try_from(phase.end_step).unwrap_or(i64::MAX),
-        plan_digest: Some(phase_plan.digest()),
-        start_time: Some(turn.time()),
+        start_step,
+        end_step: steps(phase.end_step),
+        plan_digest: Some(digest),
         ..CurrentVisit::default()
-    });
-    let total = plan.total_steps();
-    turn.status.progress = Some(progress(phase.start_step, total, turn.status.progress.take()));
-    State::Training
+    })
+}
+
+/// Whether a plan still has the steps that a visit was promised.
+pub(super) fn keeps_steps(plan: &Plan, current: &CurrentVisit) -> Result<(), Failure> {
+    let Some(phase) = plan.phases.first() else {
+        return Ok(());
+    };
+    let end = i64::try_from(phase.end_step).unwrap_or(i64::MAX);
+    let start = i64::try_from(phase.start_step).unwrap_or(i64::MAX);
+    if start != current.start_step {
+        return Err(other_steps(
+            &phase.name,
+            "begins",
+            start,
+            "it began",
+            current.start_step,
+        ));
+    }
+    if end != current.end_step {
+        return Err(other_steps(&phase.name, "ends", end, "it was to end", current.end_step));
+    }
+    Ok(())
+}
+
+fn other_steps(phase: &str, verb: &str, step: i64, was: &str, before: i64) -> Failure {
+    let message = format!(
+        "with this version of the operator, phase '{phase}' {verb} at step {step}, but {was} at step {before}: \
+         go back to the version that started the run, or start a new run"
+    );
+    Failure::new(Reason::InvalidSpec, message)
 }
 
 /// Writes down the intent to visit the phase again after a failure, once its back-off is over.
 pub(super) fn retry(turn: &mut Turn<'_>, current: &CurrentVisit, failures: i32, said: &str) -> State {
-    let digest = match compile(turn) {
-        Ok(plan) => plan
-            .for_phase(current.phase_index.unsigned_abs())
-            .map(|plan| plan.digest()),
-        Err(failure) => return State::Failed(failure),
-    };
-    let next = CurrentVisit {
+    again(
+        turn,
+        CurrentVisit {
+            failures,
+            retry_time: retry_time(turn, failures),
+            last_failure: Some(said.chars().take(LAST_FAILURE_CHARS).collect()),
+            ..next(current)
+        },
+    )
+}
+
+/// Writes down the intent to go on with the phase after an interruption: it costs no retry, only a back-off of its own.
+pub(super) fn resume(turn: &mut Turn<'_>, current: &CurrentVisit, said: &str) -> State {
+    let interruptions = current.interruptions.saturating_add(1);
+    again(
+        turn,
+        CurrentVisit {
+            interruptions,
+            retry_time: retry_time(turn, interruptions),
+            last_failure: Some(said.chars().take(LAST_FAILURE_CHARS).collect()),
+            ..next(current)
+        },
+    )
+}
+
+/// Gives the visit another number, because what was written down for it, or made, is not what it is to be any more. It costs nothing.
+pub(super) fn renew(turn: &mut Turn<'_>, current: &CurrentVisit, plan_digest: Option<String>) -> State {
+    again(
+        turn,
+        CurrentVisit {
+            plan_digest: plan_digest.or_else(|| current.plan_digest.clone()),
+            template_digest: Some(build::template_digest(turn.job)),
+            ..next(current)
+        },
+    )
+}
+
+fn next(current: &CurrentVisit) -> CurrentVisit {
+    CurrentVisit {
         visit: current.visit.saturating_add(1),
-        failures,
-        plan_digest: digest,
         job_uid: None,
-        retry_time: retry_time(turn, failures),
-        last_failure: Some(said.chars().take(LAST_FAILURE_CHARS).collect()),
         ..current.clone()
-    };
+    }
+}
+
+fn again(turn: &mut Turn<'_>, next: CurrentVisit) -> State {
     let state = waiting(&next);
     turn.status.current_visit = Some(next);
     state
 }
 
-/// Gives a visit that has not begun another number, because its plan is not the one that was written down for it.
-pub(super) fn renew(turn: &mut Turn<'_>, current: &CurrentVisit, digest: String) -> State {
-    turn.status.current_visit = Some(CurrentVisit {
-        visit: current.visit.saturating_add(1),
-        plan_digest: Some(digest),
-        ..current.clone()
-    });
-    waiting(current)
-}
-
-/// The state of an visit whose Job is still to be made.
+/// The state of a visit whose Job is still to be made.
 pub(super) fn waiting(current: &CurrentVisit) -> State {
     current.last_failure.as_ref().map_or(State::Training, |failure| {
         State::Retrying(format!(
-            "the last visit of phase '{}' failed, the next one follows: {failure}",
+            "the last visit of phase '{}' has ended early, the next one follows: {failure}",
             current.phase_name
         ))
     })

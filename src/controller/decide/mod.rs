@@ -24,9 +24,11 @@ mod children;
 mod conditions;
 mod hear;
 mod intent;
+mod obstacle;
 mod retention;
 mod scoring;
 mod turn;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +43,8 @@ use super::evidence::Failure;
 use super::observed::Observed;
 use super::validate::Validated;
 
-pub(crate) use self::conditions::Stage;
+pub(crate) use self::conditions::stage;
+pub(crate) use self::obstacle::LOOK_AGAIN;
 
 /// What the operator's installation decides.
 #[derive(Clone, Debug)]
@@ -52,8 +55,11 @@ pub struct Settings {
     pub retry_base: Duration,
     /// Longest such wait. Default 300 s.
     pub retry_cap: Duration,
-    /// How long an image may be missing, or a container impossible to create, before it counts. Default 60 s.
+    /// How long an image may be missing, a container impossible to create, a pod without a node, a volume not mounted, and so on,
+    /// before it counts. Default 60 s.
     pub image_grace: Duration,
+    /// How long the node of a training pod may be silent before its pod is deleted. Default 600 s.
+    pub node_grace: Duration,
     /// Least time between two reports of progress, and between two questions to a sampler. Default 10 s.
     pub progress_interval: Duration,
 }
@@ -66,6 +72,7 @@ impl Settings {
             retry_base: Duration::from_secs(10),
             retry_cap: Duration::from_secs(300),
             image_grace: Duration::from_secs(60),
+            node_grace: Duration::from_secs(600),
             progress_interval: Duration::from_secs(10),
         }
     }
@@ -101,6 +108,7 @@ pub(crate) fn decide(settings: &Settings, validated: Validated<'_>, observed: &O
     } else {
         advance::step(&mut turn)
     };
+    let state = obstacle::in_the_way(&mut turn, state);
     conditions::set(&mut turn, state);
     turn.finish()
 }

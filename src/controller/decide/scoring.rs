@@ -214,6 +214,7 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
         time: Some(turn.time()),
         fallback_reason: failure.as_ref().map(|failure| failure.reason.as_str().to_owned()),
         fallback_message: failure.map(|failure| failure.message),
+        unusable: None,
     });
     intent::enter(turn, 0)
 }

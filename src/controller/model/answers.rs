@@ -93,6 +93,7 @@ impl Server {
             Kind::ConfigMap => drop(world.config_maps.remove(name)),
             Kind::Job => drop(world.jobs.remove(name)),
             Kind::Snapshot => drop(world.snapshots.remove(name)),
+            Kind::Pod => drop(world.pods.remove(name)),
             Kind::CurriculumJob => drop(world.curriculum_job.take()),
         }
         self.commit();

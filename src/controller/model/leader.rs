@@ -23,6 +23,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
+use crate::controller::observed::Warning;
 use crate::controller::reconcile::reconcile;
 use crate::controller::test_support::settings;
 use crate::sampler::contract::SamplerStatus;
@@ -190,6 +191,10 @@ impl Cluster for Connection {
 
     async fn pods(&self, _: &CurriculumJob, which: PodsOf<'_>) -> Answer<Vec<Pod>> {
         self.ask(|server| Ok(server.pods(which))).await
+    }
+
+    async fn warnings(&self, _: &CurriculumJob, _: &str) -> Answer<Vec<Warning>> {
+        self.ask(|_| Ok(Vec::new())).await
     }
 
     async fn metadata(&self, _: &CurriculumJob, kind: Kind, name: &str) -> Answer<Option<ObjectMeta>> {

@@ -54,6 +54,7 @@ impl World {
             Kind::ConfigMap => self.config_maps.get(name).map(|map| map.metadata.clone()),
             Kind::Job => self.jobs.get(name).map(|job| job.metadata.clone()),
             Kind::Snapshot => self.snapshots.get(name).map(|snapshot| snapshot.metadata.clone()),
+            Kind::Pod => self.pods.get(name).map(|pod| pod.metadata.clone()),
             Kind::CurriculumJob => self.curriculum_job.as_ref().map(|job| job.metadata.clone()),
         }
     }

@@ -83,6 +83,7 @@ fn fates() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::Silently),
         1 => Just(Fate::WithoutIndex),
         1 => Just(Fate::Early),
+        2 => Just(Fate::Evicted),
     ]
 }
 

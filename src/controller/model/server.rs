@@ -18,7 +18,8 @@ use crate::controller::build::{self, ANNOTATION_PLAN_DIGEST};
 use crate::controller::evidence::{has_ended, is_live, phase};
 use crate::controller::observed::{component, visit};
 use crate::controller::test_support::{
-    as_json, at, complains, exited, finished, indexed, inspected, pod, running, sampler_status, summary, waiting,
+    as_json, at, complains, evicted, exited, finished, indexed, inspected, pod, running, sampler_status, summary,
+    waiting,
 };
 use crate::sampler::contract::{SamplerStatus, Source};
 use crate::scoring::report::FoundIndex;
@@ -38,6 +39,8 @@ pub(crate) enum Fate {
     WithoutIndex,
     /// Exit code 0, but before the last step.
     Early,
+    /// Exit code 0 and a whole result, but because somebody evicted it. Only trainers have something to lose by that.
+    Evicted,
 }
 
 /// What the inspection finds on the claim.
@@ -224,12 +227,14 @@ impl Server {
         status.phase = Some(phase.to_owned());
         status.container_statuses = Some(vec![container]);
         if let Some(of) = visit(&job.metadata) {
-            let well = matches!(fate, Fate::Well | Fate::WithoutIndex);
-            if well {
-                self.ledger.earned.insert(of)
-            } else {
-                self.ledger.spoilt.insert(of)
+            match fate {
+                Fate::Well | Fate::WithoutIndex => self.ledger.earned.insert(of),
+                Fate::Evicted => self.ledger.interrupted.insert(of),
+                _ => self.ledger.spoilt.insert(of),
             };
+            if fate == Fate::Evicted {
+                ended.status.get_or_insert_default().conditions = Some(vec![evicted()]);
+            }
         }
         self.put_pod(ended);
         true
@@ -331,7 +336,9 @@ impl Server {
             .collect();
         if !ended.is_empty() {
             let gone = self.world.pods.remove(&ended[pick % ended.len()]);
-            self.ledger.spoilt.extend(gone.and_then(|pod| visit(&pod.metadata)));
+            self.ledger
+                .interrupted
+                .extend(gone.and_then(|pod| visit(&pod.metadata)));
             self.commit();
         }
     }
@@ -349,6 +356,9 @@ impl Server {
     pub(crate) fn queue(&mut self, pick: usize, suspend: bool) {
         if let Some(job) = self.pick(pick, |job| is_live(job) && is_held(job) != suspend) {
             let uid = job.uid().unwrap();
+            if !suspend && job.annotations().contains_key(ANNOTATION_SUSPENDED) {
+                self.ledger.interrupted.extend(visit(&job.metadata));
+            }
             self.hold(&job.name_any(), &uid, suspend, None);
             if suspend {
                 self.queued.insert(uid)

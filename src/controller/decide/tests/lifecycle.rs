@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::{blocked, refuse};
 use super::*;
 use crate::api::conditions::Reason;
+use crate::api::status::Stage;
 use crate::controller::actions::{Delete, Kind, SetSuspend};
 use crate::controller::evidence::Failure;
 
@@ -90,9 +91,16 @@ fn suspension_is_passed_on_and_taken_back() {
     let actions = case.turn();
     assert_eq!(actions.suspend, [hold(true)]);
     assert!(actions.delete.is_empty());
-    assert_eq!(case.says(Suspended), ("True", "Suspended"));
+    assert_eq!(case.says(Suspended), ("False", "Suspending"), "a pod still runs");
+    assert_eq!(case.says(Ready), ("False", "Suspending"));
+    assert_eq!(case.says(Reconciling), ("True", "InProgress"));
     case.holds("train", true, true);
+    let actions = case.turn();
+    assert_eq!((actions.status, actions.suspend), (None, Vec::new()));
     case.observed.pods.clear();
+    case.turn();
+    assert_eq!(case.says(Suspended), ("True", "Suspended"));
+    assert_eq!(case.status().stage, Some(Stage::Suspended));
     assert_eq!(case.turn(), Actions::default());
 
     case.edit(|job| job.spec.suspend = false);

@@ -1,7 +1,9 @@
 //! What `decide` comes to, case by case. Everything at once is tried in `controller::model`.
 
 mod groups;
+mod interruptions;
 mod lifecycle;
+mod obstacles;
 mod scoring;
 mod training;
 
@@ -41,6 +43,7 @@ fn case(patch: Value) -> Case {
         config_maps: Vec::new(),
         claims: Vec::new(),
         snapshots: Vec::new(),
+        warnings: Vec::new(),
         sampler: None,
     };
     Case {
@@ -191,6 +194,23 @@ impl Case {
         let phase = u32::try_from(self.phase().0).unwrap();
         let said = as_json(&sampler_status(&self.plan_digest(), phase, 10));
         self.completes("train", exited("sampler", 0, Some(&said)));
+    }
+
+    /// Edits the pod of that component's newest Job.
+    fn edit_pod(&mut self, of: &str, edit: impl FnOnce(&mut Pod)) {
+        let job = self.job(of);
+        let mut pod = self.observed.pods_of(&job).next().unwrap().clone();
+        edit(&mut pod);
+        self.has_pod(pod);
+    }
+
+    /// Whether a plan or the newest one made names a score index.
+    fn plan_has_scores(actions: &Actions) -> bool {
+        let plan = actions.ensure.iter().find_map(|ensure| match ensure {
+            Ensure::ConfigMap(map) => map.data.as_ref()?.get("plan.json"),
+            _ => None,
+        });
+        plan.expect("a plan").contains("\"key\"")
     }
 
     fn loses(&mut self, of: &str) {

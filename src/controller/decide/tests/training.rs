@@ -6,12 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
-use crate::api::status::{ScoreSource, VisitOutcome};
+use crate::api::status::VisitOutcome;
 use crate::controller::build::ANNOTATION_PLAN_DIGEST;
 use crate::controller::test_support::waiting;
 use crate::sampler::contract::{MetricPoint, Source};
 
-use ConditionType::{Degraded, Failed, Ready, Reconciling, ScoresReady, Stalled, Succeeded};
+use ConditionType::{Failed, Ready, Reconciling, Stalled, Succeeded};
 
 fn job_uid(case: &Case) -> Option<&str> {
     case.status().current_visit.as_ref().unwrap().job_uid.as_deref()
@@ -297,42 +297,6 @@ fn what_another_plans_sampler_says_is_not_heard() {
 }
 
 #[test]
-fn a_lost_index_degrades_the_run_and_the_next_plan_goes_without() {
-    for live in [true, false] {
-        let mut case = training(json!({}));
-        let digest = case.plan_digest();
-        let mut said = sampler_status(&digest, 0, 10);
-        said.source = Source::UniformIndexUnusable;
-        said.source_message = Some("the digest is not the plan's".to_owned());
-        let actions = if live {
-            case.observed.sampler = Some(said.clone());
-            let actions = case.turn();
-            assert_eq!(case.plan_digest(), digest, "the attempt goes on with its plan");
-            case.observed.sampler = None;
-            case.completes("train", exited("sampler", 0, Some(&as_json(&said))));
-            assert!(told(&case.turn()).is_empty(), "told once");
-            actions
-        } else {
-            case.completes("train", exited("sampler", 0, Some(&as_json(&said))));
-            case.turn()
-        };
-        assert_eq!(told(&actions), ["IndexUnusable"]);
-        assert_eq!(case.says(Degraded), ("True", "IndexUnusable"));
-        assert_eq!(case.says(ScoresReady), ("False", "IndexUnusable"));
-        assert_eq!(case.status().scores.as_ref().unwrap().source, ScoreSource::Uniform);
-        assert_eq!(case.phase(), (1, 1, 0), "the phase counts");
-        let made = case.turn();
-        let Ensure::ConfigMap(plan) = &made.ensure[0] else {
-            panic!("{made:?}")
-        };
-        assert!(
-            !plan.data.as_ref().unwrap()["plan.json"].contains("\"key\""),
-            "a uniform plan"
-        );
-    }
-}
-
-#[test]
 fn a_trainer_that_cannot_start_is_said_and_not_killed() {
     let mut case = scored(json!({}));
     case.turn();
@@ -370,35 +334,6 @@ fn two_trainers_never_run_at_once() {
     assert!(actions.ensure.is_empty(), "the pod of the lost Job still runs");
     assert!(case.condition(Ready).message.contains("pod 'digits-train-0-x'"));
     case.observed.pods.clear();
-    assert_eq!(ensured(&case.turn()), ["digits-plan-1", "digits-train-1"]);
-}
-
-/// `observe` asks the API server for pods that the store may not have seen, but only before an attempt that follows another.
-#[test]
-fn old_pods_are_asked_for_when_an_attempt_is_due_after_a_loss() {
-    let mut case = training(json!({}));
-    assert!(!case.observed.may_meet_old_pods(), "the first attempt follows none");
-    case.loses("train");
-    case.turn();
-    assert!(!case.observed.may_meet_old_pods(), "its back-off is not over");
-    case.pass(10);
-    assert!(case.observed.may_meet_old_pods());
-    case.edit(|job| job.spec.suspend = true);
-    assert!(!case.observed.may_meet_old_pods(), "nothing is made while suspended");
-    case.edit(|job| job.spec.suspend = false);
-    case.turn();
-    assert!(!case.observed.may_meet_old_pods(), "it has begun");
-}
-
-#[test]
-fn an_intent_of_another_version_of_the_operator_gets_a_number_of_its_own() {
-    let mut case = scored(json!({}));
-    case.edit(|job| {
-        let current = job.status.as_mut().unwrap().current_visit.as_mut().unwrap();
-        current.plan_digest = Some(format!("sha256:{}", "b".repeat(64)));
-    });
-    assert!(case.turn().ensure.is_empty());
-    assert_eq!(case.phase(), (0, 1, 0), "without costing the budget");
     assert_eq!(ensured(&case.turn()), ["digits-plan-1", "digits-train-1"]);
 }
 
