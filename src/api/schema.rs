@@ -29,6 +29,20 @@ pub fn core_list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 64, "items": core::<T>(generator)})
 }
 
+/// Kinds of volumes whose drivers are in no Kubernetes that this operator runs on, although the API still has their fields: without
+/// them the CRD stays within its size.
+const REMOVED_VOLUMES: [&str; 9] = [
+    "cephfs",
+    "flocker",
+    "gitRepo",
+    "glusterfs",
+    "photonPersistentDisk",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+];
+
 /// The pod template of the trainer, with the bounds and rules that the sampler beside it needs.
 ///
 /// Of `metadata` only labels and annotations mean anything in a template. `creationTimestamp` stays, because clients
@@ -47,6 +61,12 @@ pub fn pod_template(generator: &mut SchemaGenerator) -> Schema {
     {
         // Kubernetes takes these only into running pods.
         properties.remove("ephemeralContainers");
+    }
+    if let Some(volumes) = schema
+        .pointer_mut("/properties/spec/properties/volumes/items/properties")
+        .and_then(Value::as_object_mut)
+    {
+        volumes.retain(|name, _| !REMOVED_VOLUMES.contains(&name.as_str()));
     }
     for list in ["containers", "initContainers"] {
         bound_containers(&mut schema, list);

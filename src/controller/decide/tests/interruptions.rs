@@ -73,7 +73,11 @@ fn a_failure_of_the_pod_that_replaced_an_evicted_one_is_the_trainers() {
         "BackoffLimitExceeded",
         exited("trainer", 1, Some("CUDA out of memory")),
     );
-    let second = case.observed.pods.iter().find(|pod| pod.name_any() == "digits-train-0-x");
+    let second = case
+        .observed
+        .pods
+        .iter()
+        .find(|pod| pod.name_any() == "digits-train-0-x");
     let mut second = Pod::clone(second.unwrap());
     second.metadata.creation_timestamp = Some(Time(at(60)));
     case.has_pod(second);
