@@ -70,12 +70,12 @@ impl Observed {
             Some("train") => job.metadata.name == name,
             _ => !scored,
         };
-        let live = self
+        let mut live = self
             .jobs
             .iter()
             .map(AsRef::as_ref)
             .filter(|job| evidence::is_live(job) && !is_deleting(*job));
-        live.filter(awaited).next()
+        live.find(awaited)
     }
 
     /// What is silent of the awaited Job, if nothing of it runs: only the events about it tell what is in the way.

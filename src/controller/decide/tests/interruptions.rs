@@ -304,7 +304,7 @@ fn a_status_of_an_earlier_version_is_left_as_it_is() {
             .current_visit
             .as_mut()
             .unwrap()
-            .template_digest = None
+            .template_digest = None;
     });
     case.edit(|job| job.spec.suspend = true);
     case.turn();

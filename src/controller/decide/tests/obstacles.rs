@@ -168,7 +168,7 @@ fn a_sampler_that_crashes_again_and_again_is_said_until_it_stays_up() {
         ..ContainerState::default()
     };
     let down = waiting("sampler", "CrashLoopBackOff").state.unwrap();
-    for state in [down, up.clone()] {
+    for state in [down, up] {
         case.has_pod(pod(&job, "Running", vec![running("trainer"), restarted(state)]));
         case.turn();
         assert_eq!(case.says(Ready), ("False", "CrashLooping"));
