@@ -347,7 +347,7 @@ const SMALL_JSON: &str =
     r#"{"batchSize": 8, "phases": [{"name": "only", "pool": {"fraction": "1"}, "duration": {"steps": 5}}]}"#;
 
 /// Rows of a step, and what is said about a configuration with these fields instead of `train_batch_size`.
-fn batch_of(fields: Value) -> (u64, String) {
+fn batch_of(fields: &Value) -> (u64, String) {
     let bench = Bench::new();
     let mut value = config(&json!({"seqlen": metric()}));
     let whole = value.as_object_mut().unwrap();
@@ -363,19 +363,19 @@ fn batch_of(fields: Value) -> (u64, String) {
 #[test]
 fn the_rows_of_a_batch_are_told_or_assumed_and_said() {
     let (micro, accumulation) = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps");
-    let (rows, said) = batch_of(json!({(micro): 4, (accumulation): 8}));
+    let (rows, said) = batch_of(&json!({(micro): 4, (accumulation): 8}));
     assert_eq!(rows, 32);
     assert!(said.contains("assumed to have 4 × 8 rows"), "{said}");
-    let (rows, said) = batch_of(json!({(micro): 4}));
+    let (rows, said) = batch_of(&json!({(micro): 4}));
     assert_eq!(rows, 4);
     assert!(said.contains("4 × 1 rows"), "{said}");
-    let (rows, said) = batch_of(json!({}));
+    let (rows, said) = batch_of(&json!({}));
     assert_eq!(rows, 1);
     assert!(said.contains("assumed to have 1 row"), "{said}");
-    let (rows, said) = batch_of(json!({"train_batch_size": "auto", (micro): 4, (accumulation): "auto"}));
+    let (rows, said) = batch_of(&json!({"train_batch_size": "auto", (micro): 4, (accumulation): "auto"}));
     assert_eq!(rows, 4);
     assert!(said.contains("`train_batch_size` is \"auto\""), "{said}");
-    let (rows, said) = batch_of(json!({"train_batch_size": 64, (micro): 4, (accumulation): 8}));
+    let (rows, said) = batch_of(&json!({"train_batch_size": 64, (micro): 4, (accumulation): 8}));
     assert_eq!(rows, 64);
     assert!(!said.contains("assumed"), "{said}");
 }
