@@ -8,7 +8,8 @@ Environment, all optional:
   FAIL_STARTS=n      exit 1 at starts 1..n, one step before the phase's end, after a checkpoint half-way
   EXIT_EARLY=1       exit 0 with half of the phase done
   STEP_SECONDS=s     time that one step takes
-  AWAIT=name         in the first phase, wait before the last step until a file of that name lies beside the checkpoint
+  AWAIT=names        phase by phase, names with commas between: before the last step, wait until a file of the phase's name lies
+                     beside the checkpoint
 """
 
 import array
@@ -89,6 +90,9 @@ def main():
     fails = state["starts"] <= int(environment.get("FAIL_STARTS", "0")) or not path and "FAIL_STARTS" in environment
     early = environment.get("EXIT_EARLY") == "1"
     pause = float(environment.get("STEP_SECONDS", "0"))
+    names = environment.get("AWAIT", "").split(",")
+    phase = int(environment["CURRICULUM_PHASE_INDEX"])
+    awaited = names[phase] if phase < len(names) else ""
     # Process 1 of a container ignores the signal unless it asks for it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     batches = batches_by_file if "CURRICULUM_ROWS_FILE" in environment else batches_by_http
@@ -99,8 +103,8 @@ def main():
         if early and state["step"] >= half:
             break
         time.sleep(pause)
-        if first == 0 and state["step"] == end - 1 and "AWAIT" in environment:
-            await_file(os.path.join(folder, environment["AWAIT"]))
+        if state["step"] == end - 1 and awaited:
+            await_file(os.path.join(folder, awaited))
         state["history"].append([state["step"], rows])
         state["step"] += 1
         # A failing start keeps its checkpoint from half-way, as a trainer that saves now and then would.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use curriculum_operator::api::conditions::{ConditionType, Reason};
+use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::api::status::ScoreSource;
 use e2e::case::{Case, with_temp_ns};
 use e2e::fixture::{EASY_ROWS, Example, STEPS};
@@ -47,7 +48,6 @@ async fn an_index_overwritten_between_phases_leads_to_uniform_training() -> Resu
 /// trainer end its first phase.
 async fn overwrite_index(case: &Case) -> Result {
     let script = "\
-import glob, os
 [path] = glob.glob('/scores/index/*/index.arrow')
 size = os.path.getsize(path)
 with open('/scores/garbage', 'wb') as file:
@@ -55,12 +55,73 @@ with open('/scores/garbage', 'wb') as file:
 os.replace('/scores/garbage', path)
 open('/checkpoints/run/overwritten', 'w').close()
 ";
+    meddle(case, "vandal", script).await
+}
+
+/// A store that is away for a while: the phase that begins meanwhile is trained uniformly, the next one by the scores again.
+#[tokio::test]
+async fn an_index_that_is_away_for_a_while_is_used_again_by_the_next_phase() -> Result {
+    with_temp_ns("away", |case| async move {
+        case.data_set().await?;
+        for claim in ["checkpoints", "scores"] {
+            case.claim(claim).await?;
+        }
+        let phase = |name: &str| json!({"name": name, "pool": {"fraction": "0.25"}, "duration": {"steps": STEPS}});
+        let example = Example::new("run")
+            .trainer("AWAIT", "left,back")
+            .checkpoint("checkpoints", "run");
+        case.submit(&example.with(&json!({
+            "store": {"claimName": "scores"},
+            "curriculum": {"phases": [phase("before"), phase("meanwhile"), phase("after")]},
+        })))
+        .await?;
+        let first = case.running("run", "train").await?;
+        case.trained_step(&first, 0).await?;
+        let leaves = "os.rename('/scores/index', '/scores/away')\nopen('/checkpoints/run/left', 'w').close()\n";
+        meddle(&case, "leaves", leaves).await?;
+        let degraded = |job: &CurriculumJob| wait::is_true(job, ConditionType::Degraded);
+        let limit = Duration::from_secs(180);
+        let job = wait::until_found(&case.api::<CurriculumJob>(), "run", "Degraded", limit, degraded).await?;
+        expect(&job, ConditionType::Degraded, "True", Some(Reason::IndexUnusable))?;
+        let returns = "os.rename('/scores/away', '/scores/index')\nopen('/checkpoints/run/back', 'w').close()\n";
+        meddle(&case, "returns", returns).await?;
+
+        let job = case.succeeded("run").await?;
+        expect(&job, ConditionType::Degraded, "False", Some(Reason::AsExpected))?;
+        expect(&job, ConditionType::ScoresReady, "True", Some(Reason::Scored))?;
+        let chain = case.snapshot_chain(&job).await?;
+        let by_scores: Vec<bool> = chain
+            .iter()
+            .map(|snapshot| snapshot.spec.state.contains("\"scoreDigest\""))
+            .collect();
+        ensure(by_scores == [true, false, true], || {
+            format!("phases trained by scores: {by_scores:?}")
+        })?;
+        let trained = case.trained("run").await?;
+        ensure(trained.is_complete(3 * STEPS), || format!("{trained:?}"))?;
+        let easy = |phase: u64| {
+            let rows = trained.rows(phase * STEPS, (phase + 1) * STEPS);
+            rows.iter().all(|row| *row < EASY_ROWS)
+        };
+        let easy = [easy(0), easy(1), easy(2)];
+        ensure(easy == [true, false, true], || {
+            format!("phases of easy rows only: {easy:?}")
+        })?;
+        let events = case.events("run", "Normal").await?;
+        ensure(events.contains_key("IndexUsable"), || format!("{events:?}"))
+    })
+    .await
+}
+
+/// Runs a few lines of Python with the claims `scores` and `checkpoints` mounted, and waits until they have run.
+async fn meddle(case: &Case, name: &str, lines: &str) -> Result {
+    let script = format!("import glob, os\n{lines}");
     let job = serde_json::from_value(
-        json!({"metadata": {"name": "vandal"}, "spec": {"backoffLimit": 0, "template": {"spec": {
+        json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": {
             "restartPolicy": "Never",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
-                "name": "vandal", "image": demo_image(), "command": ["python3", "-c", script],
+                "name": "program", "image": demo_image(), "command": ["python3", "-c", script],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [
                     {"name": "scores", "mountPath": "/scores"},
@@ -72,9 +133,9 @@ open('/checkpoints/run/overwritten', 'w').close()
     )?;
     case.api::<Job>().create(&PostParams::default(), &job).await?;
     let ended = |job: &Job| job.status.as_ref().is_some_and(has_ended);
-    let job = wait::until_found(&case.api::<Job>(), "vandal", "ended", Duration::from_secs(60), ended).await?;
+    let job = wait::until_found(&case.api::<Job>(), name, "ended", Duration::from_secs(60), ended).await?;
     ensure(job.status.is_some_and(|status| status.succeeded == Some(1)), || {
-        "the index was not overwritten".into()
+        format!("Job '{name}' failed")
     })
 }
 

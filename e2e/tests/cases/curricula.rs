@@ -3,7 +3,7 @@
 use curriculum_operator::api::conditions::{ConditionType, Reason};
 use curriculum_operator::api::names::SAMPLER;
 use curriculum_operator::api::status::ScoreSource;
-use curriculum_operator::sampler::contract::SamplerStatus;
+use curriculum_operator::sampler::contract::{Details, SamplerStatus};
 use e2e::Result;
 use e2e::case::{Case, with_temp_ns};
 use e2e::fixture::{BATCH, Example, ROWS, STEPS};
@@ -154,7 +154,13 @@ async fn results(case: &Case) -> Result<Vec<SamplerStatus>> {
             .filter(|container| container.name == SAMPLER)
             .filter_map(|container| container.state?.terminated);
         for message in ended.filter_map(|ended| ended.message) {
-            results.push(serde_json::from_str::<SamplerStatus>(&message)?);
+            let (essentials, details) = message.split_once('\n').ok_or("a result of two lines")?;
+            let Details { metrics, exposure } = serde_json::from_str(details)?;
+            results.push(SamplerStatus {
+                metrics,
+                exposure,
+                ..serde_json::from_str(essentials)?
+            });
         }
     }
     results.sort_by_key(|result| result.phase_index);
@@ -194,7 +200,7 @@ async fn a_group_that_the_data_set_lacks_is_refused_before_scoring() -> Result {
     impossible(
         "group",
         fair("0.2", "unicorn"),
-        &["`curriculum.phases[2].mixing.weights[0].name`", "'unicorn'"],
+        &["names group `unicorn`", "`common`, `middle` and `rare`"],
     )
     .await
 }
