@@ -108,6 +108,8 @@ reasons! {
     ScoresInvalid,
     /// Fewer rows than `scoring.minCoverage` have a finite score.
     CoverageTooLow,
+    /// Scores on the claim are of other data, or of an earlier content of the file: the rows are scored anew.
+    StaleIndex,
     /// A scoring Job ended with exit code 0 but left no summary.
     SummaryMissing,
     /// The data set's file does not exist.
@@ -120,7 +122,7 @@ reasons! {
     ColumnNotFound,
     /// `dataset.groupColumn` has more than 256 distinct values.
     TooManyGroups,
-    /// The data set could not be inspected.
+    /// The data set could not be inspected, through no fault of its own; it is tried again.
     InspectionFailed,
     /// The spec contradicts itself or the data; the message names the field.
     InvalidSpec,

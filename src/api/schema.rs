@@ -143,6 +143,24 @@ pub fn label_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 63}})
 }
 
+/// Labels for pods that the operator labels too.
+pub fn own_labels(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = label_map(generator);
+    schema.insert(
+        "x-kubernetes-validations".into(),
+        json!([{
+            "rule": "self.all(key, !key.matches('^(app[.]kubernetes[.]io|batch[.]kubernetes[.]io|curriculum[.]dev)/'))",
+            "message": "must not have keys that begin with 'app.kubernetes.io/', 'batch.kubernetes.io/' or 'curriculum.dev/': those are the operator's",
+        }]),
+    );
+    schema
+}
+
+/// Annotations.
+pub fn annotation_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 1024}})
+}
+
 /// `metav1.Condition`s, at most 16, one per type.
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 16, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],

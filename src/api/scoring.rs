@@ -219,6 +219,18 @@ pub struct ScoringPodSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::core_list::<LocalObjectReference>")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// Compute resources of the operator's own containers in these pods, limits included. Default: small requests, no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::core::<ResourceRequirements>")]
+    pub resources: Option<ResourceRequirements>,
+    /// Labels of the pods, such as one that a service mesh looks for. Those of the operator stay its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::own_labels")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the pods, such as `sidecar.istio.io/inject: "false"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotation_map")]
+    pub annotations: BTreeMap<String, String>,
     /// Security context of the pods. Default: user, group and fsGroup 65532, not root, seccomp `RuntimeDefault`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::core::<PodSecurityContext>")]

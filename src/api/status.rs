@@ -119,6 +119,24 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub named_groups: Vec<NamedGroup>,
+    /// The newest earlier index of the same data set on the claim: what `onFailure: LastGood` falls back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<IndexStatus>,
+}
+
+/// A score index on the claim.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexStatus {
+    /// Key: the folder that holds it.
+    #[schemars(length(max = 64))]
+    pub key: String,
+    /// SHA-256 of the file as `sha256:…`.
+    #[schemars(length(max = 71))]
+    pub digest: String,
+    /// Fraction of the rows with a finite score, as a decimal string.
+    #[schemars(length(max = 11))]
+    pub coverage: String,
 }
 
 /// A group that the curriculum names.

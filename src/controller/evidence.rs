@@ -11,15 +11,14 @@ use kube::ResourceExt;
 mod disruption;
 
 pub(crate) use self::disruption::disruption;
+use super::build::SCORER_PREFIX;
 use super::untrusted;
 use crate::api::conditions::Reason;
 use crate::api::names::SAMPLER;
 use crate::sampler::contract::SamplerStatus;
-use crate::scoring::message;
+use crate::scoring::message::{self, NoReport};
 use crate::scoring::report::{self, EXIT_DATASET, EXIT_SCORES, IndexSummary, Inspection, Report};
 
-/// Container names that start so run a user's scorer; all other containers of scoring pods run the operator's binary.
-const SCORER_PREFIX: &str = "scorer-";
 /// Waiting reasons that mean: without a change from outside, this container will not start.
 const STUCK: [&str; 7] = [
     "ErrImagePull",
@@ -111,20 +110,35 @@ pub(crate) fn trainer_started(pod: &Pod) -> Option<Timestamp> {
     running.filter_map(|running| Some(running.started_at.as_ref()?.0)).max()
 }
 
-/// What `curriculum inspect` reported; `None` when no pod left a valid report.
-pub(crate) fn inspection(pods: &[&Pod]) -> Option<Inspection> {
+/// What `curriculum inspect` reported.
+///
+/// # Errors
+/// Why there is no valid report.
+pub(crate) fn inspection(pods: &[&Pod]) -> Result<Inspection, NoReport> {
     match report_of(pods, "inspect")? {
-        Report::Inspected(inspection) => untrusted::inspection(inspection),
-        _ => None,
+        Report::Inspected(inspection) => untrusted::inspection(inspection).ok_or(NoReport::Other),
+        _ => Err(NoReport::Other),
     }
 }
 
-/// What `curriculum index` reported; `None` when no pod left a valid report.
-pub(crate) fn index_summary(pods: &[&Pod]) -> Option<IndexSummary> {
+/// What `curriculum index` reported.
+///
+/// # Errors
+/// Why there is no valid report.
+pub(crate) fn index_summary(pods: &[&Pod]) -> Result<IndexSummary, NoReport> {
     match report_of(pods, "index")? {
-        Report::Indexed(summary) if untrusted::is_plausible_summary(&summary) => Some(summary),
-        _ => None,
+        Report::Indexed(summary) if untrusted::is_plausible_summary(&summary) => Ok(summary),
+        _ => Err(NoReport::Other),
     }
+}
+
+/// When a Job ended.
+pub(crate) fn ended_at(job: &Job) -> Option<Timestamp> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let ends = conditions
+        .iter()
+        .filter(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"));
+    ends.filter_map(|c| Some(c.last_transition_time.as_ref()?.0)).max()
 }
 
 /// The result that the sampler of a successful training pod left; `None` when it left no valid one.
@@ -143,8 +157,8 @@ pub(crate) fn sampler_result(pods: &[&Pod]) -> Option<SamplerStatus> {
     succeeded.filter_map(|pod| left(&pod)).next_back()
 }
 
-fn report_of(pods: &[&Pod], container: &str) -> Option<Report> {
-    message::decode(message_of(pods, container)?).ok()
+fn report_of(pods: &[&Pod], container: &str) -> Result<Report, NoReport> {
+    message::decode(message_of(pods, container).unwrap_or_default())
 }
 
 /// Termination message of that container in a pod that succeeded.
@@ -291,53 +305,25 @@ impl<'a> Failed<'a> {
     }
 }
 
-/// A container that cannot start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stuck {
-    /// In words that stay the same while it lasts.
-    pub(crate) message: String,
-    /// Since when, or a little before.
-    pub(crate) since: Timestamp,
-}
-
-/// The container that has been unable to start for longest.
-pub(crate) fn stuck(pods: &[&Pod]) -> Option<Stuck> {
+/// A container that cannot start, in words that stay the same while it lasts.
+pub(crate) fn stuck(pods: &[&Pod]) -> Option<String> {
     let live = pods
         .iter()
         .filter(|pod| !has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
-    live.flat_map(|pod| statuses(pod).filter_map(|status| stuck_container(pod, status)))
-        .min_by_key(|stuck| stuck.since)
+    live.flat_map(|pod| statuses(pod)).find_map(stuck_container)
 }
 
-fn stuck_container(pod: &Pod, status: &ContainerStatus) -> Option<Stuck> {
+fn stuck_container(status: &ContainerStatus) -> Option<String> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| STUCK.contains(reason))?;
     let (name, image) = (&status.name, untrusted::clean(&status.image));
     // The kubelet's own words alternate between an attempt and its back-off; only those of a bad config stay the same.
-    let message = if reason.starts_with("CreateContainer") {
+    Some(if reason.starts_with("CreateContainer") {
         let words = untrusted::clean(waiting.message.as_deref().unwrap_or(reason));
         format!("container '{name}' cannot be created: {words}")
     } else {
         format!("image '{image}' of container '{name}' cannot be pulled")
-    };
-    Some(Stuck {
-        message,
-        since: waiting_since(pod)?,
     })
-}
-
-/// When the pod got as far as it is: the end of its init containers, else its start on the node, else its creation.
-fn waiting_since(pod: &Pod) -> Option<Timestamp> {
-    let status = pod.status.as_ref()?;
-    let initialized = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|c| c.type_ == "Initialized" && c.status == "True");
-    let at = initialized.and_then(|condition| condition.last_transition_time.as_ref());
-    at.or(status.start_time.as_ref())
-        .or(pod.metadata.creation_timestamp.as_ref())
-        .map(|time| time.0)
 }
 
 /// Statuses of the pod's containers, init containers first.

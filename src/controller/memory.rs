@@ -22,6 +22,8 @@ struct Entry {
     written: Option<u64>,
     /// Waits after errors; absent after a success.
     backoff: Option<DefaultBackoff>,
+    /// Since when the awaited Job is stuck.
+    stuck: Option<Timestamp>,
     /// What was last heard of a silent object: its UID, when, and the warnings about it.
     heard: Option<(String, Timestamp, Vec<Warning>)>,
     /// When its sampler was last asked.
@@ -99,6 +101,22 @@ impl Memory {
         due
     }
 
+    /// Since when the awaited Job is stuck, if it is. Its pods do not tell: they know when they were placed, not when a pull first
+    /// failed. After a restart of the process the wait begins anew.
+    pub(crate) fn stuck(&self, uid: &str, is_stuck: bool, now: Timestamp) -> Option<Timestamp> {
+        let mut entries = self.entries();
+        if !is_stuck {
+            if let Some(entry) = entries.get_mut(uid) {
+                entry.stuck = None;
+            }
+            return None;
+        }
+        let since = &mut entries.entry(uid.to_owned()).or_default().stuck;
+        // A clock that was set back must not make the wait longer.
+        *since = Some(since.map_or(now, |since| since.min(now)));
+        *since
+    }
+
     /// The warnings about that object, unless they are older than the interval.
     pub(crate) fn heard(&self, uid: &str, about: &str, now: Timestamp, interval: Duration) -> Option<Vec<Warning>> {
         let entries = self.entries();
@@ -161,6 +179,16 @@ mod tests {
         assert!(memory.may_ask("a", at(0), ten));
         assert!(!memory.may_ask("a", at(9), ten));
         assert!(memory.may_ask("a", at(10), ten));
+    }
+
+    #[test]
+    fn being_stuck_counts_from_its_first_sight() {
+        let memory = Memory::default();
+        assert_eq!(memory.stuck("a", false, at(0)), None);
+        assert_eq!(memory.stuck("a", true, at(300)), Some(at(300)));
+        assert_eq!(memory.stuck("a", true, at(330)), Some(at(300)));
+        assert_eq!(memory.stuck("a", false, at(331)), None);
+        assert_eq!(memory.stuck("a", true, at(332)), Some(at(332)));
     }
 
     #[test]

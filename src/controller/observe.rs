@@ -56,6 +56,7 @@ pub(crate) async fn observe<C: Cluster>(
             .map_err(|error| Error::api("list", "pods", &name, error))?;
         observed.take_in(found.into_iter().map(Arc::new));
     }
+    observed.stuck_since = context.memory.stuck(&uid, observed.is_stuck(), observed.now);
     observed.warnings = warnings(context, &observed).await?;
     observed.sampler = ask_sampler(context, &observed).await;
     Ok(Some(observed))
@@ -76,6 +77,7 @@ fn from_stores(cluster: &impl Cluster, job: Arc<CurriculumJob>) -> Observed {
         config_maps,
         claims,
         snapshots,
+        stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
         job,

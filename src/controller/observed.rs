@@ -35,6 +35,8 @@ pub(crate) struct Observed {
     pub(crate) claims: Vec<ObjectMeta>,
     /// Metadata of its snapshots.
     pub(crate) snapshots: Vec<ObjectMeta>,
+    /// Since when the awaited Job is stuck ([`Self::is_stuck`]), as far as this process has seen it.
+    pub(crate) stuck_since: Option<Timestamp>,
     /// Recent warnings about what is silent ([`Self::silence`]).
     pub(crate) warnings: Vec<Warning>,
     /// What the sampler of the running attempt just said; `None`: not asked, no answer, or not a valid one.
@@ -76,6 +78,19 @@ impl Observed {
             .map(AsRef::as_ref)
             .filter(|job| evidence::is_live(job) && !is_deleting(*job));
         live.find(awaited)
+    }
+
+    /// Whether a container of the awaited Job cannot start, and no pod of it ever has: one bad node among many is no bad image.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let Some(job) = self.awaited_job() else { return false };
+        let pods: Vec<&Pod> = self.pods_of(job).collect();
+        let succeeded = job
+            .status
+            .as_ref()
+            .and_then(|status| status.succeeded)
+            .unwrap_or_default();
+        let started = |pod: &&Pod| matches!(evidence::phase(pod), Some("Running" | "Succeeded"));
+        evidence::stuck(&pods).is_some() && succeeded == 0 && !pods.iter().any(started)
     }
 
     /// What is silent of the awaited Job, if nothing of it runs: only the events about it tell what is in the way.

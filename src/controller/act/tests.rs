@@ -88,6 +88,7 @@ fn observed() -> Observed {
         config_maps: Vec::new(),
         claims: Vec::new(),
         snapshots: Vec::new(),
+        stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
     }

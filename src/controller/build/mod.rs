@@ -28,6 +28,7 @@ mod volumes;
 
 pub use key::task;
 pub use plan::{ANNOTATION_PLAN_DIGEST, PLAN_FILE, plan_config_map};
+pub(crate) use scoring_jobs::SCORER_PREFIX;
 pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
 pub use snapshot::{SnapshotInput, snapshot};
 pub use store::{claim, coverage, scores_config_map};

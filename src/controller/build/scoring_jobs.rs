@@ -1,11 +1,16 @@
 //! The Jobs of scoring: inspect, count, score, index.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::{Container, PodSecurityContext, PodSpec, PodTemplateSpec},
+        core::v1::{
+            Affinity, Container, PodAffinity, PodAffinityTerm, PodSecurityContext, PodSpec, PodTemplateSpec,
+            WeightedPodAffinityTerm,
+        },
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 use kube::ResourceExt;
 
@@ -17,13 +22,16 @@ use super::{
 use crate::{
     api::{
         job::CurriculumJob,
-        names::{MOUNT_DATASET, MOUNT_STORE, MOUNT_TOOLS},
+        names::{LABEL_JOB, MOUNT_DATASET, MOUNT_STORE, MOUNT_TOOLS},
         scoring::{ContainerScorer, PullPolicy},
     },
     scoring::message::{self, MESSAGE_BYTES_ENV},
     scoring::report::TERMINATION_MESSAGE_BYTES,
     scoring::task::{ScorerKind, TASK_ENV, Task},
 };
+
+/// Containers whose names start so run a user's scorer; all others of scoring pods run the operator's binary.
+pub(crate) const SCORER_PREFIX: &str = "scorer-";
 
 /// Seconds from SIGTERM to SIGKILL: a shard that is cut off has nothing to save, as its file appears by a rename.
 const GRACE_SECONDS: i64 = 5;
@@ -128,10 +136,7 @@ fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> J
             pod_failure_policy: Some(failure_policy(&own.collect::<Vec<_>>())),
             pod_replacement_policy: Some("Failed".to_owned()),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(labels(job, component, None)),
-                    ..ObjectMeta::default()
-                }),
+                metadata: Some(pod_metadata(job, component)),
                 spec: Some(pod),
             },
             ..JobSpec::default()
@@ -140,7 +145,60 @@ fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> J
     }
 }
 
-fn pod(job: &CurriculumJob, mut containers: Vec<Container>, init_containers: Vec<Container>) -> PodSpec {
+fn pod_metadata(job: &CurriculumJob, component: &str) -> ObjectMeta {
+    let settings = &job.spec.scoring.pod;
+    let mut all = settings.labels.clone();
+    all.extend(labels(job, component, None));
+    ObjectMeta {
+        labels: Some(all),
+        annotations: Some(settings.annotations.clone()).filter(|map| !map.is_empty()),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Keeps the shards of a store that one node at a time can mount on one node: elsewhere they would wait for the volume until the Job's
+/// time is over. Of a claim that the user names the access modes are not known, so there it is a wish.
+fn on_one_node(job: &CurriculumJob) -> Option<Affinity> {
+    if job.spec.scoring.parallelism <= 1 {
+        return None;
+    }
+    let store = &job.spec.store;
+    let modes = store
+        .claim_template
+        .as_ref()
+        .and_then(|claim| claim.access_modes.as_ref());
+    if modes.is_some_and(|modes| modes.iter().any(|mode| mode == "ReadWriteMany")) {
+        return None;
+    }
+    let term = PodAffinityTerm {
+        label_selector: Some(LabelSelector {
+            match_labels: Some(BTreeMap::from([(LABEL_JOB.to_owned(), job.name_any())])),
+            ..LabelSelector::default()
+        }),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..PodAffinityTerm::default()
+    };
+    let pod_affinity = if store.claim_name.is_some() {
+        PodAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+                pod_affinity_term: term,
+                weight: 100,
+            }]),
+            ..PodAffinity::default()
+        }
+    } else {
+        PodAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![term]),
+            ..PodAffinity::default()
+        }
+    };
+    Some(Affinity {
+        pod_affinity: Some(pod_affinity),
+        ..Affinity::default()
+    })
+}
+
+fn pod(job: &CurriculumJob, mut containers: Vec<Container>, mut init_containers: Vec<Container>) -> PodSpec {
     let settings = &job.spec.scoring.pod;
     let mut volumes = Volumes::new(vec![]);
     let bytes = message::bytes_for(containers.len() + init_containers.len() + INJECTED);
@@ -154,6 +212,12 @@ fn pod(job: &CurriculumJob, mut containers: Vec<Container>, init_containers: Vec
         mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET),
         mount(volumes.add(volumes::store(job, false)), MOUNT_STORE),
     ];
+    if let Some(resources) = &settings.resources {
+        let own = containers.iter_mut().chain(&mut init_containers);
+        for container in own.filter(|container| !container.name.starts_with(SCORER_PREFIX)) {
+            container.resources = Some(resources.clone());
+        }
+    }
     for container in &mut containers {
         container
             .volume_mounts
@@ -169,6 +233,7 @@ fn pod(job: &CurriculumJob, mut containers: Vec<Container>, init_containers: Vec
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         service_account_name: settings.service_account_name.clone(),
+        affinity: on_one_node(job),
         node_selector: Some(settings.node_selector.clone()).filter(|map| !map.is_empty()),
         tolerations: Some(settings.tolerations.clone()).filter(|list| !list.is_empty()),
         image_pull_secrets: Some(settings.image_pull_secrets.clone()).filter(|list| !list.is_empty()),
@@ -230,7 +295,7 @@ fn program(name: &str, scorer: &ContainerScorer, task: &Task) -> Container {
         PullPolicy::Never => "Never",
     });
     Container {
-        name: format!("scorer-{name}"),
+        name: format!("{SCORER_PREFIX}{name}"),
         image: Some(scorer.image.clone()),
         image_pull_policy: pull_policy.map(str::to_owned),
         command: Some(wrapper.into_iter().chain(scorer.command.iter().cloned()).collect()),

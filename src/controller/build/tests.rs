@@ -59,6 +59,9 @@ spec:
       tolerations: [{key: gpu, operator: Exists}]
       imagePullSecrets: [{name: registry}]
       securityContext: {runAsUser: 1000, runAsNonRoot: true}
+      resources: {limits: {cpu: "1", memory: 1Gi}}
+      labels: {team: vision}
+      annotations: {sidecar.istio.io/inject: "false"}
   store: {claimName: shared}
   curriculum: {batchSize: 64, phases: [{name: easy, pool: {fraction: "0.2"}, duration: {steps: 300}}]}
   training:

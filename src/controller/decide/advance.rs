@@ -145,11 +145,12 @@ fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, running: &Running<'_>) -> 
         keep_plan(turn, current, job);
     }
     // A trainer that cannot start costs nothing and may start any time: it is said, not counted as a failure.
-    let stuck = evidence::stuck(pods).filter(|stuck| {
-        let over = turn.after(turn.settings.image_grace, stuck.since);
+    let is_over = turn.observed.stuck_since.is_some_and(|since| {
+        let over = turn.after(turn.settings.image_grace, since);
         turn.is_due(over)
     });
-    stuck.map_or(State::Training, |stuck| State::ImageUnavailable(stuck.message))
+    let stuck = evidence::stuck(pods).filter(|_| is_over);
+    stuck.map_or(State::Training, State::ImageUnavailable)
 }
 
 /// A trainer without progress for `training.progressDeadlineSeconds`. Only a sampler that answers and says so is believed: one that

@@ -76,6 +76,13 @@ fn condition(status: &CurriculumJobStatus, type_: ConditionType) -> Option<&Cond
         .find(|condition| condition.type_ == type_.as_str())
 }
 
+/// The state that a status says with that reason, while it holds on.
+pub(super) fn still(status: &CurriculumJobStatus, reason: Reason) -> Option<State> {
+    let ready = condition(status, ConditionType::Ready)?;
+    (ready.status == "False" && ready.reason == reason.as_str())
+        .then(|| State::Blocked(Failure::new(reason, ready.message.clone())))
+}
+
 /// Keeps the conditions of a run that is over; they only follow the generation, so that their readers trust them.
 pub(super) fn keep(turn: &mut Turn<'_>) {
     let generation = turn.job.metadata.generation;

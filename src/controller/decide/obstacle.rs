@@ -6,6 +6,7 @@
 //! | the Job has made no pod | `PodRefused`, with the Job controller's words |
 //! | the scheduler finds no node | `Unschedulable`, with its words |
 //! | a pod has a node, no container has started, and there are warnings | `VolumeUnavailable`, `PodNotStarted` |
+//! | a container of some pods cannot start, while others of the Job have | `ImageUnavailable` |
 //! | a container was restarted twice and has not run for long since | `CrashLooping` |
 //! | a pod is not confirmed to be gone, or its node does not answer | `NodeLost` |
 //!
@@ -87,6 +88,9 @@ fn find(turn: &mut Turn<'_>, job: &Job, pods: &[&Pod]) -> Option<Obstacle> {
     if pods.iter().any(|pod| evidence::phase(pod) == Some("Running")) {
         return None;
     }
+    if let Some(obstacle) = pods.iter().find_map(|pod| on_a_bad_node(job, pod)) {
+        return Some(obstacle);
+    }
     if let Some(obstacle) = pods.iter().find_map(|pod| without_node(pod)) {
         return Some(obstacle);
     }
@@ -110,6 +114,23 @@ fn queued(job: &Job) -> Option<Obstacle> {
         .map_or_else(String::new, |queue| format!(" of queue '{}'", untrusted::clean(queue)));
     let message = format!("Job '{}' is held by another controller{queue}", job.name_any());
     Some(Obstacle::new(Reason::Queued, since, message))
+}
+
+/// A pod that cannot start where others of its Job have: not the image is bad, but its node. The Job waits for it up to its deadline.
+fn on_a_bad_node(job: &Job, pod: &Pod) -> Option<Obstacle> {
+    let message = evidence::stuck(&[pod])?;
+    job.status.as_ref()?.succeeded.filter(|succeeded| *succeeded > 0)?;
+    let node = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or("?");
+    let message = format!(
+        "{message} on node '{node}', where pod '{}' is; others of its Job have run",
+        pod.name_any()
+    );
+    let since = pod.creation_timestamp().map(|time| time.0);
+    Some(Obstacle::new(Reason::ImageUnavailable, since, message))
 }
 
 fn without_node(pod: &Pod) -> Option<Obstacle> {

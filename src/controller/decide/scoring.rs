@@ -5,23 +5,26 @@
 //!    │    └─► [count, with a rarity scorer] ──► score ──► index ──► valid summary ─► Scored
 //!    │                       └───────────┴─────────┴──► failure ──► onFailure ─────► LastGood, Uniform, or the run fails
 //!    ├──────► the data set is at fault ──► the run fails: no fallback can help
+//!    ├──────► any other trouble ──► said, and inspected again after a while, without end
 //!    └──────► the curriculum cannot be for these rows and groups ──► the run fails before anything is scored
 //! ```
-//! Scoring Jobs are idempotent: their work is on the store, under a key. So one that vanished is simply made again, and
-//! nothing of them is in the status before the choice is made. That choice ends it: this module is not asked again.
+//! Scoring Jobs are idempotent: their work is on the store, under a key. So one that vanished is simply made again. What was
+//! inspected is in the status at once, the rest not before the choice is made. That choice ends it: this module is not asked again.
+
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::conditions::State;
+use super::conditions::{self, State};
 use super::intent;
-use super::turn::Turn;
+use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
 use crate::api::scoring::OnFailure;
-use crate::api::status::{DatasetStatus, NamedGroup, ScoreSource, ScoresStatus};
-use crate::controller::actions::{Delete, Ensure, Kind, Milestone};
+use crate::api::status::{DatasetStatus, IndexStatus, NamedGroup, ScoreSource, ScoresStatus};
+use crate::controller::actions::{Delete, Ensure, Event, Kind, Milestone};
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
@@ -30,32 +33,39 @@ use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
 
 const ACTION: &str = "Score";
 
+/// Wait before a data set is inspected again.
+const INSPECT_AGAIN: Duration = Duration::from_secs(60);
+
 /// Takes scoring one step further.
 pub(super) fn step(turn: &mut Turn<'_>) -> State {
     let build = &turn.settings.build;
     let task = build::task(turn.job);
-    let pods = match run(turn, build::inspect_job(build, turn.job, &task)) {
-        Run::Working => return State::Scoring,
-        // Without the number of rows there is nothing to fall back to, and the image is the operator's own: only waiting helps.
-        Run::Stuck(message) => return State::ImageUnavailable(message),
-        Run::Broke(Fault::Dataset(failure)) => return State::Failed(failure),
-        Run::Broke(Fault::Scoring(failure)) => {
-            return State::Failed(Failure::new(Reason::InspectionFailed, failure.message));
+    let mut found = None;
+    if turn.status.dataset.is_none() {
+        let inspection = match inspect(turn, build::inspect_job(build, turn.job, &task)) {
+            Ok(inspection) => inspection,
+            Err(state) => return state,
+        };
+        let dataset = dataset(turn.job, &inspection);
+        // What these groups and rows make impossible is said before hours go into scores.
+        if let Err(failure) = intent::compile_for(turn.job, &dataset, None) {
+            return State::Failed(failure);
         }
-        Run::Done(pods) => pods,
-    };
-    let Some(inspection) = evidence::inspection(&pods) else {
-        let message = "the inspection ended with exit code 0 but left no report";
-        return State::Failed(Failure::new(Reason::InspectionFailed, message));
-    };
-    // What these groups and rows make impossible is said before hours go into scores.
-    if let Err(failure) = intent::compile_for(turn.job, &dataset(turn.job, &inspection), None) {
-        return State::Failed(failure);
+        turn.status.dataset = Some(dataset);
+        if let Some(why) = &inspection.stale_index {
+            turn.actions.events.push(Event {
+                warning: false,
+                reason: Reason::StaleIndex,
+                action: ACTION,
+                note: format!("Scores on the claim are not used again: {why}"),
+            });
+        }
+        found = inspection.found;
     }
-    if let Some(FoundIndex { exact: true, summary }) = &inspection.found
+    if let Some(FoundIndex { exact: true, summary }) = &found
         && summary.key == task.key
     {
-        return choose(turn, &inspection, Choice::Index(ScoreSource::Cached, summary));
+        return choose(turn, Choice::Index(ScoreSource::Cached, summary));
     }
     let stages = [
         build::count_job(build, turn.job, &task),
@@ -67,23 +77,58 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         pods = match run(turn, job) {
             Run::Working => return State::Scoring,
             Run::Stuck(message) => {
-                return fall_back(turn, &inspection, Failure::new(Reason::ImageUnavailable, message));
+                return fall_back(turn, Failure::new(Reason::ImageUnavailable, message));
             }
             Run::Broke(Fault::Dataset(failure)) => return State::Failed(failure),
-            Run::Broke(Fault::Scoring(failure)) => return fall_back(turn, &inspection, failure),
+            Run::Broke(Fault::Scoring(failure)) => return fall_back(turn, failure),
             Run::Done(pods) => pods,
         };
     }
     let fits = |summary: &IndexSummary| {
-        summary.key == task.key && summary.rows == inspection.rows && summary.group_rows == inspection.group_rows
+        turn.status.dataset.as_ref().is_some_and(|dataset| {
+            let groups = summary.group_rows.iter().map(count);
+            summary.key == task.key
+                && count(&summary.rows) == dataset.rows
+                && groups.eq(dataset.group_rows.iter().copied())
+        })
     };
-    match evidence::index_summary(&pods).filter(fits) {
-        Some(summary) => choose(turn, &inspection, Choice::Index(ScoreSource::Scored, &summary)),
-        None => {
-            let message = "indexing ended with exit code 0 but left no summary that fits the data set";
-            fall_back(turn, &inspection, Failure::new(Reason::SummaryMissing, message))
+    match evidence::index_summary(&pods) {
+        Ok(summary) if fits(&summary) => choose(turn, Choice::Index(ScoreSource::Scored, &summary)),
+        Ok(_) => {
+            let message = "indexing ended with exit code 0 but left a summary that does not fit the data set";
+            fall_back(turn, Failure::new(Reason::SummaryMissing, message))
+        }
+        Err(why) => {
+            let message = format!("indexing ended with exit code 0, but {why}");
+            fall_back(turn, Failure::new(Reason::SummaryMissing, message))
         }
     }
+}
+
+/// The inspection, or the state of a run that still has none. Without the number of rows there is nothing to fall back to, so only the
+/// data set's own fault ends the run; any other trouble is said and tried again.
+fn inspect(turn: &mut Turn<'_>, job: Job) -> Result<Inspection, State> {
+    let name = job.name_any();
+    let trouble = match run(turn, job) {
+        // Said until it is over, so that the state does not change with every try.
+        Run::Working => return Err(conditions::still(&turn.status, Reason::InspectionFailed).unwrap_or(State::Scoring)),
+        Run::Stuck(message) => return Err(State::ImageUnavailable(message)),
+        Run::Broke(Fault::Dataset(failure)) => return Err(State::Failed(failure)),
+        Run::Broke(Fault::Scoring(failure)) => failure.message,
+        Run::Done(pods) => match evidence::inspection(&pods) {
+            Ok(inspection) => return Ok(inspection),
+            Err(why) => format!("it ended with exit code 0, but {why}"),
+        },
+    };
+    let ended = turn.observed.job_named(&name).and_then(evidence::ended_at);
+    let over = ended.map_or(When::Due, |ended| turn.after(INSPECT_AGAIN, ended));
+    if turn.is_due(over)
+        && let Some(job) = turn.observed.job_named(&name)
+    {
+        forget(turn, job);
+    }
+    let message = format!("the data set could not be inspected, and is inspected again in a minute: {trouble}");
+    Err(State::Blocked(Failure::new(Reason::InspectionFailed, message)))
 }
 
 /// The stages that are still needed: a stage has begun only after those before it were complete, so their Jobs may be gone.
@@ -115,11 +160,13 @@ fn run<'a>(turn: &mut Turn<'a>, wanted: Job) -> Run<'a> {
     let pods: Vec<&Pod> = observed.pods_of(job).collect();
     match evidence::outcome(job) {
         Outcome::Live => {
-            let stuck = evidence::stuck(&pods).filter(|stuck| {
-                let over = turn.after(turn.settings.image_grace, stuck.since);
+            let since = turn.observed.stuck_since;
+            let is_over = since.is_some_and(|since| {
+                let over = turn.after(turn.settings.image_grace, since);
                 turn.is_due(over)
             });
-            stuck.map_or(Run::Working, |stuck| Run::Stuck(stuck.message))
+            let stuck = evidence::stuck(&pods).filter(|_| is_over);
+            stuck.map_or(Run::Working, Run::Stuck)
         }
         Outcome::Failed { .. } => Run::Broke(evidence::scoring_fault(job, &pods)),
         Outcome::Complete => {
@@ -169,31 +216,37 @@ enum Choice<'a> {
     /// An index of this job's own key.
     Index(ScoreSource, &'a IndexSummary),
     /// What `onFailure` allows, and why.
-    Fallback(Option<&'a IndexSummary>, Failure),
+    Fallback(Option<IndexStatus>, Failure),
 }
 
-fn fall_back(turn: &mut Turn<'_>, inspection: &Inspection, failure: Failure) -> State {
-    let last_good = inspection.found.as_ref().map(|found| &found.summary);
+fn fall_back(turn: &mut Turn<'_>, failure: Failure) -> State {
     match turn.job.spec.scoring.on_failure {
         OnFailure::Fail => State::Failed(failure),
-        OnFailure::LastGood => choose(turn, inspection, Choice::Fallback(last_good, failure)),
-        OnFailure::Uniform => choose(turn, inspection, Choice::Fallback(None, failure)),
+        OnFailure::LastGood => {
+            let last_good = turn
+                .status
+                .dataset
+                .as_ref()
+                .and_then(|dataset| dataset.last_good.clone());
+            choose(turn, Choice::Fallback(last_good, failure))
+        }
+        OnFailure::Uniform => choose(turn, Choice::Fallback(None, failure)),
     }
 }
 
-/// Writes down the data set, the scores, and the intent to train the first phase with them.
-fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> State {
-    let (source, summary, failure) = match choice {
-        Choice::Index(source, summary) => (source, Some(summary), None),
-        Choice::Fallback(Some(summary), failure) => (ScoreSource::LastGood, Some(summary), Some(failure)),
+/// Writes down the scores, and the intent to train the first phase with them.
+fn choose(turn: &mut Turn<'_>, choice: Choice<'_>) -> State {
+    let (source, index, failure) = match choice {
+        Choice::Index(source, summary) => {
+            // Made anew when this turn is repeated: our own object of that name is what was wanted.
+            turn.actions
+                .ensure
+                .push(Ensure::ConfigMap(Box::new(build::scores_config_map(turn.job, summary))));
+            (source, Some(index_of(summary)), None)
+        }
+        Choice::Fallback(Some(index), failure) => (ScoreSource::LastGood, Some(index), Some(failure)),
         Choice::Fallback(None, failure) => (ScoreSource::Uniform, None, Some(failure)),
     };
-    if let Some(summary) = summary {
-        // Made anew when this turn is repeated: our own object of that name is what was wanted.
-        turn.actions
-            .ensure
-            .push(Ensure::ConfigMap(Box::new(build::scores_config_map(turn.job, summary))));
-    }
     if let Some(Failure { reason, message }) = &failure {
         turn.warn(
             ACTION,
@@ -205,12 +258,11 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
             source,
         });
     }
-    turn.status.dataset = Some(dataset(turn.job, inspection));
     turn.status.scores = Some(ScoresStatus {
         source,
-        digest: summary.map(|summary| summary.digest.clone()),
-        key: summary.map(|summary| summary.key.clone()),
-        coverage: summary.map(|summary| build::coverage(summary.scored_rows, summary.rows)),
+        digest: index.as_ref().map(|index| index.digest.clone()),
+        key: index.as_ref().map(|index| index.key.clone()),
+        coverage: index.map(|index| index.coverage),
         time: Some(turn.time()),
         fallback_reason: failure.as_ref().map(|failure| failure.reason.as_str().to_owned()),
         fallback_message: failure.map(|failure| failure.message),
@@ -219,9 +271,20 @@ fn choose(turn: &mut Turn<'_>, inspection: &Inspection, choice: Choice<'_>) -> S
     intent::enter(turn, 0)
 }
 
+fn index_of(summary: &IndexSummary) -> IndexStatus {
+    IndexStatus {
+        key: summary.key.clone(),
+        digest: summary.digest.clone(),
+        coverage: build::coverage(summary.scored_rows, summary.rows),
+    }
+}
+
+fn count(rows: &u64) -> i64 {
+    i64::try_from(*rows).unwrap_or(i64::MAX)
+}
+
 /// What the inspection found, as the status keeps it.
 fn dataset(job: &CurriculumJob, inspection: &Inspection) -> DatasetStatus {
-    let count = |rows: &u64| i64::try_from(*rows).unwrap_or(i64::MAX);
     // The inspection was asked for the names in the same order, that of `plan::named_groups`.
     let places = plan::named_groups(&job.spec.curriculum)
         .into_iter()
@@ -230,6 +293,7 @@ fn dataset(job: &CurriculumJob, inspection: &Inspection) -> DatasetStatus {
         rows: count(&inspection.rows),
         groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),
         group_rows: inspection.group_rows.iter().map(count).collect(),
+        last_good: inspection.found.as_ref().map(|found| index_of(&found.summary)),
         named_groups: places
             .filter_map(|(name, place)| {
                 let group = i32::try_from((*place)?).ok()?;

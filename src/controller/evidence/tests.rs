@@ -1,9 +1,7 @@
-use k8s_openapi::api::core::v1::PodCondition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 
 use super::*;
-use crate::controller::test_support::{as_json, at, exited, finished, pod, running, sampler_status, waiting};
+use crate::controller::test_support::{as_json, exited, finished, pod, running, sampler_status, waiting};
 
 fn job(name: &str) -> Job {
     let mut job = Job::default();
@@ -74,26 +72,19 @@ fn a_report_cannot_name_a_reason_that_is_not_its_to_give() {
 }
 
 #[test]
-fn a_container_waits_since_those_before_it_have_ended() {
+fn a_container_that_cannot_start_is_told_from_one_that_has_not_yet() {
     let job = job("j");
-    let mut stuck_pod = pod(
-        &job,
-        "Pending",
-        vec![waiting("trainer", "ErrImagePull"), running("other")],
+    let statuses = vec![waiting("trainer", "ErrImagePull"), running("other")];
+    let image = pod(&job, "Pending", statuses);
+    assert_eq!(
+        stuck(&[&image]).unwrap(),
+        "image 'trainer:1' of container 'trainer' cannot be pulled"
     );
-    assert_eq!(stuck(&[&stuck_pod]).unwrap().since, at(0));
-    stuck_pod.status.as_mut().unwrap().conditions = Some(vec![PodCondition {
-        type_: "Initialized".to_owned(),
-        status: "True".to_owned(),
-        last_transition_time: Some(Time(at(500))),
-        ..PodCondition::default()
-    }]);
-    assert_eq!(stuck(&[&stuck_pod]).unwrap().since, at(500));
     let busy = pod(&job, "Pending", vec![waiting("trainer", "ContainerCreating")]);
     assert_eq!(stuck(&[&busy]), None);
     let config = pod(&job, "Pending", vec![waiting("trainer", "CreateContainerConfigError")]);
     assert_eq!(
-        stuck(&[&config]).unwrap().message,
+        stuck(&[&config]).unwrap(),
         "container 'trainer' cannot be created: words"
     );
 }

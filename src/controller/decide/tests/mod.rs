@@ -21,6 +21,7 @@ use crate::api::job::CurriculumJob;
 use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Applied, Ensure};
+use crate::controller::memory::Memory;
 use crate::controller::observed::{Observed, component};
 use crate::controller::test_support::{
     as_json, at, curriculum_job, exited, finished, indexed, inspected, inspected_groups, pod, running, sampler_status,
@@ -32,6 +33,7 @@ use crate::controller::validate::validate;
 struct Case {
     settings: Settings,
     observed: Observed,
+    memory: Memory,
 }
 
 fn case(patch: Value) -> Case {
@@ -43,12 +45,14 @@ fn case(patch: Value) -> Case {
         config_maps: Vec::new(),
         claims: Vec::new(),
         snapshots: Vec::new(),
+        stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
     };
     Case {
         settings: settings(),
         observed,
+        memory: Memory::default(),
     }
 }
 
@@ -80,6 +84,7 @@ impl Case {
     /// Decides and takes over what was decided; UIDs are the objects' names.
     fn turn(&mut self) -> Actions {
         let job = Arc::clone(&self.observed.job);
+        self.observed.stuck_since = self.memory.stuck("", self.observed.is_stuck(), self.observed.now);
         let actions = decide(&self.settings, validate(&job).unwrap(), &self.observed);
         let mut applied = Applied::default();
         for ensure in actions.ensure.clone() {

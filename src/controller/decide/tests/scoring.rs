@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
@@ -148,6 +150,7 @@ fn a_failure_of_scoring_is_named_and_training_goes_on() {
                 *case = scoring(json!({}), None);
                 let job = case.job("score");
                 case.has_pod(pod(&job, "Pending", vec![waiting("scorer-teacher", "ErrImagePull")]));
+                case.turn();
                 case.pass(60);
             },
             "Image 'scorer-teacher:1' of container 'scorer-teacher' cannot be pulled",
@@ -167,7 +170,7 @@ fn a_failure_of_scoring_is_named_and_training_goes_on() {
                 *case = indexing(json!({}), None);
                 case.completes("index", exited("index", 0, Some("{")));
             },
-            "left no summary",
+            "its report was cut off after 1 bytes",
         ),
         (
             "SummaryMissing",
@@ -180,7 +183,7 @@ fn a_failure_of_scoring_is_named_and_training_goes_on() {
                 };
                 case.completes("index", exited("index", 0, Some(&indexed(other))));
             },
-            "fits the data set",
+            "does not fit the data set",
         ),
     ];
     for (reason, break_it, words) in cases {
@@ -288,14 +291,74 @@ fn a_data_set_at_fault_fails_the_run_whatever_on_failure_says() {
 }
 
 #[test]
-fn an_inspection_without_a_report_fails_the_run_but_one_without_a_pod_is_run_again() {
-    let mut silent = case(json!({}));
-    silent.turn();
-    silent.turn();
-    silent.completes("inspect", exited("inspect", 0, None));
-    silent.turn();
-    assert_eq!(silent.says(Failed), ("True", "InspectionFailed"));
+fn trouble_of_the_inspection_is_said_and_tried_again_without_end() {
+    type Break = fn(&mut Case);
+    let breaks: [(Break, &str); 5] = [
+        (
+            |case| case.completes("inspect", exited("inspect", 0, None)),
+            "it left no report",
+        ),
+        (
+            |case| case.completes("inspect", exited("inspect", 0, Some("{\"inspected\":"))),
+            "cut off after 13 bytes",
+        ),
+        (
+            |case| case.fails("inspect", "DeadlineExceeded", exited("inspect", 143, None)),
+            "ran longer than `scoring.timeoutSeconds`",
+        ),
+        (
+            |case| {
+                case.fails(
+                    "inspect",
+                    "BackoffLimitExceeded",
+                    exited("inspect", 70, Some("stale file handle")),
+                );
+            },
+            "stale file handle",
+        ),
+        (
+            |case| {
+                let job = Job::clone(&case.job("inspect"));
+                case.replace(finished(job, "Failed", "BackoffLimitExceeded"));
+            },
+            "Job has Failed",
+        ),
+    ];
+    for (break_it, words) in breaks {
+        let mut case = case(json!({}));
+        case.turn();
+        case.turn();
+        break_it(&mut case);
+        let mut job = Job::clone(&case.job("inspect"));
+        let ended = job.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        ended[0].last_transition_time = Some(Time(at(0)));
+        case.replace(job);
+        let actions = case.turn();
+        assert_eq!((told(&actions), actions.delete.len()), (vec!["InspectionFailed"], 0));
+        assert_eq!(case.says(Ready), ("False", "InspectionFailed"));
+        assert_eq!(case.says(Failed), ("False", "InProgress"));
+        let message = case.condition(Ready).message.clone();
+        assert!(message.contains(words), "{message}");
+        assert_eq!(case.turn().requeue, Some(Duration::from_secs(60)));
+        case.pass(60);
+        let deleted = case.turn().delete;
+        assert_eq!((deleted.len(), deleted[0].kind), (1, Kind::Job));
+        case.loses("inspect");
+        assert!(ensured(&case.turn())[0].starts_with("digits-inspect-"));
+        assert_eq!(
+            case.says(Ready),
+            ("False", "InspectionFailed"),
+            "until it has ended well"
+        );
+        assert_eq!(case.turn().status, None);
+        case.completes("inspect", exited("inspect", 0, Some(&inspected(None))));
+        case.turn();
+        assert_eq!(case.says(Ready), ("True", "Scoring"));
+    }
+}
 
+#[test]
+fn an_inspection_without_a_pod_is_run_again() {
     let mut gone = case(json!({}));
     gone.turn();
     gone.turn();
@@ -308,18 +371,87 @@ fn an_inspection_without_a_report_fails_the_run_but_one_without_a_pod_is_run_aga
 }
 
 #[test]
-fn a_missing_image_counts_after_its_grace() {
+fn what_was_inspected_is_known_when_its_job_is_gone() {
+    let found = FoundIndex {
+        exact: false,
+        summary: summary(&"0".repeat(64)),
+    };
+    let mut case = scoring(json!({"scoring": {"onFailure": "LastGood"}}), Some(found));
+    assert_eq!(case.status().dataset.as_ref().unwrap().rows, 100, "at once");
+    case.loses("inspect");
+    assert_eq!(case.turn(), Actions::default(), "it is not inspected again");
+    case.fails("score", "BackoffLimitExceeded", exited("scorer-teacher", 1, None));
+    case.turn();
+    let scores = case.status().scores.as_ref().unwrap();
+    assert_eq!(scores.source, ScoreSource::LastGood);
+    assert_eq!(scores.key.as_deref(), Some("0".repeat(64).as_str()));
+    assert!(Case::plan_has_scores(&case.turn()));
+}
+
+#[test]
+fn scores_that_are_not_used_again_are_told_of() {
+    let mut case = case(json!({}));
+    case.turn();
+    case.turn();
+    let why = "the file has changed: it has 12 bytes more";
+    let said = inspected(None).replacen("\"rows\"", &format!("\"staleIndex\":\"{why}\",\"rows\""), 1);
+    case.completes("inspect", exited("inspect", 0, Some(&said)));
+    let actions = case.turn();
+    assert_eq!(told(&actions), ["StaleIndex"]);
+    assert!(!actions.events[0].warning && actions.events[0].note.contains(why));
+    assert!(told(&case.turn()).is_empty(), "once");
+}
+
+/// A pull may have taken minutes when it fails for the first time: only the time since then counts.
+#[test]
+fn a_missing_image_counts_after_its_grace_from_its_first_failure() {
     let mut case = scoring(json!({}), None);
     let job = case.job("score");
-    case.has_pod(pod(
-        &job,
-        "Pending",
-        vec![waiting("scorer-teacher", "ImagePullBackOff")],
-    ));
-    case.pass(25);
+    let pulling = |reason| pod(&job, "Pending", vec![waiting("scorer-teacher", reason)]);
+    case.has_pod(pulling("ContainerCreating"));
+    case.pass(300);
+    case.turn();
+    case.has_pod(pulling("ImagePullBackOff"));
     let actions = case.turn();
-    assert_eq!(actions.status, None);
-    assert_eq!(actions.requeue, Some(Duration::from_secs(35)));
+    assert_eq!((actions.status, actions.requeue), (None, Some(Duration::from_secs(60))));
+    case.pass(25);
+    assert_eq!(case.turn().requeue, Some(Duration::from_secs(35)));
+    case.has_pod(pulling("ContainerCreating"));
+    case.turn();
+    case.pass(25);
+    case.has_pod(pulling("ErrImagePull"));
+    case.pass(25);
+    case.turn();
+    assert_eq!(case.status().scores, None, "it was on its way in between");
+    case.pass(60);
+    assert_eq!(told(&case.turn()), ["ImageUnavailable"]);
+}
+
+#[test]
+fn one_bad_node_among_many_gives_no_scores_up() {
+    let mut case = scoring(json!({"scoring": {"shards": 2, "parallelism": 2}}), None);
+    let job = case.job("score");
+    let mut bad = pod(&job, "Pending", vec![waiting("scorer-teacher", "ErrImagePull")]);
+    bad.metadata.name = Some("bad".to_owned());
+    bad.metadata.uid = Some("bad".to_owned());
+    bad.metadata.creation_timestamp = Some(Time(at(0)));
+    bad.spec = Some(PodSpec {
+        node_name: Some("cpu-3".to_owned()),
+        ..PodSpec::default()
+    });
+    case.has_pod(bad);
+    case.has_pod(pod(&job, "Running", vec![running("scorer-teacher")]));
+    case.turn();
+    case.pass(3600);
+    assert_eq!(case.turn().status, None, "the other shard runs");
+    case.has_pod(pod(&job, "Succeeded", vec![exited("scorer-teacher", 0, None)]));
+    let mut job = Job::clone(&job);
+    job.status.get_or_insert_default().succeeded = Some(1);
+    case.replace(job);
+    case.turn();
+    assert_eq!(case.status().scores, None);
+    assert_eq!(case.says(Ready), ("False", "ImageUnavailable"));
+    assert!(case.condition(Ready).message.contains("on node 'cpu-3'"));
 }
 
 #[test]
@@ -329,6 +461,7 @@ fn the_operators_own_image_is_waited_for() {
     case.turn();
     let job = case.job("inspect");
     case.has_pod(pod(&job, "Pending", vec![waiting("inspect", "ErrImageNeverPull")]));
+    case.turn();
     case.pass(60);
     assert_eq!(told(&case.turn()), ["ImageUnavailable"]);
     assert_eq!(case.says(Ready), ("False", "ImageUnavailable"));
@@ -341,6 +474,7 @@ fn a_given_up_scoring_job_is_deleted_after_it_was_written_down() {
     let mut case = scoring(json!({}), None);
     let job = case.job("score");
     case.has_pod(pod(&job, "Pending", vec![waiting("scorer-teacher", "ErrImagePull")]));
+    case.turn();
     case.pass(60);
     assert!(case.turn().delete.is_empty(), "not with the decision");
     let deleted = case.turn().delete;

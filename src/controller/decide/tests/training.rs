@@ -302,6 +302,7 @@ fn a_trainer_that_cannot_start_is_said_and_not_killed() {
     case.turn();
     let job = case.job("train");
     case.has_pod(pod(&job, "Pending", vec![waiting("trainer", "ImagePullBackOff")]));
+    case.turn();
     case.pass(60);
     let actions = case.turn();
     assert_eq!(told(&actions), ["ImageUnavailable"]);
