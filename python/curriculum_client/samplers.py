@@ -19,6 +19,12 @@ from .place import agree, place, setting
 _STATE_VERSION = 2
 _OUTPUTS = ("list", "memoryview", "numpy")
 _T = TypeVar("_T")
+_LOADERS = (
+    "Keep the framework from preparing, sharding or cutting this loader, or use the framework's CurriculumLoader "
+    "(docs/frameworks of the operator)"
+)
+# Items beyond those of its workers that a wrapper of a loader may hold: Accelerate looks one ahead, in order to know the last.
+_WRAPPERS_HOLD = 2
 
 
 class _Batches:
@@ -85,6 +91,17 @@ class _Batches:
         """Rows of one item of this rank, at most: what a data loader calls its batch size. See :attr:`global_batch_size`."""
         return -(-self._local_rows() // self._micro)
 
+    @property
+    def drop_last(self) -> bool:
+        """What frameworks ask for when they are about to shard or rebuild a batch sampler, which this one must not be.
+
+        :raises SamplerNotUsed: always.
+        """
+        raise SamplerNotUsed(
+            "a framework is about to divide or rebuild the curriculum's batches, which are this process's part already: it asked for "
+            f"`drop_last`. {_LOADERS}"
+        )
+
     def __len__(self) -> int:
         """Items left in the phase."""
         return max(0, self.end_step * self._micro - self._item)
@@ -118,9 +135,12 @@ class _Batches:
 
         :raises SamplerNotUsed: when the loader gives another number of items than it asked this sampler for.
         """
+        ahead = _held(loader)
         with self.tracking():
             for item in loader:
                 self.advance()
+                if ahead is not None:
+                    self.check_used(ahead)
                 yield item
             self.check_used()
 
@@ -152,23 +172,23 @@ class _Batches:
                 raise SamplerNotUsed(
                     f"the data loader gave an item of step {self.step} that it did not ask the curriculum's sampler for: a framework "
                     "replaced the sampler, or the loader was made without it, or it began before tracking did. "
-                    "Make it with DataLoader(dataset, batch_sampler=sampler), and keep the framework from preparing or sharding it"
+                    f"Make it with DataLoader(dataset, batch_sampler=sampler). {_LOADERS}"
                 )
             self._item += 1
             if self._item == self.end_step * self._micro:
                 self._finish()
 
-    def check_used(self) -> None:
+    def check_used(self, ahead: int = 0) -> None:
         """The loader has ended: it must have given what it asked for.
 
+        :param ahead: Items that it may hold, while it has not ended.
         :raises SamplerNotUsed: when it gave less.
         """
         lost = self._handed - self._item
-        if lost > 0:
+        if lost > ahead:
             raise SamplerNotUsed(
-                f"the data loader ended at step {self.step}, but asked the curriculum's sampler for {lost} more items than it gave: "
-                "a framework divided or dropped batches that are this rank's part already. "
-                "Keep it from preparing, sharding or cutting this loader"
+                f"the data loader is at step {self.step}, but asked the curriculum's sampler for {lost} more items than it gave: "
+                f"a framework divided or dropped batches that are this rank's part already. {_LOADERS}"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -534,6 +554,14 @@ def _plan_beside(path: str) -> dict[str, Any]:
             return dict(json.load(file))
     except FileNotFoundError:
         return {}
+
+
+def _held(loader: Any) -> Optional[int]:
+    """Items that a PyTorch loader may have asked for and not given yet; ``None`` for any other loader."""
+    workers, factor = getattr(loader, "num_workers", None), getattr(loader, "prefetch_factor", None)
+    if not isinstance(workers, int):
+        return None
+    return workers * (factor if isinstance(factor, int) else 2) + _WRAPPERS_HOLD
 
 
 def _rows(data: Union[bytes, memoryview]) -> memoryview:

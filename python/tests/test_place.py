@@ -33,6 +33,16 @@ class Distributed(types.ModuleType):
         return self.ranks[group][1]
 
 
+class Divided:
+    """A loader that a framework divides among two processes once more."""
+
+    def __init__(self, batches, workers, factor):
+        self.batches, self.num_workers, self.prefetch_factor = batches, workers, factor
+
+    def __iter__(self):
+        return itertools.islice(iter(self.batches), 0, None, 2)
+
+
 class Places(SamplerCase):
     def setUp(self):
         super().setUp()
@@ -146,6 +156,18 @@ class Loaders(SamplerCase):
                 for _ in batches.track(itertools.islice(batches, first, None, every)):
                     pass
         self.assertLess(self.sampler.result()["servedStep"], END)
+
+    def test_a_loader_that_holds_more_than_its_workers_can_is_refused_long_before_its_end(self):
+        for workers, factor, held in ((0, None, 2), (1, 4, 6), (2, 2, 6)):
+            batches = self.batches()
+            with self.assertRaisesRegex(curriculum.SamplerNotUsed, f"asked the curriculum's sampler for {held + 1} more items"):
+                list(batches.track(Divided(batches, workers, factor)))
+            self.assertEqual(batches.step, FIRST + held + 2)
+        self.assertLess(self.sampler.result()["servedStep"], END)
+
+    def test_a_framework_that_is_about_to_divide_the_batches_is_told(self):
+        with self.assertRaisesRegex(curriculum.SamplerNotUsed, "about to divide or rebuild .* CurriculumLoader"):
+            getattr(self.batches(), "drop_last", False)
 
     def test_a_loader_that_gives_more_than_it_asked_for_is_refused(self):
         batches = self.batches()

@@ -1,0 +1,43 @@
+"""Batches of the curriculum with Accelerate. It needs ``accelerate``."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import accelerate
+from accelerate.utils import send_to_device
+
+from . import pytorch
+from .errors import CurriculumError
+from .place import setting
+
+
+class CurriculumLoader(pytorch.CurriculumLoader):
+    """A :class:`.pytorch.CurriculumLoader` on the accelerator's device, with its gradient accumulation and in its checkpoints.
+
+    Do not give it to ``accelerator.prepare``: it is this process's already. (If you do, nothing changes.)
+
+    :param accelerator: Its ``save_state`` and ``load_state`` keep the position from here on.
+    :param dataset: A data set with row numbers as indices.
+    :param options: Of the ``DataLoader``.
+    """
+
+    def __init__(self, accelerator: accelerate.Accelerator, dataset: Any, **options: Any) -> None:
+        _compare_processes(accelerator.num_processes)
+        super().__init__(dataset, micro_batches=accelerator.gradient_accumulation_steps, **options)
+        self._device = accelerator.device
+        accelerator.register_for_checkpointing(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in super().__iter__():
+            yield send_to_device(item, self._device)
+
+
+def _compare_processes(known: int) -> None:
+    """Without a GPU and without being told so, Accelerate lets every process train a model of its own."""
+    told = setting("world_size", None, "WORLD_SIZE", known)
+    if told != known:
+        raise CurriculumError(
+            f"WORLD_SIZE is {told}, but Accelerate knows of {known} process(es), and does not average gradients over more: "
+            "start with `accelerate launch` (on machines without GPUs `accelerate launch --cpu`), or with Accelerator(cpu=True)"
+        )
