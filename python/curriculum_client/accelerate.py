@@ -8,8 +8,7 @@ import accelerate
 from accelerate.utils import send_to_device
 
 from . import pytorch
-from .errors import CurriculumError
-from .place import setting
+from .place import compare_processes
 
 
 class CurriculumLoader(pytorch.CurriculumLoader):
@@ -23,7 +22,7 @@ class CurriculumLoader(pytorch.CurriculumLoader):
     """
 
     def __init__(self, accelerator: accelerate.Accelerator, dataset: Any, **options: Any) -> None:
-        _compare_processes(accelerator.num_processes)
+        compare_processes(accelerator.num_processes)
         super().__init__(dataset, micro_batches=accelerator.gradient_accumulation_steps, **options)
         self._device = accelerator.device
         accelerator.register_for_checkpointing(self)
@@ -31,13 +30,3 @@ class CurriculumLoader(pytorch.CurriculumLoader):
     def __iter__(self) -> Iterator[Any]:
         for item in super().__iter__():
             yield send_to_device(item, self._device)
-
-
-def _compare_processes(known: int) -> None:
-    """Without a GPU and without being told so, Accelerate lets every process train a model of its own."""
-    told = setting("world_size", None, "WORLD_SIZE", known)
-    if told != known:
-        raise CurriculumError(
-            f"WORLD_SIZE is {told}, but Accelerate knows of {known} process(es), and does not average gradients over more: "
-            "start with `accelerate launch` (on machines without GPUs `accelerate launch --cpu`), or with Accelerator(cpu=True)"
-        )

@@ -60,6 +60,20 @@ def agree(rank: int, world_size: int, group: Any = None) -> None:
         )
 
 
+def compare_processes(known: int) -> None:
+    """Compares what Accelerate knows with the environment: without a GPU, and without being told, it lets each process train by itself.
+
+    :raises CurriculumError: when it knows of another number.
+    """
+    told = setting("world_size", None, "WORLD_SIZE", known)
+    if told != known:
+        raise CurriculumError(
+            f"WORLD_SIZE is {told}, but Accelerate knows of {known} process(es), and does not average gradients over more: "
+            "start with `accelerate launch`; on machines without GPUs use `accelerate launch --cpu`, Accelerator(cpu=True), or "
+            "TrainingArguments(use_cpu=True)"
+        )
+
+
 def _group(group: Any) -> Optional[tuple[int, int]]:
     """Rank and size by ``torch.distributed``, which only the program itself imports."""
     distributed = sys.modules.get("torch.distributed")

@@ -38,6 +38,8 @@ class CurriculumLoader:
         for name in ("batch_size", "shuffle", "batch_sampler", "drop_last"):
             if name in options:
                 raise CurriculumError(f"`{name}` is given, but the curriculum decides the batches; leave it out")
+        if options.get("in_order") is False:
+            raise CurriculumError("`in_order` is False, but batches that overtake others cannot be counted; leave it out")
         self.dataset = dataset
         self.micro_batches = micro_batches if sampler is None else sampler.micro_batches
         self._sampler = sampler

@@ -1,6 +1,6 @@
 """Runs the programs of docs/frameworks with the real frameworks, and compares what their models were trained on with the curriculum.
 
-A page's code is its first Python block. Its `project.py`, which is the user's, is that of this folder: models note the rows that they
+A page's code is its first Python block. Its `project.py`, which is the user's, is made of `small_model.py`: models note the rows that they
 are trained on, and can end the process in the middle of a step.
 """
 
@@ -84,6 +84,7 @@ class FrameworkCase(SamplerCase):
 
     PROCESSES = 2
     ENVIRONMENT = {}
+    PROJECT = "from small_model import Model, dataset"
     MODULES = ("torch", "torch.utils.data", "torch._dynamo")
 
     @classmethod
@@ -109,6 +110,7 @@ class FrameworkCase(SamplerCase):
         work = self.folder / f"attempt-{len(list(self.folder.glob('attempt-*')))}"
         work.mkdir()
         (work / "train.py").write_text(program)
+        (work / "project.py").write_text(self.PROJECT)
         base = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
         base.update(
             CURRICULUM_SAMPLER=sampler.url,
