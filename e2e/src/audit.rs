@@ -20,6 +20,9 @@ pub struct Request {
     /// What was written or listed.
     #[serde(default)]
     pub object_ref: ObjectRef,
+    /// From where: the pod's address.
+    #[serde(rename = "sourceIPs", default)]
+    pub source_ips: Vec<String>,
     /// When the answer was sent.
     pub stage_timestamp: Timestamp,
 }

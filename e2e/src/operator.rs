@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
@@ -13,7 +14,7 @@ use serde_json::json;
 use crate::{OPERATOR_NAMESPACE, Result, wait};
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Name of the chart's Deployment when the release is called `curriculum-operator`.
+/// Name of the chart's Deployment and Lease when the release is called `curriculum-operator`.
 const DEPLOYMENT: &str = "curriculum-operator";
 /// Labels of the operator's pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=curriculum-operator";
@@ -22,34 +23,79 @@ pub const SELECTOR: &str = "app.kubernetes.io/name=curriculum-operator";
 pub struct Operator {
     deployments: Api<Deployment>,
     pods: Api<Pod>,
+    leases: Api<Lease>,
 }
 
 impl Operator {
     /// The operator of the cluster.
     pub fn of(client: &Client) -> Self {
-        let (deployments, pods) = (client.clone(), client.clone());
+        let (deployments, pods, leases) = (client.clone(), client.clone(), client.clone());
         Self {
+            leases: Api::namespaced(leases, OPERATOR_NAMESPACE),
             deployments: Api::namespaced(deployments, OPERATOR_NAMESPACE),
             pods: Api::namespaced(pods, OPERATOR_NAMESPACE),
         }
     }
 
-    /// `kill -9` of the process; then its pod is deleted, so that the next start waits for no back-off.
+    /// `kill -9` of every operator's process; then its pod is deleted, so that the next start waits for no back-off.
     ///
     /// # Errors
     /// When no operator runs on this machine, or it cannot be killed.
     pub async fn kill(&self) -> Result {
         for pod in self.pods.list(&ListParams::default().labels(SELECTOR)).await? {
-            for process in processes(&pod.uid().unwrap_or_default())? {
-                let status = Command::new("kill").args(["-9", &process.to_string()]).status()?;
-                if !status.success() {
-                    return Err(format!("kill -9 {process}: {status}").into());
-                }
-            }
-            self.pods
-                .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
-                .await?;
+            self.signal(&pod, "-9")?;
+            self.delete(&pod, Some(0)).await?;
         }
+        Ok(())
+    }
+
+    /// The pod of the operator that acts: the holder of the Lease.
+    ///
+    /// # Errors
+    /// When nobody holds it within two minutes.
+    pub async fn leader(&self) -> Result<Pod> {
+        self.leader_but("").await
+    }
+
+    /// The pod of the operator that acts, once it is another one than that.
+    ///
+    /// # Errors
+    /// When no other one holds the Lease within two minutes.
+    pub async fn leader_but(&self, old: &str) -> Result<Pod> {
+        let holder = |lease: &Lease| {
+            let holder = lease.spec.as_ref()?.holder_identity.clone()?;
+            (!holder.is_empty() && holder != old).then_some(holder)
+        };
+        let another = |lease: &Lease| holder(lease).is_some();
+        let lease = wait::until_found(&self.leases, DEPLOYMENT, "held by another one", LIMIT, another).await?;
+        let name = holder(&lease).ok_or("a holder")?;
+        Ok(self.pods.get(&name).await?)
+    }
+
+    /// Sends a signal to the operator's process in a pod.
+    ///
+    /// # Errors
+    /// When there is none on this machine.
+    pub fn signal(&self, pod: &Pod, signal: &str) -> Result {
+        for process in processes(&pod.uid().unwrap_or_default())? {
+            let status = Command::new("kill").args([signal, &process.to_string()]).status()?;
+            if !status.success() {
+                return Err(format!("kill {signal} {process}: {status}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a pod of the operator, with that many seconds to end, or as many as the pod asks for.
+    ///
+    /// # Errors
+    /// When the API refuses it.
+    pub async fn delete(&self, pod: &Pod, seconds: Option<u32>) -> Result {
+        let params = DeleteParams {
+            grace_period_seconds: seconds,
+            ..DeleteParams::default()
+        };
+        self.pods.delete(&pod.name_any(), &params).await?;
         Ok(())
     }
 

@@ -9,8 +9,9 @@ use kube::{Client, Config};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
+use crate::api::MANAGER;
 use crate::controller::build;
-use crate::controller::{Options, Readiness, Settings, StartError, run as run_controller};
+use crate::controller::{LeaseOptions, Options, Readiness, Settings, StartError, run as run_controller};
 use crate::telemetry::http::{self, Limits};
 use crate::telemetry::{LogArgs, Shutdown, init_tracing};
 
@@ -45,6 +46,15 @@ pub(crate) struct OperatorArgs {
     /// Least seconds between two reports of a run's progress.
     #[arg(long, env = "CURRICULUM_PROGRESS_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     progress_seconds: u64,
+    /// Namespace of the Lease that lets one of several operators act: the operator's own. Default: no Lease, this one acts.
+    #[arg(long, env = "CURRICULUM_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of that Lease.
+    #[arg(long, env = "CURRICULUM_LEASE_NAME", default_value = MANAGER)]
+    lease_name: String,
+    /// Name by which to hold it: unlike that of every other process, such as the pod's. Default: host and process.
+    #[arg(long, env = "CURRICULUM_LEASE_IDENTITY")]
+    lease_identity: Option<String>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -133,7 +143,18 @@ async fn config() -> Result<Config, OperatorError> {
         .map_err(|error| OperatorError::Config(Box::new(error)))
 }
 
+/// A name that no other process has: the host's and the process's number.
+fn own_identity() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}-{}", std::process::id())
+}
+
 fn options(args: OperatorArgs) -> Options {
+    let lease = args.lease_namespace.map(|namespace| LeaseOptions {
+        namespace,
+        name: args.lease_name,
+        identity: args.lease_identity.unwrap_or_else(own_identity),
+    });
     let build = build::Settings {
         image: args.image,
         image_pull_policy: args.image_pull_policy,
@@ -148,5 +169,6 @@ fn options(args: OperatorArgs) -> Options {
         },
         namespace: args.watch_namespace,
         concurrency: args.concurrency,
+        lease,
     }
 }

@@ -100,6 +100,15 @@ struct Hands<'a, C> {
 }
 
 impl<C: Cluster> Hands<'_, C> {
+    /// Asked right before every write.
+    fn may_write(&self) -> Result<(), Error> {
+        if self.context.leadership.is_held() {
+            Ok(())
+        } else {
+            Err(Error::LeaseLost)
+        }
+    }
+
     async fn ensure(&self, object: Ensure, applied: &mut Applied) -> Result<Made, Error> {
         let trains = matches!(object, Ensure::TrainJob(_));
         if trains && !self.is_newest().await? {
@@ -145,6 +154,7 @@ impl<C: Cluster> Hands<'_, C> {
         let (kind, resource) = (object.kind(), object.kind().resource());
         let name = object.metadata().name.clone().unwrap_or_default();
         let uid = self.job.uid().unwrap_or_default();
+        self.may_write()?;
         self.context.metrics.wrote("create", resource);
         let status = match self.context.cluster.create(self.job, object).await {
             Ok(made) => {
@@ -191,6 +201,7 @@ impl<C: Cluster> Hands<'_, C> {
     /// Dies before: the next turn does it. Dies after, or twice: it is as it should be. Stale: a Job that is gone, or that is
     /// another one by UID, is left alone.
     async fn suspend(&self, hold: &SetSuspend) -> Result<(), Error> {
+        self.may_write()?;
         self.context.metrics.wrote("patch", "jobs");
         match self.context.cluster.suspend(self.job, hold).await {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
@@ -205,6 +216,7 @@ impl<C: Cluster> Hands<'_, C> {
     /// another UID and is left alone.
     async fn delete(&self, target: &Delete) -> Result<(), Error> {
         let resource = target.kind.resource();
+        self.may_write()?;
         self.context.metrics.wrote("delete", resource);
         match self.context.cluster.delete(self.job, target).await {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
@@ -218,6 +230,7 @@ impl<C: Cluster> Hands<'_, C> {
     /// Dies before: the next turn comes to the same decision. Dies after: the next turn goes on from it. Twice, stale, or by
     /// two leaders: the resource version does not match, and nothing is written.
     async fn write_status(&self, status: &CurriculumJobStatus) -> Result<bool, Error> {
+        self.may_write()?;
         self.context.metrics.wrote("patch", "curriculumjobs/status");
         match self.context.cluster.write_status(self.job, status).await {
             Ok(written) => {
@@ -239,6 +252,9 @@ impl<C: Cluster> Hands<'_, C> {
     ///
     /// Dies before: it is never told. Twice: the recorder counts it up. Stale: cannot be, the status was written.
     async fn publish(&self, event: &Event) {
+        if self.may_write().is_err() {
+            return;
+        }
         self.context.metrics.wrote("create", "events");
         if let Err(error) = self.context.cluster.publish(self.job, event).await {
             tracing::warn!(%error, reason = event.reason.as_str(), "the event could not be published");

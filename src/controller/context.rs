@@ -1,6 +1,7 @@
 //! What every reconcile has at hand.
 
 use super::decide::Settings;
+use super::lease::Leadership;
 use super::memory::Memory;
 use super::metrics::Metrics;
 
@@ -10,4 +11,5 @@ pub(crate) struct Context<C> {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
     pub(crate) memory: Memory,
+    pub(crate) leadership: Leadership,
 }

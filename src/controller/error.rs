@@ -17,6 +17,9 @@ pub(crate) enum Error {
     /// The API server would not let an object be made; the status says so.
     #[error("blocked: {0}")]
     Blocked(String),
+    /// Another process has taken the lead, or this one could not renew its lease: it must not write any more.
+    #[error("the lease is lost")]
+    LeaseLost,
     /// The reconcile took longer than its deadline.
     #[error("no end within {0} s")]
     Deadline(u64),
@@ -53,6 +56,7 @@ impl Error {
             },
             Self::Terminating { .. } => "terminating",
             Self::Blocked(_) => "blocked",
+            Self::LeaseLost => "lease_lost",
             Self::Deadline(_) => "deadline",
             Self::Panicked(_) => "panic",
         }

@@ -6,10 +6,11 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::actions::Milestone;
 use super::decide::stage;
+use super::lease::Leadership;
 use crate::api::job::CurriculumJob;
 use crate::api::status::Stage;
 
@@ -142,6 +143,35 @@ impl Collector for Jobs {
                 .with_label_values(&[stage.as_str()])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        self.gauge.collect()
+    }
+}
+
+/// `curriculum_leader`: asked for when it is read.
+#[derive(Clone)]
+pub(crate) struct Leader {
+    leadership: Leadership,
+    gauge: IntGauge,
+}
+
+impl Leader {
+    /// Registers the gauge.
+    ///
+    /// # Errors
+    /// When a metric of this name is registered already.
+    pub(crate) fn register(registry: &Registry, leadership: Leadership) -> Result<(), prometheus::Error> {
+        let gauge = IntGauge::new("curriculum_leader", "1 while this process acts, 0 while it stands by.")?;
+        registry.register(Box::new(Self { leadership, gauge }))
+    }
+}
+
+impl Collector for Leader {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set(i64::from(self.leadership.is_held()));
         self.gauge.collect()
     }
 }

@@ -19,6 +19,7 @@ mod decide;
 mod error;
 mod evidence;
 mod kube_cluster;
+mod lease;
 mod memory;
 mod metrics;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod untrusted;
 mod validate;
 
 pub use decide::Settings;
+pub use lease::LeaseOptions;
 pub use metrics::Metrics;
 pub use readiness::Readiness;
 pub use run::{Options, StartError, run};

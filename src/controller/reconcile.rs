@@ -61,6 +61,9 @@ pub(crate) async fn reconcile_safely<C: Cluster>(
     guarded: Arc<DeserializeGuard<CurriculumJob>>,
     context: Arc<Context<C>>,
 ) -> Result<Action, Error> {
+    if !context.leadership.is_held() {
+        return Ok(Action::await_change()); // Everything is looked at when this process begins to lead.
+    }
     let job = match &guarded.0 {
         Ok(job) => Arc::new(job.clone()),
         Err(invalid) => return Ok(skip(&context, invalid)),

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Config, applier};
@@ -31,8 +31,9 @@ use tokio::task::JoinSet;
 use super::context::Context;
 use super::decide::Settings;
 use super::kube_cluster::{KubeCluster, Stores};
+use super::lease::{Campaign, Leadership, LeaseOptions, release};
 use super::memory::Memory;
-use super::metrics::{Jobs, Metrics};
+use super::metrics::{Jobs, Leader, Metrics};
 use super::readiness::Readiness;
 use super::reconcile::{on_error, reconcile_safely};
 use super::sampler_client::SamplerClient;
@@ -54,6 +55,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// Reconciles at the same time.
     pub concurrency: u16,
+    /// The Lease that must be held to act; `None`: there is no other operator.
+    pub lease: Option<LeaseOptions>,
 }
 
 /// The controller could not be started.
@@ -100,11 +103,29 @@ pub async fn run(
     }
     tracing::info!("the controller has started");
     let reader = stores.curriculum_jobs.clone();
+    let lease = options.lease;
+    let (leadership, campaign) = match &lease {
+        None => (Leadership::unrivalled(), None),
+        Some(lease) => {
+            let campaign = Campaign::new(client.clone(), lease.clone());
+            let leadership = campaign.leadership();
+            let (all, names) = (reader.clone(), names.clone());
+            // What happened while somebody else led was seen by the stores, but by no reconcile.
+            let look_at_everything = move || {
+                for job in all.state() {
+                    let _ = names.unbounded_send(name_of(&job));
+                }
+            };
+            (leadership, Some(tokio::spawn(campaign.run(look_at_everything))))
+        }
+    };
+    Leader::register(registry, leadership.clone())?;
     let context = Arc::new(Context {
-        cluster: KubeCluster::new(client, stores, samplers),
+        cluster: KubeCluster::new(client.clone(), stores, samplers),
         settings: options.settings,
         metrics,
         memory: Memory::default(),
+        leadership: leadership.clone(),
     });
     let queue = queue.map(Ok::<_, std::convert::Infallible>).take_until(async move {
         let _ = stopping.wait_for(|stop| *stop).await;
@@ -133,6 +154,12 @@ pub async fn run(
             std::future::ready(())
         })
         .await;
+    if let (Some(campaign), Some(lease)) = (campaign, &lease) {
+        campaign.abort();
+        // Aborted at its next wait; until then it could take what is being set free.
+        let _ = campaign.await;
+        release(client, lease, &leadership).await;
+    }
     tracing::info!("the controller has stopped");
     Ok(())
 }
@@ -198,14 +225,7 @@ fn start_watches(client: &Client, namespace: Option<&str>, names: &Names) -> (St
             |job| Some(name_of(job)),
         ),
         jobs: watch(&mut tasks, api(client, namespace), ours(), names, trim_job, owner_of),
-        pods: watch(
-            &mut tasks,
-            api(client, namespace),
-            ours(),
-            names,
-            |pod: &mut Pod| pod.spec = None,
-            label_of,
-        ),
+        pods: watch(&mut tasks, api(client, namespace), ours(), names, trim_pod, label_of),
         config_maps: watch(&mut tasks, api(client, namespace), ours(), names, |_| {}, owner_of),
         claims: watch(&mut tasks, api(client, namespace), ours(), names, |_| {}, owner_of),
         snapshots: watch(&mut tasks, api(client, namespace), ours(), names, |_| {}, owner_of),
@@ -265,6 +285,16 @@ fn trim_job(job: &mut Job) {
         *spec = JobSpec {
             suspend: spec.suspend,
             ..JobSpec::default()
+        };
+    }
+}
+
+/// Of a pod's spec only its node is read.
+fn trim_pod(pod: &mut Pod) {
+    if let Some(spec) = &mut pod.spec {
+        *spec = PodSpec {
+            node_name: spec.node_name.take(),
+            ..PodSpec::default()
         };
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use curriculum_operator::scoring::manifest::MANIFEST_VERSION;
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
@@ -107,8 +108,10 @@ fn groups_are_counted_and_spread_evenly_over_the_ranks() {
 #[test]
 fn a_manifest_tells_rows_and_groups() {
     let bench = Bench::small();
-    let manifest =
-        json!({"version": 1, "rows": 100, "bytes": 1, "groupNames": ["a", "b"], "groupRows": [60, 40], "offsets": []});
+    let manifest = json!({
+        "version": MANIFEST_VERSION, "rows": 100, "source": {"bytes": 1, "edges": ""}, "groupNames": ["a", "b"],
+        "groupRows": [60, 40], "offsets": [],
+    });
     bench.write("manifest.json", &manifest.to_string());
     let from_manifest = bench.text("simulate -f small.yaml --manifest manifest.json -o json");
     assert_eq!(
@@ -117,10 +120,15 @@ fn a_manifest_tells_rows_and_groups() {
     );
     bench.write(
         "manifest.json",
-        &manifest.to_string().replace("\"version\":1", "\"version\":9"),
+        &manifest
+            .to_string()
+            .replace(&format!("\"version\":{MANIFEST_VERSION}"), "\"version\":9"),
     );
     let error = bench.error("simulate -f small.yaml --manifest manifest.json");
-    assert!(error.contains("version 9 is not 1"), "{error}");
+    assert!(
+        error.contains(&format!("version 9 is not {MANIFEST_VERSION}")),
+        "{error}"
+    );
 }
 
 #[test]

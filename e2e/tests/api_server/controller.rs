@@ -25,8 +25,8 @@ use tokio::task::JoinHandle;
 use super::changed;
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Writes in the life of a job without failures: 8, and 5 for every phase.
-const BUDGET: u64 = 8;
+/// Writes in the life of a job without failures: 9, and 5 for every phase.
+const BUDGET: u64 = 9;
 const BUDGET_PER_PHASE: u64 = 5;
 
 /// A controller in this process; it ends when this is dropped.
@@ -50,6 +50,7 @@ impl Operator {
             },
             namespace: Some(namespace.to_owned()),
             concurrency: 2,
+            lease: None,
         };
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };

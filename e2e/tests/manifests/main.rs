@@ -25,12 +25,12 @@ const VARIANTS: [(&str, &str); 3] = [
             metrics: {service: {port: 9090, annotations: {prometheus.io/scrape: "true"}}}, podAnnotations: {a: b}, podLabels: {team: ml},
             nodeSelector: {pool: system}, tolerations: [{key: a, operator: Exists}], priorityClassName: high,
             affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}},
-            networkPolicy: {trainingNamespaces: [team-a, team-b], metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]},
+            replicas: 3, watchNamespace: team-a, concurrency: 4, networkPolicy: {trainingNamespaces: [team-a, team-b], metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]},
             resources: {requests: {cpu: 1}}, fullnameOverride: short}"#,
     ),
     (
         "everything off",
-        "{crds: {enabled: false}, rbac: {create: false, aggregate: false}, serviceAccount: {create: false}, metrics: {service: {enabled: false}}, networkPolicy: {enabled: false}}",
+        "{crds: {enabled: false}, rbac: {create: false, aggregate: false}, serviceAccount: {create: false}, metrics: {service: {enabled: false}}, networkPolicy: {enabled: false}, podDisruptionBudget: {enabled: false}}",
     ),
     (
         "CRDs go with the release",
@@ -134,13 +134,16 @@ fn helm_and_kustomize_install_the_same_objects() {
             "{key} differs: helm on the left, kustomize on the right"
         );
     }
-    assert_eq!(helm.len(), 10, "{:?}", helm.keys());
+    assert_eq!(helm.len(), 13, "{:?}", helm.keys());
 }
 
 #[test]
 fn a_typo_in_the_values_is_refused_by_name() {
     for (values, name) in [
-        ("{replicas: 2}", "replicas"),
+        ("{replica: 2}", "replica"),
+        ("{replicas: 0}", "replicas"),
+        ("{concurrency: many}", "concurrency"),
+        ("{podDisruptionBudget: {minAvailable: 1}}", "minAvailable"),
         ("{image: {repositry: a}}", "repositry"),
         ("{image: {repository: a, tag: 'a b'}}", "tag"),
         ("{crds: {enable: true}}", "enable"),
@@ -184,6 +187,12 @@ fn values_reach_the_objects() {
     assert_eq!(value("CURRICULUM_IMAGE"), image);
     assert_eq!(value("CURRICULUM_IMAGE_PULL_POLICY"), "Always");
     assert_eq!(container["args"][2], "--log-format=text");
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(everything["PodDisruptionBudget short"]["spec"]["minAvailable"], 1);
+    let args = container["args"].as_array().unwrap();
+    for argument in ["--watch-namespace=team-a", "--concurrency=4", "--lease-name=short"] {
+        assert!(args.contains(&json!(argument)), "{args:?}");
+    }
     assert_eq!(pod["serviceAccountName"], "own");
     assert_eq!(everything["ClusterRoleBinding short"]["subjects"][0]["name"], "own");
     assert_eq!(everything["Service short-metrics"]["spec"]["ports"][0]["port"], 9090);

@@ -59,7 +59,7 @@ async fn a_minute_without_operator_does_not_stop_training() -> Result {
         let outcome = wait::until_found(&case.api::<Job>(), &training.name_any(), "ended", limit, ended).await;
         // The outage's length is the point of the test; whatever it showed, the other tests need the operator.
         tokio::time::sleep_until(back).await;
-        operator.scale(1).await?;
+        operator.scale(2).await?;
         ensure(
             outcome?.status.is_some_and(|status| status.succeeded == Some(1)),
             || "the phase did not end".into(),

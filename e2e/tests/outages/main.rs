@@ -3,3 +3,4 @@
 
 mod budget;
 mod crash;
+mod failover;

@@ -17,6 +17,7 @@ use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::NextStatus;
 use crate::controller::build;
 use crate::controller::kube_cluster::{KubeCluster, Stores};
+use crate::controller::lease::Leadership;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
 use crate::controller::sampler_client::SamplerClient;
@@ -49,6 +50,7 @@ fn context(client: Client) -> (Context<KubeCluster>, Registry) {
         settings: settings(),
         metrics: Metrics::register(&registry).unwrap(),
         memory: Memory::default(),
+        leadership: Leadership::unrivalled(),
     };
     (context, registry)
 }

@@ -21,6 +21,7 @@ use crate::controller::actions::{Delete, Ensure, Event, Kind, SetSuspend};
 use crate::controller::cluster::{Answer, Children, Cluster, PodsOf};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::lease::Leadership;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
 use crate::controller::observed::Warning;
@@ -74,6 +75,7 @@ impl Leader {
                 settings: settings(),
                 metrics: Metrics::register(&Registry::new()).unwrap(),
                 memory: Memory::default(),
+                leadership: Leadership::unrivalled(),
             }),
             turn: None,
         }
