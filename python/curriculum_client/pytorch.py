@@ -76,6 +76,16 @@ class CurriculumLoader:
             self._loader = self._make(self.dataset, self.sampler, self._options)
         yield from self.sampler.track(self._loader)
 
+    def finish(self) -> None:
+        """To be called by a framework's adapter when training has ended.
+
+        From a checkpoint of the phase's end on there is nothing to train, and a framework may not even begin to iterate. The sampler
+        must learn of it all the same.
+        """
+        if self.step >= self.end_step:
+            for _ in self:
+                pass
+
     def _make(self, dataset: Any, sampler: Any, options: dict[str, Any]) -> Any:
         return DataLoader(dataset, batch_sampler=sampler, **options)
 

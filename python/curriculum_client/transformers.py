@@ -70,10 +70,7 @@ class CurriculumMixin:
         elif self.args.max_steps < loader.end_step:
             raise CurriculumError(f"`max_steps` is {self.args.max_steps}, but the phase ends at step {loader.end_step}")
         result = super().train(resume_from_checkpoint or None, *args, **kwargs)
-        if loader.step >= loader.end_step:
-            # A checkpoint of the phase's end leaves the Trainer nothing to ask for; the sampler must learn of it all the same.
-            for _ in loader:
-                pass
+        loader.finish()
         return result
 
     def get_train_dataloader(self) -> Any:

@@ -4,6 +4,7 @@ A page's code is its first Python block. Its `project.py`, which is the user's, 
 are trained on, and can end the process in the middle of a step.
 """
 
+import atexit
 import json
 import os
 import pathlib
@@ -62,14 +63,16 @@ class Preloaded:
     @classmethod
     def stop(cls):
         while cls.running:
-            process = cls.running.popitem()[1].process
-            process.communicate()
+            cls.running.popitem()[1].process.communicate()
 
     def run(self, work, environments):
         request = {"work": str(work), "environments": environments, "limit": LIMIT_SECONDS}
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
+
+
+atexit.register(Preloaded.stop)
 
 
 class Attempt:
@@ -86,10 +89,6 @@ class FrameworkCase(SamplerCase):
     ENVIRONMENT = {}
     PROJECT = "from small_model import Model, dataset"
     MODULES = ("torch", "torch.utils.data", "torch._dynamo")
-
-    @classmethod
-    def tearDownClass(cls):
-        Preloaded.stop()
 
     def setUp(self):
         super().setUp()
@@ -142,7 +141,8 @@ class FrameworkCase(SamplerCase):
         """What torchrun tells a process."""
         if self.launched() == 1:
             return {}
-        return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.PROCESSES)}
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.PROCESSES)}
+        return {**place, "TORCHELASTIC_RUN_ID": "test"}
 
     def assert_trained(self, attempt, first, calls, micro):
         """The calls of the models, rank by rank, are the curriculum's batches from step `first` on, each in `micro` parts."""
