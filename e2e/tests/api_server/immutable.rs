@@ -140,10 +140,12 @@ async fn after_the_start_the_curriculum_is_frozen_and_training_too_unless_suspen
             message.contains("may be changed only while `suspend` is true; set `suspend` to true first"),
             "{message}"
         );
-        // Suspending by the same request would change pods that still run.
+        // A queue stops a run and gives its template back in one request.
         let mut both = change.clone();
         both["suspend"] = json!(true);
-        job.would_take(&both).await.expect_err(&both.to_string());
+        job.would_take(&both)
+            .await
+            .unwrap_or_else(|message| panic!("{both}: {message}"));
     }
     refuses_frozen(&job).await;
 
@@ -216,17 +218,17 @@ async fn a_snapshot_never_changes() {
     server.namespace("snapshot").await.unwrap();
     let client = server.client().await.unwrap();
     let snapshot = json!({
-        "apiVersion": "curriculum.dev/v1alpha1", "kind": "CurriculumSnapshot", "metadata": {"name": "digits-0-0"},
+        "apiVersion": "curriculum.dev/v1alpha1", "kind": "CurriculumSnapshot", "metadata": {"name": "digits-0"},
         "spec": {
             "jobName": "digits", "jobUID": "3a24e81d-0b89-4ac9-bc30-c47c7471a346", "phaseIndex": 0, "phaseName": "easy",
-            "attempt": 0, "step": 300, "time": "2026-11-20T08:05:00Z", "digest": format!("sha256:{}", "0".repeat(64)),
+            "visit": 0, "step": 300, "time": "2026-11-20T08:05:00Z", "digest": format!("sha256:{}", "0".repeat(64)),
             "state": "{}",
         },
     });
     send(&client, Method::POST, "snapshot/curriculumsnapshots", "", &snapshot)
         .await
         .unwrap();
-    let path = "snapshot/curriculumsnapshots/digits-0-0";
+    let path = "snapshot/curriculumsnapshots/digits-0";
     for change in [
         json!({"step": 301}),
         json!({"previous": format!("sha256:{}", "1".repeat(64))}),

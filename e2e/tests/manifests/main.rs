@@ -269,7 +269,8 @@ fn the_operator_understands_its_arguments() {
                 .trim_start_matches("CURRICULUM_")
                 .to_lowercase()
                 .replace('_', "-");
-            format!("--{option}={}", entry["value"].as_str().unwrap())
+            // What the kubelet fills in is a name.
+            format!("--{option}={}", entry["value"].as_str().unwrap_or("name"))
         });
         let line = std::iter::once("curriculum".to_owned())
             .chain(arguments.map(str::to_owned))
@@ -330,11 +331,11 @@ async fn every_manifest_conforms_to_the_schemas() {
         &wrong,
         render("{}")
             .unwrap()
-            .replace("strategy: {type: Recreate}", "stragety: {type: Recreate}"),
+            .replace("topologySpreadConstraints:", "topologySpreadConstrains:"),
     )
     .unwrap();
     let message = conform(&[wrong.to_str().unwrap()]).expect_err("the schemas are strict");
-    assert!(message.contains("stragety"), "{message}");
+    assert!(message.contains("topologySpreadConstrains"), "{message}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 /// Kinds that our manifests may have.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 15] = [
     "ClusterRole",
     "ClusterRoleBinding",
     "ConfigMap",
@@ -16,7 +16,11 @@ const KINDS: [&str; 11] = [
     "Deployment",
     "Job",
     "Namespace",
+    "NetworkPolicy",
     "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "Role",
+    "RoleBinding",
     "Service",
     "ServiceAccount",
 ];
