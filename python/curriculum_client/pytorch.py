@@ -57,6 +57,13 @@ class CurriculumLoader:
         return self._sampler
 
     @property
+    def loader(self) -> Any:
+        """The ``DataLoader`` inside; whoever iterates over it counts nothing."""
+        if self._loader is None:
+            self._loader = self._make(self.dataset, self.sampler, self._options)
+        return self._loader
+
+    @property
     def step(self) -> int:
         """Batches of the run that came out so far, those of earlier phases included."""
         return self.sampler.step
@@ -72,9 +79,7 @@ class CurriculumLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """Items from :attr:`step` to the phase's end."""
-        if self._loader is None:
-            self._loader = self._make(self.dataset, self.sampler, self._options)
-        yield from self.sampler.track(self._loader)
+        yield from self.sampler.track(self.loader)
 
     def finish(self) -> None:
         """To be called by a framework's adapter when training has ended.

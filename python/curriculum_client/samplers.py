@@ -111,7 +111,7 @@ class _Batches:
 
         A batch counts as trained on when it is handed out, unless :meth:`track` does the counting.
         """
-        return self._iterate()
+        return _Items(self)
 
     def _iterate(self) -> Iterator[Any]:
         # As things are when the first item is wanted, not when the iterator was made.
@@ -268,6 +268,13 @@ class _Batches:
         least = size // world
         if not 1 <= micro_batches <= least:
             raise CurriculumError(f"`micro_batches` is {micro_batches}; expected 1 to {least}, the rows that each process has of a batch")
+        if size % world == 0 and least % micro_batches:
+            warnings.warn(
+                f"this process has {least} rows of each batch, which cannot be cut into {micro_batches} equal micro-batches: some get "
+                f"{least // micro_batches}, others {least // micro_batches + 1}, and an average over micro-batches weighs rows differently",
+                RuntimeWarning,
+                stacklevel=5,
+            )
         return micro_batches
 
     def _compare_rows(self, rows: Optional[int], dataset: Optional[Sized]) -> Optional[int]:
@@ -313,6 +320,34 @@ class _Batches:
 
     def _fingerprint(self) -> dict[str, Any]:
         raise NotImplementedError
+
+
+class _Items:
+    """An iteration over the items of a sampler.
+
+    Its state is about what was asked for, whatever was counted: torchdata's StatefulDataLoader takes it when it asks for an item, and
+    keeps it until that item comes out.
+    """
+
+    def __init__(self, batches: _Batches) -> None:
+        self._batches = batches
+        self._items = batches._iterate()
+        self._began = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self._began = True
+        return next(self._items)
+
+    def state_dict(self) -> dict[str, Any]:
+        state = self._batches.state_dict()
+        return {**state, "step": self._batches._handed // self._batches.micro_batches} if self._began else state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._batches.load_state_dict(state)
+        self._items, self._began = self._batches._iterate(), False
 
 
 class BatchSampler(_Batches):

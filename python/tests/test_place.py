@@ -187,7 +187,12 @@ class Loaders(SamplerCase):
         whole = list(self.batches())
         for rank, micro in ((0, 4), (1, 4), (1, 6), (0, 1)):
             place = {"rank": rank, "world_size": 2}
-            batches = self.batches(micro_batches=micro, **place)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                batches = self.batches(micro_batches=micro, **place)
+            told = [str(warning.message) for warning in caught]
+            self.assertEqual(len(told), 1 if 6 % micro else 0)
+            self.assertTrue(all("6 rows of each batch, which cannot be cut into 4 equal" in message for message in told), told)
             self.assertEqual((len(batches), batches.batch_size), (micro * (END - FIRST), -(-6 // micro)))
             taken, steps = [], []
             for item in batches.track(RunAhead(batches, 3)):

@@ -101,13 +101,13 @@ class FrameworkCase(SamplerCase):
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         self.batches = [[int(row) for row in line.split()] for line in printed.splitlines()]
 
-    def attempt(self, program, phase=0, crash_after=None, **environment):
+    def attempt(self, program, phase=0, crash_after=None, rows_file=False, **environment):
         """Runs the program as an attempt of a phase, with a sampler of its own."""
-        what = {"curriculum": curriculum(), "seed": SEED, "rows": ROWS, "phase": phase}
-        sampler = self.start(what)
-        first, end = steps_of(phase)
         work = self.folder / f"attempt-{len(list(self.folder.glob('attempt-*')))}"
         work.mkdir()
+        what = {"curriculum": curriculum(), "seed": SEED, "rows": ROWS, "phase": phase}
+        sampler = self.start(what, rows_file=work / "rows.u64" if rows_file else None)
+        first, end = steps_of(phase)
         (work / "train.py").write_text(program)
         (work / "project.py").write_text(self.PROJECT)
         base = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
@@ -125,6 +125,8 @@ class FrameworkCase(SamplerCase):
             **self.ENVIRONMENT,
         )
         base.update(environment)
+        if rows_file:
+            base["CURRICULUM_ROWS_FILE"] = str(work / "rows.u64")
         if crash_after is not None:
             base["CRASH_AFTER"] = str(crash_after)
         environments = [{**base, **self.place(rank)} for rank in range(self.launched())]
@@ -159,7 +161,7 @@ class FrameworkCase(SamplerCase):
 
     def assert_two_phases_with_a_crash(self, program, micro):
         """A phase whose first attempt ends in the middle, its second one that resumes, and the next phase."""
-        crash = micro * CRASH_IN_STEP + 1
+        crash = micro * CRASH_IN_STEP + micro // 2
         attempt = self.attempt(program, crash_after=crash)
         self.assertNotIn(0, attempt.codes, attempt.output)
         self.assert_trained(attempt, 0, crash, micro)

@@ -23,10 +23,30 @@ def work(rank):
 torch.multiprocessing.start_processes(work, nprocs=2, start_method="fork")
 """
 
+DISTRIBUTED = """
+import curriculum_client
+import torch.distributed as dist
+from torch.utils.data import DataLoader, DistributedSampler
+from project import dataset
+
+dist.init_process_group("gloo")
+sampler = curriculum_client.open_sampler()
+for item in sampler.track(DataLoader(dataset, batch_size=4, sampler=DistributedSampler(dataset))):
+    pass
+"""
+
 
 class Torchrun(FrameworkCase):
     def test_the_page_trains_the_curriculum_over_two_phases(self):
         self.assert_two_phases_with_a_crash(code("ddp.md"), micro=2)
+
+    def test_the_page_trains_from_a_rows_file(self):
+        attempt = self.attempt(code("ddp.md"), rows_file=True)
+        self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], steps_of(0)[1]), attempt.output)
+        self.assert_trained(attempt, 0, 2 * steps_of(0)[1], micro=2)
+
+    def test_a_loader_with_a_distributed_sampler_is_refused(self):
+        self.assert_refused(DISTRIBUTED, "SamplerNotUsed: .* step 0 that it did not ask .* CurriculumLoader")
 
 
 class Spawned(FrameworkCase):
