@@ -15,8 +15,10 @@ use super::context::Context;
 use super::error::Error;
 use super::evidence::Failure;
 use super::observed::{Observed, is_controlled_by};
+use crate::api::MANAGER;
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
+use crate::api::names::LABEL_MANAGED_BY;
 use crate::api::status::CurriculumJobStatus;
 
 /// How a list of actions ended.
@@ -158,6 +160,9 @@ impl<C: Cluster> Hands<'_, C> {
         self.context.metrics.wrote("create", resource);
         let status = match self.context.cluster.create(self.job, object).await {
             Ok(made) => {
+                if let Some(failure) = unwatched(&made, resource, &name) {
+                    return Ok(Err(failure));
+                }
                 self.context
                     .memory
                     .made(&uid, made.uid.as_deref().unwrap_or_default(), self.now);
@@ -184,13 +189,11 @@ impl<C: Cluster> Hands<'_, C> {
             .await
             .map_err(get)?
         {
-            Some(found) if found.deletion_timestamp.is_none() => {
-                if is_controlled_by(&found, &uid) {
-                    Ok(Ok(found))
-                } else {
-                    Ok(Err(conflict(&found, resource, &name)))
-                }
-            }
+            Some(found) if found.deletion_timestamp.is_none() => Ok(if !is_controlled_by(&found, &uid) {
+                Err(conflict(&found, resource, &name))
+            } else {
+                unwatched(&found, resource, &name).map_or(Ok(found), Err)
+            }),
             // Gone again, or going: the name is free soon.
             _ => Err(Error::Terminating { resource, name }),
         }
@@ -235,7 +238,8 @@ impl<C: Cluster> Hands<'_, C> {
         match self.context.cluster.write_status(self.job, status).await {
             Ok(written) => {
                 let uid = self.job.uid().unwrap_or_default();
-                self.context.memory.wrote(&uid, written.resource_version.as_deref());
+                let version = written.resource_version.as_deref();
+                self.context.memory.wrote(&uid, version, self.now);
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(false),
@@ -260,6 +264,20 @@ impl<C: Cluster> Hands<'_, C> {
             tracing::warn!(%error, reason = event.reason.as_str(), "the event could not be published");
         }
     }
+}
+
+/// An object of ours whose label was changed on its way in, as by a webhook, is seen by no watch of ours: a Job of that kind would run, and
+/// its end would be heard of by nobody.
+fn unwatched(found: &ObjectMeta, resource: &str, name: &str) -> Option<Failure> {
+    let label = found.labels.as_ref().and_then(|labels| labels.get(LABEL_MANAGED_BY));
+    if label.map(String::as_str) == Some(MANAGER) {
+        return None;
+    }
+    let message = format!(
+        "{resource} '{name}' lost its label `{LABEL_MANAGED_BY}: {MANAGER}`, by which the operator sees it; keep webhooks and people \
+         from changing it, and delete the object"
+    );
+    Some(Failure::new(Reason::ObjectRefused, message))
 }
 
 fn conflict(found: &ObjectMeta, resource: &str, name: &str) -> Failure {

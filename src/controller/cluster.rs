@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -56,8 +57,12 @@ pub(crate) trait Cluster: Send + Sync {
     /// What the local copies hold; asks nobody.
     fn children(&self, of: &CurriculumJob) -> Children;
 
-    /// What the sampler at that address says; `None`: no answer in time, or none within its bounds.
-    fn sampler(&self, at: IpAddr) -> impl Future<Output = Option<SamplerStatus>> + Send;
+    /// What the sampler at that address last said; asks nobody now, but sees to it that it is asked again when the interval is over.
+    /// `None`: not asked yet, no answer in time, or none within its bounds. Without an address: no sampler runs.
+    fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<SamplerStatus>;
+
+    /// Least time between two reports of a job's progress: that of the settings, or more while very many jobs run.
+    fn progress_interval(&self, least: Duration) -> Duration;
 
     /// A Job as the API server has it now.
     fn job(&self, of: &CurriculumJob, name: &str) -> impl Future<Output = Answer<Option<Job>>> + Send;

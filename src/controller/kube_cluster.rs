@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
@@ -20,8 +22,9 @@ use serde_json::json;
 
 use super::actions::{Delete, Ensure, Event, Kind, SetSuspend};
 use super::cluster::{Answer, Children, Cluster, PodsOf};
-use super::observed::{Warning, is_controlled_by};
-use super::sampler_client::SamplerClient;
+use super::index::Indexed;
+use super::observed::Warning;
+use super::samplers::Samplers;
 use crate::api::job::CurriculumJob;
 use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB};
 use crate::api::snapshot::CurriculumSnapshot;
@@ -34,15 +37,22 @@ const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
 /// Longest note of an event, in bytes: the API allows 1,024.
 const NOTE_BYTES: usize = 1000;
 
-/// Local copies of what is watched. Jobs and pods are whole, of the others only the metadata is kept.
+/// Local copies of what is watched. Jobs and pods without what nobody reads, of the others only the metadata.
 #[derive(Clone)]
 pub(crate) struct Stores {
     pub(crate) curriculum_jobs: Store<DeserializeGuard<CurriculumJob>>,
-    pub(crate) jobs: Store<Job>,
-    pub(crate) pods: Store<Pod>,
-    pub(crate) config_maps: Store<PartialObjectMeta<ConfigMap>>,
-    pub(crate) claims: Store<PartialObjectMeta<PersistentVolumeClaim>>,
-    pub(crate) snapshots: Store<PartialObjectMeta<CurriculumSnapshot>>,
+    /// By the UID of the CurriculumJob that controls them, as are the others but for pods.
+    pub(crate) jobs: Arc<Indexed<Job>>,
+    /// By [`pod_key`].
+    pub(crate) pods: Arc<Indexed<Pod>>,
+    pub(crate) config_maps: Arc<Indexed<PartialObjectMeta<ConfigMap>>>,
+    pub(crate) claims: Arc<Indexed<PartialObjectMeta<PersistentVolumeClaim>>>,
+    pub(crate) snapshots: Arc<Indexed<PartialObjectMeta<CurriculumSnapshot>>>,
+}
+
+/// Key of the pods of a CurriculumJob, which have its name as a label.
+pub(crate) fn pod_key(namespace: Option<&str>, job: &str) -> String {
+    format!("{}/{job}", namespace.unwrap_or_default())
 }
 
 /// The cluster of a client.
@@ -50,11 +60,11 @@ pub(crate) struct KubeCluster {
     client: Client,
     recorder: Recorder,
     stores: Stores,
-    samplers: SamplerClient,
+    samplers: Arc<Samplers>,
 }
 
 impl KubeCluster {
-    pub(crate) fn new(client: Client, stores: Stores, samplers: SamplerClient) -> Self {
+    pub(crate) fn new(client: Client, stores: Stores, samplers: Arc<Samplers>) -> Self {
         let reporter = events::Reporter::from(MANAGER);
         Self {
             recorder: Recorder::new(client.clone(), reporter),
@@ -66,6 +76,10 @@ impl KubeCluster {
 
     pub(crate) fn stores(&self) -> &Stores {
         &self.stores
+    }
+
+    pub(crate) fn samplers(&self) -> &Samplers {
+        &self.samplers
     }
 
     fn api<K>(&self, of: &CurriculumJob) -> Api<K>
@@ -119,22 +133,22 @@ impl Cluster for KubeCluster {
     }
 
     fn children(&self, of: &CurriculumJob) -> Children {
-        let namespace = of.namespace();
         let uid = of.uid().unwrap_or_default();
-        let name = of.name_any();
-        let is_ours = |meta: &ObjectMeta| meta.namespace == namespace && is_controlled_by(meta, &uid);
-        let is_of_job = |pod: &Pod| pod.metadata.namespace == namespace && pod.labels().get(LABEL_JOB) == Some(&name);
         Children {
-            jobs: self.stores.jobs.state_filter(|job| is_ours(&job.metadata)),
-            pods: self.stores.pods.state_filter(is_of_job),
-            config_maps: metadata(&self.stores.config_maps, is_ours),
-            claims: metadata(&self.stores.claims, is_ours),
-            snapshots: metadata(&self.stores.snapshots, is_ours),
+            jobs: self.stores.jobs.of(&uid),
+            pods: self.stores.pods.of(&pod_key(of.namespace().as_deref(), &of.name_any())),
+            config_maps: metadata(&self.stores.config_maps, &uid),
+            claims: metadata(&self.stores.claims, &uid),
+            snapshots: metadata(&self.stores.snapshots, &uid),
         }
     }
 
-    async fn sampler(&self, at: IpAddr) -> Option<SamplerStatus> {
-        self.samplers.status(at).await
+    fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<SamplerStatus> {
+        self.samplers.latest(of, at, interval)
+    }
+
+    fn progress_interval(&self, least: Duration) -> Duration {
+        self.samplers.interval(least)
     }
 
     async fn job(&self, of: &CurriculumJob, name: &str) -> Answer<Option<Job>> {
@@ -250,15 +264,11 @@ impl Cluster for KubeCluster {
     }
 }
 
-fn metadata<K>(store: &Store<PartialObjectMeta<K>>, is_ours: impl Fn(&ObjectMeta) -> bool) -> Vec<ObjectMeta>
+fn metadata<K>(index: &Indexed<PartialObjectMeta<K>>, uid: &str) -> Vec<ObjectMeta>
 where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Resource<DynamicType = ()>,
 {
-    store
-        .state_filter(|object| is_ours(&object.metadata))
-        .iter()
-        .map(|object| object.metadata.clone())
-        .collect()
+    index.of(uid).iter().map(|object| object.metadata.clone()).collect()
 }
 
 fn cut(note: &str) -> &str {

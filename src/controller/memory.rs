@@ -1,7 +1,7 @@
 //! What the process remembers of each CurriculumJob between reconciles. Losing it costs a little time and nothing else:
 //! the run's memory is its status.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,16 +18,14 @@ const ECHO: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Default)]
 struct Entry {
-    /// Resource version of our own last write.
-    written: Option<u64>,
+    /// Resource version of our own last write, and when it was made.
+    written: Option<(u64, Timestamp)>,
     /// Waits after errors; absent after a success.
     backoff: Option<DefaultBackoff>,
     /// Since when the awaited Job is stuck.
     stuck: Option<Timestamp>,
     /// What was last heard of a silent object: its UID, when, and the warnings about it.
     heard: Option<(String, Timestamp, Vec<Warning>)>,
-    /// When its sampler was last asked.
-    asked: Option<Timestamp>,
     /// UIDs of objects that were made for it and that no store has shown since, with the time.
     unseen: Vec<(String, Timestamp)>,
 }
@@ -43,15 +41,17 @@ impl Memory {
     }
 
     /// Remembers the version that a write of ours made.
-    pub(crate) fn wrote(&self, uid: &str, resource_version: Option<&str>) {
-        self.entries().entry(uid.to_owned()).or_default().written = resource_version.and_then(|text| text.parse().ok());
+    pub(crate) fn wrote(&self, uid: &str, resource_version: Option<&str>, now: Timestamp) {
+        let version = resource_version.and_then(|text| text.parse().ok());
+        self.entries().entry(uid.to_owned()).or_default().written = version.map(|version| (version, now));
     }
 
-    /// Whether this version is older than our own last write. Versions compare as numbers (KEP-5504).
-    pub(crate) fn is_stale(&self, uid: &str, resource_version: Option<&str>) -> bool {
+    /// Whether this version is older than our own last write, so that the store has to catch up. Versions compare as numbers (KEP-5504).
+    /// After a while an older version is taken as it is: then the storage has been restored to an older state.
+    pub(crate) fn is_stale(&self, uid: &str, resource_version: Option<&str>, now: Timestamp) -> bool {
         let written = self.entries().get(uid).and_then(|entry| entry.written);
         let seen = resource_version.and_then(|text| text.parse::<u64>().ok());
-        matches!((written, seen), (Some(written), Some(seen)) if seen < written)
+        matches!((written, seen), (Some((written, at)), Some(seen)) if seen < written && is_within(ECHO, at, now))
     }
 
     /// Remembers an object that was just made for the CurriculumJob.
@@ -70,7 +70,7 @@ impl Memory {
         self.entries().get_mut(uid).is_some_and(|entry| {
             entry
                 .unseen
-                .retain(|(object, made)| !is_seen(object) && now.duration_since(*made) < ECHO);
+                .retain(|(object, made)| !is_seen(object) && is_within(ECHO, *made, now));
             !entry.unseen.is_empty()
         })
     }
@@ -87,18 +87,6 @@ impl Memory {
         if let Some(entry) = self.entries().get_mut(uid) {
             entry.backoff = None;
         }
-    }
-
-    /// Whether the sampler may be asked again, and if so, that it is.
-    pub(crate) fn may_ask(&self, uid: &str, now: Timestamp, interval: Duration) -> bool {
-        let mut entries = self.entries();
-        let asked = &mut entries.entry(uid.to_owned()).or_default().asked;
-        let due = asked
-            .is_none_or(|asked| now.duration_since(asked) >= SignedDuration::try_from(interval).unwrap_or_default());
-        if due {
-            *asked = Some(now);
-        }
-        due
     }
 
     /// Since when the awaited Job is stuck, if it is. Its pods do not tell: they know when they were placed, not when a pull first
@@ -121,7 +109,7 @@ impl Memory {
     pub(crate) fn heard(&self, uid: &str, about: &str, now: Timestamp, interval: Duration) -> Option<Vec<Warning>> {
         let entries = self.entries();
         let (object, at, warnings) = entries.get(uid)?.heard.as_ref()?;
-        let fresh = now.duration_since(*at) < SignedDuration::try_from(interval).unwrap_or_default();
+        let fresh = is_within(SignedDuration::try_from(interval).unwrap_or_default(), *at, now);
         (fresh && object == about).then(|| warnings.clone())
     }
 
@@ -131,12 +119,19 @@ impl Memory {
     }
 
     /// Forgets the CurriculumJobs that are gone, once there are many of them.
-    pub(crate) fn prune(&self, known: usize, is_known: impl Fn(&str) -> bool) {
+    pub(crate) fn prune(&self, known: usize, all: impl FnOnce() -> HashSet<String>) {
         let mut entries = self.entries();
         if entries.len() > 2 * known + 64 {
-            entries.retain(|uid, _| is_known(uid));
+            let all = all();
+            entries.retain(|uid, _| all.contains(uid));
         }
     }
+}
+
+/// Whether less than that has passed since. A clock that was set back makes no wait longer.
+fn is_within(wait: SignedDuration, since: Timestamp, now: Timestamp) -> bool {
+    let passed = now.duration_since(since);
+    SignedDuration::ZERO <= passed && passed < wait
 }
 
 #[cfg(test)]
@@ -145,18 +140,23 @@ mod tests {
     use crate::controller::test_support::at;
 
     #[test]
-    fn a_version_older_than_our_own_write_is_stale() {
+    fn a_version_older_than_our_own_write_is_stale_for_a_while() {
         let memory = Memory::default();
-        assert!(!memory.is_stale("a", Some("1")));
-        memory.wrote("a", Some("99"));
-        assert!(memory.is_stale("a", Some("9")), "versions are numbers, not texts");
-        assert!(!memory.is_stale("a", Some("99")));
-        assert!(!memory.is_stale("a", Some("100")));
-        assert!(!memory.is_stale("b", Some("1")));
+        assert!(!memory.is_stale("a", Some("1"), at(0)));
+        memory.wrote("a", Some("99"), at(0));
         assert!(
-            !memory.is_stale("a", Some("not a number")),
+            memory.is_stale("a", Some("9"), at(9)),
+            "versions are numbers, not texts"
+        );
+        assert!(!memory.is_stale("a", Some("99"), at(0)));
+        assert!(!memory.is_stale("a", Some("100"), at(0)));
+        assert!(!memory.is_stale("b", Some("1"), at(0)));
+        assert!(
+            !memory.is_stale("a", Some("not a number"), at(0)),
             "then the API server decides"
         );
+        assert!(!memory.is_stale("a", Some("9"), at(10)), "the storage was restored");
+        assert!(!memory.is_stale("a", Some("9"), at(-1)), "the clock was set back");
     }
 
     #[test]
@@ -170,15 +170,6 @@ mod tests {
         assert!(memory.failed("b") < Duration::from_secs(2), "each object for itself");
         memory.succeeded("a");
         assert!(memory.failed("a") < Duration::from_secs(2));
-    }
-
-    #[test]
-    fn a_sampler_is_asked_once_per_interval() {
-        let memory = Memory::default();
-        let ten = Duration::from_secs(10);
-        assert!(memory.may_ask("a", at(0), ten));
-        assert!(!memory.may_ask("a", at(9), ten));
-        assert!(memory.may_ask("a", at(10), ten));
     }
 
     #[test]
@@ -226,9 +217,9 @@ mod tests {
     fn the_gone_are_forgotten_once_there_are_many() {
         let memory = Memory::default();
         for uid in 0..100 {
-            memory.wrote(&uid.to_string(), Some("1"));
+            memory.wrote(&uid.to_string(), Some("1"), at(0));
         }
-        memory.prune(1, |uid| uid == "7");
+        memory.prune(1, || HashSet::from(["7".to_owned()]));
         assert_eq!(memory.entries().keys().collect::<Vec<_>>(), ["7"]);
     }
 }

@@ -18,6 +18,7 @@ mod context;
 mod decide;
 mod error;
 mod evidence;
+mod index;
 mod kube_cluster;
 mod lease;
 mod memory;
@@ -30,6 +31,7 @@ mod readiness;
 mod reconcile;
 mod run;
 mod sampler_client;
+mod samplers;
 #[cfg(test)]
 mod test_support;
 mod untrusted;

@@ -9,12 +9,11 @@ use kube::ResourceExt;
 
 use super::cluster::{Children, Cluster, PodsOf};
 use super::context::Context;
-use super::decide::LOOK_AGAIN;
+use super::decide::{LOOK_AGAIN, Settings};
 use super::error::Error;
 use super::evidence;
 use super::observed::{Observed, Silence, Warning, is_controlled_by};
 use crate::api::job::CurriculumJob;
-use crate::sampler::contract::SamplerStatus;
 
 /// Everything about a CurriculumJob at this time; `None` while the stores do not show what was made for it last.
 ///
@@ -25,8 +24,12 @@ pub(crate) async fn observe<C: Cluster>(
     job: Arc<CurriculumJob>,
 ) -> Result<Option<Observed>, Error> {
     let cluster = &context.cluster;
-    let mut observed = from_stores(cluster, job);
+    let mut observed = from_stores(cluster, &context.settings, job);
     let uid = observed.job.uid().unwrap_or_default();
+    let version = observed.job.metadata.resource_version.as_deref();
+    if context.memory.is_stale(&uid, version, observed.now) {
+        return Ok(None);
+    }
     if context
         .memory
         .awaits_echo(&uid, observed.now, |made| observed.holds(made))
@@ -58,11 +61,12 @@ pub(crate) async fn observe<C: Cluster>(
     }
     observed.stuck_since = context.memory.stuck(&uid, observed.is_stuck(), observed.now);
     observed.warnings = warnings(context, &observed).await?;
-    observed.sampler = ask_sampler(context, &observed).await;
+    let at = sampler_address(&observed);
+    observed.sampler = cluster.sampler(&observed.job, at, observed.progress_interval);
     Ok(Some(observed))
 }
 
-fn from_stores(cluster: &impl Cluster, job: Arc<CurriculumJob>) -> Observed {
+fn from_stores(cluster: &impl Cluster, settings: &Settings, job: Arc<CurriculumJob>) -> Observed {
     let Children {
         jobs,
         pods,
@@ -80,6 +84,7 @@ fn from_stores(cluster: &impl Cluster, job: Arc<CurriculumJob>) -> Observed {
         stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
+        progress_interval: cluster.progress_interval(settings.progress_interval),
         job,
     }
 }
@@ -105,17 +110,12 @@ async fn warnings<C: Cluster>(context: &Context<C>, observed: &Observed) -> Resu
     Ok(warnings)
 }
 
-/// Asks the sampler of the running attempt, at most once per interval.
-async fn ask_sampler<C: Cluster>(context: &Context<C>, observed: &Observed) -> Option<SamplerStatus> {
+/// Address of the sampler of the running visit.
+fn sampler_address(observed: &Observed) -> Option<IpAddr> {
     let name = observed.current_train_job()?;
     let job = observed.job_named(&name).filter(|job| evidence::is_live(job))?;
     let pod = observed
         .pods_of(job)
         .find(|pod| evidence::phase(pod) == Some("Running"))?;
-    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
-    let uid = observed.job.uid()?;
-    let due = context
-        .memory
-        .may_ask(&uid, observed.now, context.settings.progress_interval);
-    if due { context.cluster.sampler(ip).await } else { None }
+    pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()
 }

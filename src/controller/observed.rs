@@ -2,6 +2,7 @@
 //! from the cluster is the business of `observe`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -39,8 +40,10 @@ pub(crate) struct Observed {
     pub(crate) stuck_since: Option<Timestamp>,
     /// Recent warnings about what is silent ([`Self::silence`]).
     pub(crate) warnings: Vec<Warning>,
-    /// What the sampler of the running attempt just said; `None`: not asked, no answer, or not a valid one.
+    /// What the sampler of the running attempt last said; `None`: not asked, no answer, or not a valid one.
     pub(crate) sampler: Option<SamplerStatus>,
+    /// Least time between two reports of progress, and between two questions to the sampler.
+    pub(crate) progress_interval: Duration,
 }
 
 /// An event of type Warning about a Job or a pod.

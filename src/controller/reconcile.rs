@@ -26,10 +26,6 @@ const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// Brings one CurriculumJob a step further.
 pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: Arc<CurriculumJob>) -> Result<Action, Error> {
-    let uid = job.uid().unwrap_or_default();
-    if context.memory.is_stale(&uid, job.metadata.resource_version.as_deref()) {
-        return Ok(Action::requeue(CATCH_UP));
-    }
     let Some(observed) = observe(context, job).await? else {
         return Ok(Action::requeue(CATCH_UP));
     };

@@ -9,6 +9,7 @@
 //! Each watch fills its store in a task of its own and puts a name into the queue after that, so that a reconcile sees at
 //! least what triggered it, and slow reconciles never hold up a watch.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use futures::channel::mpsc;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Config, applier};
@@ -30,13 +32,15 @@ use tokio::task::JoinSet;
 
 use super::context::Context;
 use super::decide::Settings;
-use super::kube_cluster::{KubeCluster, Stores};
+use super::index::Indexed;
+use super::kube_cluster::{KubeCluster, Stores, pod_key};
 use super::lease::{Campaign, Leadership, LeaseOptions, release};
 use super::memory::Memory;
 use super::metrics::{Jobs, Leader, Metrics};
 use super::readiness::Readiness;
 use super::reconcile::{on_error, reconcile_safely};
 use super::sampler_client::SamplerClient;
+use super::samplers::Samplers;
 use crate::api::job::CurriculumJob;
 use crate::api::names::{LABEL_JOB, LABEL_MANAGED_BY};
 use crate::api::{GROUP, MANAGER, VERSION};
@@ -59,12 +63,15 @@ pub struct Options {
     pub lease: Option<LeaseOptions>,
 }
 
-/// The controller could not be started.
+/// The controller could not be started, or cannot go on.
 #[derive(thiserror::Error, Debug)]
 pub enum StartError {
     /// A metric of ours was registered by somebody else.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// A watch broke, and with it the local copy that it fills.
+    #[error("a watch has ended; the operator begins anew")]
+    WatchEnded,
     /// No HTTP client for the samplers.
     #[error("client for samplers: {0}")]
     SamplerClient(#[from] reqwest::Error),
@@ -73,7 +80,7 @@ pub enum StartError {
 /// Runs until `shutdown` resolves and the reconciles under way have ended.
 ///
 /// # Errors
-/// Only before it starts; afterwards everything is retried.
+/// Before it starts, or when a watch breaks; everything else is retried.
 pub async fn run(
     client: Client,
     options: Options,
@@ -95,7 +102,7 @@ pub async fn run(
         _ = until_stopped.wait_for(|stop| *stop) => return Ok(()),
     }
     let (names, queue) = mpsc::unbounded();
-    let (stores, _watches) = start_watches(&client, options.namespace.as_deref(), &names);
+    let (stores, mut watches) = start_watches(&client, options.namespace.as_deref(), &names);
     Jobs::register(registry, stores.curriculum_jobs.clone())?;
     tokio::select! {
         () = wait_for_stores(&stores) => readiness.set_ready(),
@@ -120,8 +127,16 @@ pub async fn run(
         }
     };
     Leader::register(registry, leadership.clone())?;
+    let queue_of_news = names.clone();
+    let news = move |job: ObjectRef<CurriculumJob>| {
+        let name = ObjectRef::new(&job.name);
+        let _ = queue_of_news.unbounded_send(match &job.namespace {
+            Some(namespace) => name.within(namespace),
+            None => name,
+        });
+    };
     let context = Arc::new(Context {
-        cluster: KubeCluster::new(client.clone(), stores, samplers),
+        cluster: KubeCluster::new(client.clone(), stores, Samplers::new(samplers, news)),
         settings: options.settings,
         metrics,
         memory: Memory::default(),
@@ -139,26 +154,32 @@ pub async fn run(
         queue,
         config,
     );
-    turns
-        .for_each(|turn| {
-            // Errors of reconciles went through `on_error`; a name without an object is one whose object is gone.
-            if let Err(error) = turn.as_ref()
-                && !matches!(
-                    error,
-                    controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)
-                )
-            {
-                tracing::error!(%error, "the queue broke");
-            }
-            forget_the_gone(&context);
-            std::future::ready(())
-        })
-        .await;
+    let turns = turns.for_each(|turn| {
+        // Errors of reconciles went through `on_error`; a name without an object is one whose object is gone.
+        if let Err(error) = turn.as_ref()
+            && !matches!(
+                error,
+                controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)
+            )
+        {
+            tracing::error!(%error, "the queue broke");
+        }
+        forget_the_gone(&context);
+        std::future::ready(())
+    });
+    // A watch ends only by a panic. Its store would stand still, and nobody would notice: better to begin anew.
+    let broken = tokio::select! {
+        () = turns => false,
+        _ = watches.join_next() => true,
+    };
     if let (Some(campaign), Some(lease)) = (campaign, &lease) {
         campaign.abort();
         // Aborted at its next wait; until then it could take what is being set free.
         let _ = campaign.await;
         release(client, lease, &leadership).await;
+    }
+    if broken {
+        return Err(StartError::WatchEnded);
     }
     tracing::info!("the controller has stopped");
     Ok(())
@@ -166,9 +187,15 @@ pub async fn run(
 
 fn forget_the_gone(context: &Context<KubeCluster>) {
     let store = &context.cluster.stores().curriculum_jobs;
-    context.memory.prune(store.len(), |uid| {
-        store.find(|job| job.meta().uid.as_deref() == Some(uid)).is_some()
+    context.memory.prune(store.len(), || {
+        let known = uids(store);
+        context.cluster.samplers().prune(|uid| known.contains(uid));
+        known
     });
+}
+
+fn uids(store: &Store<Guarded>) -> HashSet<String> {
+    store.state().iter().filter_map(|job| job.meta().uid.clone()).collect()
 }
 
 /// Waits until the API server serves our kinds: the operator may well be there before its CRDs.
@@ -213,22 +240,20 @@ async fn wait_for_stores(stores: &Stores) {
 /// Starts every watch in a task of its own; they end when the tasks are dropped.
 fn start_watches(client: &Client, namespace: Option<&str>, names: &Names) -> (Stores, JoinSet<()>) {
     let mut tasks = JoinSet::new();
-    let all = watcher::Config::default;
-    let ours = || watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"));
     let stores = Stores {
-        curriculum_jobs: watch(
+        curriculum_jobs: watch_jobs(&mut tasks, api(client, namespace), names),
+        jobs: watch_children(&mut tasks, api(client, namespace), names, trim_job, owner_uid, owner_of),
+        pods: watch_children(
             &mut tasks,
             api(client, namespace),
-            all(),
             names,
-            |_| {},
-            |job| Some(name_of(job)),
+            trim_pod,
+            key_of_pod,
+            label_of,
         ),
-        jobs: watch(&mut tasks, api(client, namespace), ours(), names, trim_job, owner_of),
-        pods: watch(&mut tasks, api(client, namespace), ours(), names, trim_pod, label_of),
-        config_maps: watch(&mut tasks, api(client, namespace), ours(), names, |_| {}, owner_of),
-        claims: watch(&mut tasks, api(client, namespace), ours(), names, |_| {}, owner_of),
-        snapshots: watch(&mut tasks, api(client, namespace), ours(), names, |_| {}, owner_of),
+        config_maps: watch_children(&mut tasks, api(client, namespace), names, |_| {}, owner_uid, owner_of),
+        claims: watch_children(&mut tasks, api(client, namespace), names, |_| {}, owner_uid, owner_of),
+        snapshots: watch_children(&mut tasks, api(client, namespace), names, |_| {}, owner_uid, owner_of),
     };
     (stores, tasks)
 }
@@ -243,40 +268,59 @@ where
     }
 }
 
-/// Keeps a store of what is watched, without what nobody reads, and queues the CurriculumJob of every object that changed.
-fn watch<K>(
-    tasks: &mut JoinSet<()>,
-    api: Api<K>,
-    config: watcher::Config,
-    names: &Names,
-    trim: impl Fn(&mut K) + Send + 'static,
-    job_of: impl Fn(&K) -> Option<ObjectRef<Guarded>> + Send + 'static,
-) -> Store<K>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
+/// Keeps a store of the CurriculumJobs, and queues each that changed.
+fn watch_jobs(tasks: &mut JoinSet<()>, api: Api<Guarded>, names: &Names) -> Store<Guarded> {
     let (reader, writer) = reflector::store();
     let names = names.clone();
-    let trim = move |object: &mut K| {
-        object.managed_fields_mut().clear();
-        trim(object);
-    };
-    let touched = watcher(api, config)
+    let touched = watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(trim)
+        .modify(|job: &mut Guarded| job.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects();
     tasks.spawn(touched.for_each(move |event| {
         match event {
-            Ok(object) => {
+            Ok(job) => {
                 // The queue is gone only when the process is about to be.
-                let _ = job_of(&object).map(|name| names.unbounded_send(name));
+                let _ = names.unbounded_send(name_of(&job));
+            }
+            Err(error) => tracing::warn!(%error, kind = "CurriculumJob", "the watch is tried again"),
+        }
+        std::future::ready(())
+    }));
+    reader
+}
+
+/// Keeps copies of objects of ours by their CurriculumJob, without what nobody reads, and queues the job of each that changed.
+fn watch_children<K>(
+    tasks: &mut JoinSet<()>,
+    api: Api<K>,
+    names: &Names,
+    trim: impl Fn(&mut K) + Send + 'static,
+    key_of: fn(&K) -> Option<String>,
+    job_of: fn(&K) -> Option<ObjectRef<Guarded>>,
+) -> Arc<Indexed<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let index = Arc::new(Indexed::new(key_of));
+    let (copies, names) = (Arc::clone(&index), names.clone());
+    let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"));
+    let events = watcher(api, ours).default_backoff().modify(move |object: &mut K| {
+        object.managed_fields_mut().clear();
+        trim(object);
+    });
+    tasks.spawn(events.for_each(move |event| {
+        match event {
+            Ok(event) => {
+                for object in copies.take_in(event) {
+                    let _ = job_of(&object).map(|name| names.unbounded_send(name));
+                }
             }
             Err(error) => tracing::warn!(%error, kind = %K::kind(&()), "the watch is tried again"),
         }
         std::future::ready(())
     }));
-    reader
+    index
 }
 
 /// Of a Job's spec only `suspend` is read; its pod template is most of its size.
@@ -303,12 +347,23 @@ fn name_of(job: &Guarded) -> ObjectRef<Guarded> {
     ObjectRef::from_obj(job)
 }
 
-fn owner_of(object: &impl Resource) -> Option<ObjectRef<Guarded>> {
-    let owner = object
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true))?;
+fn controller_of<K: Resource>(object: &K) -> Option<&OwnerReference> {
+    let owners = object.meta().owner_references.as_deref().unwrap_or_default();
+    owners.iter().find(|owner| owner.controller == Some(true))
+}
+
+fn owner_uid<K: Resource>(object: &K) -> Option<String> {
+    controller_of(object).map(|owner| owner.uid.clone())
+}
+
+fn owner_of<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
+    let owner = controller_of(object)?;
     ObjectRef::from_owner_ref(object.meta().namespace.as_deref(), owner, ())
+}
+
+fn key_of_pod(pod: &Pod) -> Option<String> {
+    let job = pod.labels().get(LABEL_JOB)?;
+    Some(pod_key(pod.metadata.namespace.as_deref(), job))
 }
 
 fn label_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {

@@ -1,6 +1,7 @@
 //! The requests that `act` makes, in order, and what it does when one is answered with no.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -16,11 +17,13 @@ use super::*;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::NextStatus;
 use crate::controller::build;
+use crate::controller::index::Indexed;
 use crate::controller::kube_cluster::{KubeCluster, Stores};
 use crate::controller::lease::Leadership;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
 use crate::controller::sampler_client::SamplerClient;
+use crate::controller::samplers::Samplers;
 use crate::controller::test_support::{at, curriculum_job, settings};
 use crate::curriculum::plan::{self, Facts};
 
@@ -39,14 +42,15 @@ fn context(client: Client) -> (Context<KubeCluster>, Registry) {
     let registry = Registry::new();
     let stores = Stores {
         curriculum_jobs: reflector::store().0,
-        jobs: reflector::store().0,
-        pods: reflector::store().0,
-        config_maps: reflector::store().0,
-        claims: reflector::store().0,
-        snapshots: reflector::store().0,
+        jobs: Arc::new(Indexed::new(|_| None)),
+        pods: Arc::new(Indexed::new(|_| None)),
+        config_maps: Arc::new(Indexed::new(|_| None)),
+        claims: Arc::new(Indexed::new(|_| None)),
+        snapshots: Arc::new(Indexed::new(|_| None)),
     };
+    let samplers = Samplers::new(SamplerClient::new().unwrap(), |_| {});
     let context = Context {
-        cluster: KubeCluster::new(client, stores, SamplerClient::new().unwrap()),
+        cluster: KubeCluster::new(client, stores, samplers),
         settings: settings(),
         metrics: Metrics::register(&registry).unwrap(),
         memory: Memory::default(),
@@ -93,6 +97,7 @@ fn observed() -> Observed {
         stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
+        progress_interval: Duration::from_secs(10),
     }
 }
 

@@ -140,7 +140,7 @@ fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, running: &Running<'_>) -> 
         return failed(turn, current, failure);
     }
     if pods.iter().any(|pod| evidence::phase(pod) == Some("Running")) {
-        turn.look_again_in(turn.settings.progress_interval);
+        turn.look_again_in(turn.observed.progress_interval);
     } else if !turn.is_suspended() {
         keep_plan(turn, current, job);
     }

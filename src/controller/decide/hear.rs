@@ -29,7 +29,7 @@ pub(super) fn live(turn: &mut Turn<'_>, current: &CurrentVisit, live: &SamplerSt
     }
     let written = [&before.report_time, &current.start_time];
     let last = written.into_iter().flatten().map(|time| time.0).max();
-    let due = last.map_or(When::Due, |last| turn.after(turn.settings.progress_interval, last));
+    let due = last.map_or(When::Due, |last| turn.after(turn.observed.progress_interval, last));
     if turn.is_due(due) {
         turn.status.metrics = metrics;
         turn.status.progress = Some(Progress {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Waking, Poll, Waker};
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -181,9 +182,14 @@ impl Cluster for Connection {
         }
     }
 
-    async fn sampler(&self, _: IpAddr) -> Option<SamplerStatus> {
+    fn sampler(&self, _: &CurriculumJob, at: Option<IpAddr>, _: Duration) -> Option<SamplerStatus> {
+        at?;
         let (served, lost_index) = (*self.sampler.lock().unwrap())?;
         self.server.at().sampler(served, lost_index)
+    }
+
+    fn progress_interval(&self, least: Duration) -> Duration {
+        least
     }
 
     async fn job(&self, _: &CurriculumJob, name: &str) -> Answer<Option<Job>> {

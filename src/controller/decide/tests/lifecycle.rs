@@ -1,7 +1,5 @@
 //! Acceptance, suspension, retention, and being told no.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::super::{blocked, refuse};

@@ -8,6 +8,7 @@ mod scoring;
 mod training;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -48,6 +49,7 @@ fn case(patch: Value) -> Case {
         stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
+        progress_interval: Duration::from_secs(10),
     };
     Case {
         settings: settings(),

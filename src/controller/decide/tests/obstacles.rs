@@ -1,7 +1,5 @@
 //! What keeps a run from moving is what its conditions say.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, PodCondition, PodSpec,
 };

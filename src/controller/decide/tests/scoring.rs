@@ -1,7 +1,5 @@
 //! From acceptance to a choice of scores.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! Phases and attempts.
 
-use std::time::Duration;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
