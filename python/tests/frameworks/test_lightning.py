@@ -20,8 +20,22 @@ class Model(lightning.LightningModule):
         self.log("loss", loss)
         return loss
 
+    def validation_step(self, batch, number):
+        self.log("val_loss", self.model(*batch), sync_dist=True)
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
+"""
+
+MODULE = """
+class Data(lightning.LightningDataModule):
+    def train_dataloader(self):
+        return curriculum.loader
+
+    def val_dataloader(self):
+        import torch
+        return torch.utils.data.DataLoader(dataset, batch_size=10)
+
 """
 
 PLAIN = """
@@ -53,6 +67,15 @@ class Torchrun(Lightning):
             first, end = steps_of(phase)
             self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], end), attempt.output)
             self.assert_trained(attempt, first, 2 * (end - first), micro=2)
+
+    def test_a_data_module_with_validation_leaves_the_position_alone_and_is_reported(self):
+        program = code("lightning.md").replace("curriculum.loader", "datamodule=Data()")
+        program = program.replace("trainer = ", MODULE + "trainer = ").replace("max_epochs=-1,", "max_epochs=-1, val_check_interval=4,")
+        for crash, served, first in ((9, None, 0), (None, steps_of(0)[1], 3)):
+            attempt = self.attempt(program, crash_after=crash)
+            self.assert_trained(attempt, first, crash or 2 * (served - first), micro=2)
+        self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], served), attempt.output)
+        self.assertEqual(attempt.result["metrics"]["val_loss"]["step"], 6)
 
     def test_a_loader_that_is_rebuilt_is_refused(self):
         self.assert_refused(PLAIN.format(distributed=True), "SamplerNotUsed: a framework is about to divide .* CurriculumLoader")

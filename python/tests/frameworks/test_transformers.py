@@ -49,6 +49,14 @@ class Two(Named):
     def test_the_page_trains_the_curriculum_over_two_phases(self):
         self.assert_two_phases_with_a_crash(code("transformers.md"), micro=2)
 
+    def test_evaluation_leaves_the_position_alone_and_is_reported(self):
+        options = 'use_cpu=True, eval_strategy="steps", eval_steps=2, load_best_model_at_end=False'
+        program = code("transformers.md").replace("use_cpu=True", options).replace("train_dataset", "eval_dataset=dataset, train_dataset")
+        attempt = self.attempt(program)
+        self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], steps_of(0)[1]), attempt.output)
+        self.assert_trained(attempt, 0, 2 * steps_of(0)[1], micro=2)
+        self.assertEqual(attempt.result["metrics"]["eval_loss"]["step"], 6)
+
     def test_a_loader_that_was_prepared_is_refused(self):
         self.assert_refused(PREPARED, "SamplerNotUsed: a framework is about to divide .* CurriculumLoader")
 
