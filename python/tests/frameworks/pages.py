@@ -41,38 +41,32 @@ def code(page):
 
 
 class Preloaded:
-    """A process that has imported what the programs need, and runs them in forks of itself."""
+    """A process that has imported what the programs need, and runs them in forks of itself. One for all tests."""
 
-    running = {}
+    MODULES = ("torch._dynamo", "accelerate", "transformers.trainer", "lightning.pytorch", "torchdata.stateful_dataloader")
+    running = None
 
-    def __init__(self, modules):
+    def __init__(self):
         path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "preloaded.py", *modules],
+            [sys.executable, HERE / "preloaded.py", *self.MODULES],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         )
 
     @classmethod
-    def of(cls, modules):
-        if modules not in cls.running:
-            cls.running[modules] = cls(modules)
-        return cls.running[modules]
-
-    @classmethod
-    def stop(cls):
-        while cls.running:
-            cls.running.popitem()[1].process.communicate()
+    def one(cls):
+        if cls.running is None:
+            cls.running = cls()
+            atexit.register(cls.running.process.communicate)
+        return cls.running
 
     def run(self, work, environments):
         request = {"work": str(work), "environments": environments, "limit": LIMIT_SECONDS}
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
-
-
-atexit.register(Preloaded.stop)
 
 
 class Attempt:
@@ -88,7 +82,6 @@ class FrameworkCase(SamplerCase):
     PROCESSES = 2
     ENVIRONMENT = {}
     PROJECT = "from small_model import Model, dataset"
-    MODULES = ("torch", "torch.utils.data", "torch._dynamo")
 
     def setUp(self):
         super().setUp()
@@ -130,7 +123,7 @@ class FrameworkCase(SamplerCase):
         if crash_after is not None:
             base["CRASH_AFTER"] = str(crash_after)
         environments = [{**base, **self.place(rank)} for rank in range(self.launched())]
-        codes = Preloaded.of(self.MODULES).run(work, environments)
+        codes = Preloaded.one().run(work, environments)
         output = "".join((work / f"output-{rank}").read_text() for rank in range(len(codes)))
         trained = [[json.loads(line) for line in path.read_text().splitlines()] for path in sorted(work.glob("rank-*"))]
         return Attempt(codes, output, trained, sampler.result())

@@ -25,7 +25,6 @@ CPU = {"ACCELERATE_USE_CPU": "true"}
 
 
 class Two(FrameworkCase):
-    MODULES = (*FrameworkCase.MODULES, "accelerate")
     ENVIRONMENT = CPU
 
     def test_the_page_trains_the_curriculum_over_two_phases(self):
@@ -56,7 +55,6 @@ class Two(FrameworkCase):
 
 class One(FrameworkCase):
     PROCESSES = 1
-    MODULES = Two.MODULES
     ENVIRONMENT = CPU
 
     def test_a_loader_that_was_prepared_for_whole_batches_is_refused(self):

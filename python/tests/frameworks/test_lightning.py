@@ -51,7 +51,6 @@ lightning.Trainer(use_distributed_sampler={distributed}, **options).fit(Model(),
 
 
 class Lightning(FrameworkCase):
-    MODULES = (*FrameworkCase.MODULES, "lightning.pytorch")
     PROJECT = PROJECT
 
 

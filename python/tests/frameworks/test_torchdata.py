@@ -50,7 +50,6 @@ for item in sampler.track(StatefulDataLoader(dataset, batch_size=4, shuffle=True
 
 
 class Two(FrameworkCase):
-    MODULES = (*FrameworkCase.MODULES, "torchdata.stateful_dataloader")
     PROJECT = PROJECT
 
     def test_the_page_trains_the_curriculum_over_two_phases(self):

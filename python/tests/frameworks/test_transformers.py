@@ -41,7 +41,6 @@ Own(model=Model(), args=arguments, train_dataset=dataset).train()
 class Named(FrameworkCase):
     """With a project whose items have names, as this framework wants them."""
 
-    MODULES = (*FrameworkCase.MODULES, "accelerate", "transformers.trainer")
     PROJECT = PROJECT
 
 
