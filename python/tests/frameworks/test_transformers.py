@@ -84,7 +84,7 @@ class One(Named):
         self.assert_refused(code("transformers.md"), "checkpoint-9 was not made by a CurriculumTrainer")
 
     def test_a_schedule_may_be_longer_than_the_phase_and_not_shorter(self):
-        program = code("transformers.md").replace("learning_rate=0.1", "learning_rate=0.1, max_steps={}")
+        program = code("transformers.md").replace("learning_rate=0.1", "learning_rate=0.1, max_steps={}").replace("save_steps=3", "save_steps=4")
         attempt = self.attempt(program.format(steps_of(1)[1]))
         self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0], steps_of(0)[1]), attempt.output)
         self.assertTrue((self.checkpoints / f"checkpoint-{steps_of(0)[1]}").is_dir())
