@@ -16,6 +16,10 @@ demo: ## Train the digits demo on a local cluster (CLUSTER=current IMAGE=ref: on
 test: ## Run every test, end-to-end tests on a local cluster included
 	scripts/test all
 
+.PHONY: chaos
+chaos: ## Every fault at every write of a run, on an API server (make test takes a sample)
+	CHAOS=all cargo test --locked -p e2e --test chaos -- --nocapture
+
 .PHONY: check
 check: ## Run the quick tests: no cluster
 	scripts/test quick

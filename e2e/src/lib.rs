@@ -4,6 +4,7 @@ pub mod api_server;
 pub mod audit;
 pub mod case;
 pub mod dump;
+pub mod fault_proxy;
 pub mod fixture;
 pub mod metrics;
 pub mod observe;

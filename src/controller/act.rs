@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::actions::{Actions, Applied, Delete, Ensure, Event, Kind, SetSuspend};
-use super::cluster::Cluster;
+use super::cluster::{Answer, Cluster};
 use super::context::Context;
 use super::error::Error;
 use super::evidence::Failure;
@@ -111,6 +111,16 @@ impl<C: Cluster> Hands<'_, C> {
         }
     }
 
+    /// A write, as far as it comes while this process leads.
+    async fn while_leading<T>(&self, write: impl Future<Output = Answer<T>>) -> Answer<T> {
+        let lost = || kube::Error::Service("the lease was lost before the answer came".into());
+        self.context
+            .leadership
+            .while_held(write)
+            .await
+            .unwrap_or_else(|| Err(lost()))
+    }
+
     async fn ensure(&self, object: Ensure, applied: &mut Applied) -> Result<Made, Error> {
         let trains = matches!(object, Ensure::TrainJob(_));
         if trains && !self.is_newest().await? {
@@ -158,7 +168,7 @@ impl<C: Cluster> Hands<'_, C> {
         let uid = self.job.uid().unwrap_or_default();
         self.may_write()?;
         self.context.metrics.wrote("create", resource);
-        let status = match self.context.cluster.create(self.job, object).await {
+        let status = match self.while_leading(self.context.cluster.create(self.job, object)).await {
             Ok(made) => {
                 if let Some(failure) = unwatched(&made, resource, &name) {
                     return Ok(Err(failure));
@@ -206,7 +216,7 @@ impl<C: Cluster> Hands<'_, C> {
     async fn suspend(&self, hold: &SetSuspend) -> Result<(), Error> {
         self.may_write()?;
         self.context.metrics.wrote("patch", "jobs");
-        match self.context.cluster.suspend(self.job, hold).await {
+        match self.while_leading(self.context.cluster.suspend(self.job, hold)).await {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => Err(Error::api("patch", "jobs", &hold.name, error)),
             Ok(()) => Ok(()),
@@ -221,7 +231,7 @@ impl<C: Cluster> Hands<'_, C> {
         let resource = target.kind.resource();
         self.may_write()?;
         self.context.metrics.wrote("delete", resource);
-        match self.context.cluster.delete(self.job, target).await {
+        match self.while_leading(self.context.cluster.delete(self.job, target)).await {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => Err(Error::api("delete", resource, &target.name, error)),
             Ok(()) => Ok(()),
@@ -235,7 +245,10 @@ impl<C: Cluster> Hands<'_, C> {
     async fn write_status(&self, status: &CurriculumJobStatus) -> Result<bool, Error> {
         self.may_write()?;
         self.context.metrics.wrote("patch", "curriculumjobs/status");
-        match self.context.cluster.write_status(self.job, status).await {
+        match self
+            .while_leading(self.context.cluster.write_status(self.job, status))
+            .await
+        {
             Ok(written) => {
                 let uid = self.job.uid().unwrap_or_default();
                 let version = written.resource_version.as_deref();
@@ -260,7 +273,7 @@ impl<C: Cluster> Hands<'_, C> {
             return;
         }
         self.context.metrics.wrote("create", "events");
-        if let Err(error) = self.context.cluster.publish(self.job, event).await {
+        if let Err(error) = self.while_leading(self.context.cluster.publish(self.job, event)).await {
             tracing::warn!(%error, reason = event.reason.as_str(), "the event could not be published");
         }
     }

@@ -80,6 +80,20 @@ impl Leadership {
         u128::from(until) > self.0.origin.elapsed().as_millis()
     }
 
+    /// Goes on with a request only while the lead is held: this is asked before every step of it, so that neither what the client tries
+    /// again by itself nor what was begun before the process was stopped is sent after the lead is lost. `None`: it may have been done.
+    pub(crate) async fn while_held<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+        let mut request = std::pin::pin!(request);
+        std::future::poll_fn(|waking| {
+            if self.is_held() {
+                request.as_mut().poll(waking).map(Some)
+            } else {
+                std::task::Poll::Ready(None)
+            }
+        })
+        .await
+    }
+
     fn hold_until(&self, end: Instant) {
         let milliseconds = end.duration_since(self.0.origin).as_millis();
         let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX - 1);
@@ -89,6 +103,13 @@ impl Leadership {
     fn end(&self) {
         self.0.milliseconds.store(0, Ordering::Release);
     }
+}
+
+/// Whose the Lease is.
+enum Found {
+    Ours,
+    /// Somebody else's, who has not renewed it if it is still the same after so long.
+    Theirs(Duration),
 }
 
 /// Wants the Lease, and keeps it once it has it.
@@ -115,14 +136,18 @@ impl Campaign {
         self.leadership.clone()
     }
 
-    /// Looks at the Lease every 2 s, without end; calls `gained` each time that this process begins to lead.
+    /// Looks at the Lease every 2 s, and at once when it has run out, without end; calls `gained` each time that this process begins to lead.
     pub(super) async fn run(mut self, gained: impl Fn() + Send) {
         let mut led = false;
         loop {
             let asked = Instant::now();
+            let mut wait = RETRY;
             match tokio::time::timeout(PATIENCE, self.step()).await {
-                Ok(Ok(true)) => self.leadership.hold_until(asked + RENEW),
-                Ok(Ok(false)) => self.leadership.end(),
+                Ok(Ok(Found::Ours)) => self.leadership.hold_until(asked + RENEW),
+                Ok(Ok(Found::Theirs(rest))) => {
+                    self.leadership.end();
+                    wait = wait.min(rest);
+                }
                 Ok(Err(error)) => tracing::warn!(%error, "the lease could not be looked at"),
                 Err(_) => tracing::warn!("the API server does not answer about the lease"),
             }
@@ -135,15 +160,15 @@ impl Campaign {
                     gained();
                 }
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(wait).await;
         }
     }
 
-    /// Looks once, and writes what is to be written; whether this process has the Lease now.
+    /// Looks once, and writes what is to be written; whose the Lease is now.
     ///
     /// Dies before or after the write: the Lease runs out, or this process finds that it has it. Twice, or another one was faster: the
     /// resource version does not match, and nothing is written.
-    async fn step(&mut self) -> kube::Result<bool> {
+    async fn step(&mut self) -> kube::Result<Found> {
         let name = &self.options.name;
         let found = self.leases.get_opt(name).await?;
         let step = self.elector.look(found.as_ref(), self.origin.elapsed(), wall_clock());
@@ -152,7 +177,7 @@ impl Campaign {
             ..PostParams::default()
         };
         let written = match step {
-            Step::Wait => return Ok(false),
+            Step::Wait(rest) => return Ok(Found::Theirs(rest)),
             Step::Create(mut lease) => {
                 lease.metadata.name = Some(name.clone());
                 self.leases.create(&params, &lease).await
@@ -160,8 +185,10 @@ impl Campaign {
             Step::Replace(lease) => self.leases.replace(name, &params, &lease).await,
         };
         match written {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            Ok(_) => Ok(Found::Ours),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                Ok(Found::Theirs(DURATION))
+            }
             Err(error) => Err(error),
         }
     }
@@ -211,6 +238,23 @@ mod tests {
         assert!(leadership.is_held());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!leadership.is_held(), "whatever has become of the lease");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_begun_goes_no_further_without_the_lead() {
+        let leadership = Leadership::none();
+        leadership.hold_until(Instant::now() + RENEW);
+        assert_eq!(leadership.while_held(async { 1 }).await, Some(1));
+        // As the client does that tries again after a 429.
+        let mut sent = 0;
+        let request = async {
+            for _ in 0..20 {
+                sent += 1;
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+        };
+        assert_eq!(leadership.while_held(request).await, None);
+        assert_eq!(sent, 4, "at 0, 3, 6 and 9 s, and not at 12 s");
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub(super) enum Step {
     Create(Box<Lease>),
     /// It is ours, or free to be taken: write this over it.
     Replace(Box<Lease>),
-    /// Somebody else has it.
-    Wait,
+    /// Somebody else has it, for at most so long.
+    Wait(Duration),
 }
 
 /// Remembers when the Lease last changed, by the process's own clock.
@@ -61,10 +61,9 @@ impl Elector {
                     .lease_duration_seconds
                     .and_then(|seconds| u64::try_from(seconds).ok());
                 let duration = seconds.map_or(DURATION, Duration::from_secs);
-                if now.saturating_sub(since) >= duration {
-                    Step::Replace(Box::new(self.taken(lease, wall)))
-                } else {
-                    Step::Wait
+                match duration.saturating_sub(now.saturating_sub(since)) {
+                    Duration::ZERO => Step::Replace(Box::new(self.taken(lease, wall))),
+                    rest => Step::Wait(rest),
                 }
             }
         }
@@ -125,17 +124,18 @@ mod tests {
         let (mut a, mut b) = (Elector::new("a"), Elector::new("b"));
         let lease = stored(a.look(None, seconds(0), at(0)), 1);
         assert_eq!(holder(&lease), "a");
-        assert!(matches!(b.look(Some(&lease), seconds(100), at(0)), Step::Wait));
-        assert!(matches!(b.look(Some(&lease), seconds(114), at(14)), Step::Wait));
+        let rest = |step: Step| match step {
+            Step::Wait(rest) => rest,
+            step => panic!("{step:?}"),
+        };
+        assert_eq!(rest(b.look(Some(&lease), seconds(100), at(0))), seconds(15));
+        assert_eq!(rest(b.look(Some(&lease), seconds(114), at(14))), seconds(1));
         let lease = stored(a.look(Some(&lease), seconds(14), at(14)), 2);
-        assert!(
-            matches!(b.look(Some(&lease), seconds(116), at(16)), Step::Wait),
-            "renewed"
-        );
+        assert_eq!(rest(b.look(Some(&lease), seconds(116), at(16))), seconds(15), "renewed");
         let lease = stored(b.look(Some(&lease), seconds(131), at(31)), 3);
         assert_eq!(holder(&lease), "b");
         assert_eq!(lease.spec.as_ref().unwrap().lease_transitions, Some(1));
-        assert!(matches!(a.look(Some(&lease), seconds(31), at(31)), Step::Wait));
+        assert_eq!(rest(a.look(Some(&lease), seconds(31), at(31))), seconds(15));
         assert!(released(lease.clone(), "a", at(32)).is_none(), "not ours");
         let free = released(lease, "b", at(32)).unwrap();
         assert_eq!(holder(&stored(a.look(Some(&free), seconds(32), at(32)), 4)), "a");
@@ -186,7 +186,7 @@ mod tests {
                         let clock = Duration::from_millis(now + 1_000_000 * i as u64);
                         let read = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
                         process.planned = match process.elector.look(lease.as_ref(), clock, at(0)) {
-                            Step::Wait => {
+                            Step::Wait(_) => {
                                 process.leads_until = 0;
                                 None
                             }
