@@ -36,6 +36,14 @@ pub(crate) struct Children {
     pub(crate) snapshots: Vec<ObjectMeta>,
 }
 
+/// What a sampler last said.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) status: SamplerStatus,
+    /// How long ago.
+    pub(crate) age: Duration,
+}
+
 /// Pods to list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PodsOf<'a> {
@@ -59,7 +67,7 @@ pub(crate) trait Cluster: Send + Sync {
 
     /// What the sampler at that address last said; asks nobody now, but sees to it that it is asked again when the interval is over.
     /// `None`: not asked yet, no answer in time, or none within its bounds. Without an address: no sampler runs.
-    fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<SamplerStatus>;
+    fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<Said>;
 
     /// Least time between two reports of a job's progress: that of the settings, or more while very many jobs run.
     fn progress_interval(&self, least: Duration) -> Duration;

@@ -18,19 +18,19 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::actions::{Delete, Ensure, Event, Kind, SetSuspend};
-use super::cluster::{Answer, Children, Cluster, PodsOf};
+use super::cluster::{Answer, Children, Cluster, PodsOf, Said};
 use super::index::Indexed;
+use super::merge_patch::merge_patch;
 use super::observed::Warning;
 use super::samplers::Samplers;
+use crate::api::MANAGER;
 use crate::api::job::CurriculumJob;
 use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB};
 use crate::api::snapshot::CurriculumSnapshot;
 use crate::api::status::CurriculumJobStatus;
-use crate::api::{GROUP, MANAGER, VERSION};
-use crate::sampler::contract::SamplerStatus;
 
 /// Label that the Job controller gives to the pods of a Job.
 const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
@@ -99,8 +99,13 @@ impl KubeCluster {
             field_manager: Some(MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let made = self.api::<K>(of).create(&params, object).await?;
-        Ok(made.meta().clone())
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let url = K::url_path(&K::DynamicType::default(), of.metadata.namespace.as_deref());
+        let request = kube::core::Request::new(url)
+            .create(&params, body)
+            .map_err(kube::Error::BuildRequest)?;
+        let made: PartialObjectMeta<K> = self.client.request(metadata_only(request)).await?;
+        Ok(made.metadata)
     }
 
     async fn metadata_as<K>(&self, of: &CurriculumJob, name: &str) -> Answer<Option<ObjectMeta>>
@@ -143,7 +148,7 @@ impl Cluster for KubeCluster {
         }
     }
 
-    fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<SamplerStatus> {
+    fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<Said> {
         self.samplers.latest(of, at, interval)
     }
 
@@ -231,20 +236,28 @@ impl Cluster for KubeCluster {
     }
 
     async fn write_status(&self, over: &CurriculumJob, status: &CurriculumJobStatus) -> Answer<ObjectMeta> {
-        let name = over.name_any();
+        let old = over
+            .status
+            .as_ref()
+            .map_or(Ok(Value::Object(Map::new())), serde_json::to_value);
+        let old = old.map_err(kube::Error::SerdeError)?;
+        let new = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
+        // What changed, over exactly the version that it was decided on: a merge patch that names a version is refused over
+        // any other. Server-side apply would carry the whole status, and the API server would work out the owner of every
+        // field of it, for a status that nobody else writes.
         let patch = json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"),
-            "kind": "CurriculumJob",
-            "metadata": {
-                "name": name,
-                "uid": over.metadata.uid,
-                "resourceVersion": over.metadata.resource_version,
-            },
-            "status": status,
+            "metadata": {"uid": over.metadata.uid, "resourceVersion": over.metadata.resource_version},
+            "status": merge_patch(&old, &new),
         });
-        let params = PatchParams::apply(MANAGER).force();
-        let api = self.api::<CurriculumJob>(over);
-        let written = api.patch_status(&name, &params, &Patch::Apply(patch)).await?;
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let url = CurriculumJob::url_path(&(), over.metadata.namespace.as_deref());
+        let request = kube::core::Request::new(url)
+            .patch_subresource("status", &over.name_any(), &params, &Patch::Merge(patch))
+            .map_err(kube::Error::BuildRequest)?;
+        let written: PartialObjectMeta<CurriculumJob> = self.client.request(metadata_only(request)).await?;
         Ok(written.metadata)
     }
 
@@ -269,6 +282,13 @@ where
     K: Resource<DynamicType = ()>,
 {
     index.of(uid).iter().map(|object| object.metadata.clone()).collect()
+}
+
+/// Asks for the metadata of what a write made, not for all of it.
+fn metadata_only(mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
+    let accept = http::HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+    request.headers_mut().insert(http::header::ACCEPT, accept);
+    request
 }
 
 fn cut(note: &str) -> &str {

@@ -16,10 +16,15 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 /// Longest wait for a store to show an object that was made: then it was deleted again before anybody saw it.
 const ECHO: SignedDuration = SignedDuration::from_secs(10);
 
+/// First wait for a store that is behind. The watch event that it waits for triggers a reconcile too; this is the net below it.
+const CATCH_UP: Duration = Duration::from_millis(200);
+
 #[derive(Default)]
 struct Entry {
     /// Resource version of our own last write, and when it was made.
     written: Option<(u64, Timestamp)>,
+    /// Turns in a row that could only wait for a newer view.
+    behind: u32,
     /// Waits after errors; absent after a success.
     backoff: Option<DefaultBackoff>,
     /// Since when the awaited Job is stuck.
@@ -52,6 +57,23 @@ impl Memory {
         let written = self.entries().get(uid).and_then(|entry| entry.written);
         let seen = resource_version.and_then(|text| text.parse::<u64>().ok());
         matches!((written, seen), (Some((written, at)), Some(seen)) if seen < written && is_within(ECHO, at, now))
+    }
+
+    /// The wait for a newer view: from 0.2 s, twice as long each time up to 12.8 s, so that a store that never catches up makes no
+    /// loop at full speed. As a rule the event that it waits for comes first.
+    pub(crate) fn behind(&self, uid: &str) -> Duration {
+        let mut entries = self.entries();
+        let behind = &mut entries.entry(uid.to_owned()).or_default().behind;
+        let wait = CATCH_UP.saturating_mul(1 << (*behind).min(6));
+        *behind = behind.saturating_add(1);
+        wait
+    }
+
+    /// A turn came to its end on a view that was new enough.
+    pub(crate) fn caught_up(&self, uid: &str) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.behind = 0;
+        }
     }
 
     /// Remembers an object that was just made for the CurriculumJob.
@@ -170,6 +192,16 @@ mod tests {
         assert!(memory.failed("b") < Duration::from_secs(2), "each object for itself");
         memory.succeeded("a");
         assert!(memory.failed("a") < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_view_that_stays_old_is_looked_at_less_and_less() {
+        let memory = Memory::default();
+        let waits: Vec<_> = (0..9).map(|_| memory.behind("a").as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 12_800, 12_800]);
+        assert_eq!(memory.behind("b").as_millis(), 200, "each object for itself");
+        memory.caught_up("a");
+        assert_eq!(memory.behind("a").as_millis(), 200);
     }
 
     #[test]

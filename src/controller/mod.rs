@@ -22,6 +22,7 @@ mod index;
 mod kube_cluster;
 mod lease;
 mod memory;
+mod merge_patch;
 mod metrics;
 #[cfg(test)]
 mod model;

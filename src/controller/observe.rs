@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
@@ -62,7 +63,9 @@ pub(crate) async fn observe<C: Cluster>(
     observed.stuck_since = context.memory.stuck(&uid, observed.is_stuck(), observed.now);
     observed.warnings = warnings(context, &observed).await?;
     let at = sampler_address(&observed);
-    observed.sampler = cluster.sampler(&observed.job, at, observed.progress_interval);
+    if let Some(said) = cluster.sampler(&observed.job, at, observed.progress_interval) {
+        (observed.sampler, observed.sampler_age) = (Some(said.status), said.age);
+    }
     Ok(Some(observed))
 }
 
@@ -84,6 +87,7 @@ fn from_stores(cluster: &impl Cluster, settings: &Settings, job: Arc<CurriculumJ
         stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
+        sampler_age: Duration::ZERO,
         progress_interval: cluster.progress_interval(settings.progress_interval),
         job,
     }

@@ -42,6 +42,8 @@ pub(crate) struct Observed {
     pub(crate) warnings: Vec<Warning>,
     /// What the sampler of the running attempt last said; `None`: not asked, no answer, or not a valid one.
     pub(crate) sampler: Option<SamplerStatus>,
+    /// How long ago it said so.
+    pub(crate) sampler_age: Duration,
     /// Least time between two reports of progress, and between two questions to the sampler.
     pub(crate) progress_interval: Duration,
 }

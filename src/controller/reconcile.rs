@@ -21,21 +21,23 @@ use crate::api::job::CurriculumJob;
 
 /// Longest time for one reconcile. The client retries 429, 503 and 504 on its own, and must not do so for ever.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Wait for a store that is behind. The watch event that it waits for triggers a reconcile too; this is the net below it.
-const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// Brings one CurriculumJob a step further.
 pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: Arc<CurriculumJob>) -> Result<Action, Error> {
+    let uid = job.uid().unwrap_or_default();
     let Some(observed) = observe(context, job).await? else {
-        return Ok(Action::requeue(CATCH_UP));
+        return Ok(Action::requeue(context.memory.behind(&uid)));
     };
     let actions = match validate(&observed.job) {
         Ok(validated) => decide(&context.settings, validated, &observed),
         Err(problem) => decide::refuse(&context.settings, &problem, &observed),
     };
     match act(context, &observed, actions).await? {
-        Ended::Done(requeue) => Ok(requeue.map_or_else(Action::await_change, Action::requeue)),
-        Ended::Stale => Ok(Action::requeue(CATCH_UP)),
+        Ended::Done(requeue) => {
+            context.memory.caught_up(&uid);
+            Ok(requeue.map_or_else(Action::await_change, Action::requeue))
+        }
+        Ended::Stale => Ok(Action::requeue(context.memory.behind(&uid))),
         Ended::Blocked(obstacle) => {
             act(
                 context,

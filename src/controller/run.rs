@@ -21,7 +21,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{self, Config, applier};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -42,7 +42,7 @@ use super::reconcile::{on_error, reconcile_safely};
 use super::sampler_client::SamplerClient;
 use super::samplers::Samplers;
 use crate::api::job::CurriculumJob;
-use crate::api::names::{LABEL_JOB, LABEL_MANAGED_BY};
+use crate::api::names::{LABEL_COMPONENT, LABEL_JOB, LABEL_MANAGED_BY, LABEL_VISIT};
 use crate::api::{GROUP, MANAGER, VERSION};
 
 const CRD_POLL: Duration = Duration::from_secs(5);
@@ -251,9 +251,30 @@ fn start_watches(client: &Client, namespace: Option<&str>, names: &Names) -> (St
             key_of_pod,
             label_of,
         ),
-        config_maps: watch_children(&mut tasks, api(client, namespace), names, |_| {}, owner_uid, owner_of),
-        claims: watch_children(&mut tasks, api(client, namespace), names, |_| {}, owner_uid, owner_of),
-        snapshots: watch_children(&mut tasks, api(client, namespace), names, |_| {}, owner_uid, owner_of),
+        config_maps: watch_children(
+            &mut tasks,
+            api(client, namespace),
+            names,
+            trim_metadata,
+            owner_uid,
+            owner_of,
+        ),
+        claims: watch_children(
+            &mut tasks,
+            api(client, namespace),
+            names,
+            trim_metadata,
+            owner_uid,
+            owner_of,
+        ),
+        snapshots: watch_children(
+            &mut tasks,
+            api(client, namespace),
+            names,
+            trim_metadata,
+            owner_uid,
+            owner_of,
+        ),
     };
     (stores, tasks)
 }
@@ -274,7 +295,7 @@ fn watch_jobs(tasks: &mut JoinSet<()>, api: Api<Guarded>, names: &Names) -> Stor
     let names = names.clone();
     let touched = watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(|job: &mut Guarded| job.managed_fields_mut().clear())
+        .modify(|job: &mut Guarded| forget_writers(job))
         .reflect(writer)
         .touched_objects();
     tasks.spawn(touched.for_each(move |event| {
@@ -306,7 +327,7 @@ where
     let (copies, names) = (Arc::clone(&index), names.clone());
     let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"));
     let events = watcher(api, ours).default_backoff().modify(move |object: &mut K| {
-        object.managed_fields_mut().clear();
+        forget_writers(object);
         trim(object);
     });
     tasks.spawn(events.for_each(move |event| {
@@ -323,6 +344,15 @@ where
     index
 }
 
+/// Who wrote which field, and the manifest as it was applied: as large as the object itself, and never read.
+fn forget_writers(object: &mut impl Resource) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
 /// Of a Job's spec only `suspend` is read; its pod template is most of its size.
 fn trim_job(job: &mut Job) {
     if let Some(spec) = &mut job.spec {
@@ -333,7 +363,7 @@ fn trim_job(job: &mut Job) {
     }
 }
 
-/// Of a pod's spec only its node is read.
+/// Of a pod's spec only its node is read, and of its containers neither what they mount nor which image it was exactly.
 fn trim_pod(pod: &mut Pod) {
     if let Some(spec) = &mut pod.spec {
         *spec = PodSpec {
@@ -341,6 +371,24 @@ fn trim_pod(pod: &mut Pod) {
             ..PodSpec::default()
         };
     }
+    let Some(status) = &mut pod.status else { return };
+    (status.pod_ips, status.host_ips) = (None, None);
+    let lists = [&mut status.init_container_statuses, &mut status.container_statuses];
+    for container in lists.into_iter().flatten().flatten() {
+        (container.resources, container.allocated_resources) = (None, None);
+        (container.volume_mounts, container.container_id) = (None, None);
+        container.image_id.clear();
+    }
+}
+
+/// Of ConfigMaps, claims and snapshots only names, owners and two labels are read.
+fn trim_metadata<K>(object: &mut PartialObjectMeta<K>) {
+    let meta = &mut object.metadata;
+    meta.annotations = None;
+    meta.labels = meta.labels.take().and_then(|mut labels| {
+        labels.retain(|label, _| [LABEL_COMPONENT, LABEL_VISIT].contains(&label.as_str()));
+        (!labels.is_empty()).then_some(labels)
+    });
 }
 
 fn name_of(job: &Guarded) -> ObjectRef<Guarded> {

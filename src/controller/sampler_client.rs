@@ -20,8 +20,16 @@ impl SamplerClient {
     /// # Errors
     /// When the system gives no resources for it.
     pub(crate) fn new() -> Result<Self, reqwest::Error> {
+        Self::with_deadline(DEADLINE)
+    }
+
+    /// A client that waits that long for an answer.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn with_deadline(deadline: Duration) -> Result<Self, reqwest::Error> {
         let builder = reqwest::Client::builder()
-            .timeout(DEADLINE)
+            .timeout(deadline)
             .redirect(reqwest::redirect::Policy::none());
         Ok(Self(builder.no_proxy().build()?))
     }

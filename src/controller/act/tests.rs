@@ -97,6 +97,7 @@ fn observed() -> Observed {
         stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
+        sampler_age: std::time::Duration::ZERO,
         progress_interval: Duration::from_secs(10),
     }
 }
@@ -221,7 +222,7 @@ async fn everything_in_order_then_one_status_then_events() {
     assert_eq!(seen[4].body["preconditions"]["uid"], "uid-old");
     assert_eq!(seen[4].body["propagationPolicy"], "Background");
     let status = &seen[5];
-    assert_eq!(status.query, "&force=true&fieldManager=curriculum-operator");
+    assert_eq!(status.query, "&fieldManager=curriculum-operator");
     assert_eq!(
         status.body["metadata"]["resourceVersion"], "1",
         "only over the version that was decided on"

@@ -171,6 +171,10 @@ fn hung(turn: &mut Turn<'_>, current: &CurrentVisit, pods: &[&Pod]) -> Option<Fa
     if step != written.step || !turn.is_due(over) {
         return None;
     }
+    // What the sampler said before the deadline tells nothing of the time since: the next look has its next answer.
+    if turn.after(deadline.saturating_add(turn.observed.sampler_age), last) != When::Due {
+        return None;
+    }
     let message =
         format!("the trainer has made no progress at step {step} for {seconds} s (`training.progressDeadlineSeconds`)");
     Some(Failure::new(Reason::NoProgress, message))

@@ -19,7 +19,7 @@ use super::{Server, Shared, World};
 use crate::api::job::CurriculumJob;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Delete, Ensure, Event, Kind, SetSuspend};
-use crate::controller::cluster::{Answer, Children, Cluster, PodsOf};
+use crate::controller::cluster::{Answer, Children, Cluster, PodsOf, Said};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::lease::Leadership;
@@ -28,7 +28,6 @@ use crate::controller::metrics::Metrics;
 use crate::controller::observed::Warning;
 use crate::controller::reconcile::reconcile;
 use crate::controller::test_support::settings;
-use crate::sampler::contract::SamplerStatus;
 
 type Turn = Pin<Box<dyn Future<Output = Result<Action, Error>> + Send>>;
 
@@ -182,10 +181,12 @@ impl Cluster for Connection {
         }
     }
 
-    fn sampler(&self, _: &CurriculumJob, at: Option<IpAddr>, _: Duration) -> Option<SamplerStatus> {
+    fn sampler(&self, _: &CurriculumJob, at: Option<IpAddr>, _: Duration) -> Option<Said> {
         at?;
         let (served, lost_index) = (*self.sampler.lock().unwrap())?;
-        self.server.at().sampler(served, lost_index)
+        let status = self.server.at().sampler(served, lost_index)?;
+        let age = Duration::ZERO;
+        Some(Said { status, age })
     }
 
     fn progress_interval(&self, least: Duration) -> Duration {

@@ -49,6 +49,7 @@ fn case(patch: Value) -> Case {
         stuck_since: None,
         warnings: Vec::new(),
         sampler: None,
+        sampler_age: std::time::Duration::ZERO,
         progress_interval: Duration::from_secs(10),
     };
     Case {

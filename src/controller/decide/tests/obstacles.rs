@@ -271,6 +271,13 @@ fn a_hung_trainer_is_given_up_after_its_deadline_and_only_then() {
     moving.observed.sampler = Some(sampler_status(&moving.plan_digest(), 0, 4));
     assert_eq!(moving.turn().events, []);
 
+    let mut told_long_ago = hung(json!(100));
+    told_long_ago.pass(300);
+    told_long_ago.observed.sampler_age = std::time::Duration::from_secs(201);
+    assert_eq!(told_long_ago.turn().events, [], "it was told before the deadline");
+    told_long_ago.observed.sampler_age = std::time::Duration::from_secs(200);
+    assert_eq!(told(&told_long_ago.turn()), ["NoProgress"]);
+
     let mut patient = hung(Value::Null);
     patient.pass(100_000);
     assert_eq!(patient.turn().events, [], "off by default");
