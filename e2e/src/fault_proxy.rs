@@ -82,6 +82,8 @@ pub struct Write {
     pub method: Method,
     /// The request's path.
     pub path: String,
+    /// The name of the object in the request, if it has one.
+    pub name: Option<String>,
 }
 
 /// Enough time for what was passed on to be sent and read; the exact moment does not matter.
@@ -95,6 +97,8 @@ struct State {
     writes: Vec<Write>,
     leases: usize,
     plan: Option<(usize, Fault)>,
+    /// The first write of which this holds is done, and the operator stopped.
+    stop: Option<fn(&Write) -> bool>,
     watches: Option<WatchFault>,
     done: bool,
 }
@@ -149,6 +153,11 @@ impl FaultProxy {
         self.shared.state().plan = Some((number, fault));
     }
 
+    /// Has the operator stopped while it waits for the answer to the first write of which this holds: see [`Fault::Stop`].
+    pub fn stop_at(&self, which: fn(&Write) -> bool) {
+        self.shared.state().stop = Some(which);
+    }
+
     /// Lets watches go wrong in this way from now on.
     pub fn fail_watches(&self, fault: WatchFault) {
         self.shared.state().watches = Some(fault);
@@ -192,11 +201,10 @@ impl Shared {
     fn note(&self, write: Write) -> Option<Fault> {
         let mut state = self.state();
         let number = state.writes.len();
+        let stops = state.stop.take_if(|which| which(&write)).map(|_| Fault::Stop);
         state.writes.push(write);
-        let fault = state
-            .plan
-            .filter(|(planned, _)| *planned == number)
-            .map(|(_, fault)| fault);
+        let planned = state.plan.filter(|(planned, _)| *planned == number);
+        let fault = stops.or(planned.map(|(_, fault)| fault));
         state.done |= fault.is_some();
         drop(state);
         self.changes.send_replace(());
@@ -262,6 +270,9 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer
     let write = Write {
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
+        name: serde_json::from_slice::<serde_json::Value>(&body)
+            .ok()
+            .and_then(|object| Some(object["metadata"]["name"].as_str()?.to_owned())),
     };
     let broken = || -> Error { io::Error::from(io::ErrorKind::ConnectionReset).into() };
     match shared.note(write) {
