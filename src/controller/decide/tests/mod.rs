@@ -1,5 +1,6 @@
 //! What `decide` comes to, case by case. Everything at once is tried in `controller::model`.
 
+mod golden;
 mod groups;
 mod interruptions;
 mod lifecycle;
