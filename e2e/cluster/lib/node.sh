@@ -149,7 +149,8 @@ node_pids() {
 
 remove_cgroups() {
   local root deadline=$(($(now_ms) + 10000))
-  for root in $(cgroup_roots); do
+  # Where v1 has v2 beside it, runc makes groups there too, by itself.
+  for root in $(cgroup_roots) /sys/fs/cgroup/unified; do
     while [[ -d $root/$CGROUP ]]; do
       # Children first; a group whose last process is not reaped yet is still busy.
       find "$root/$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null && break
