@@ -26,6 +26,7 @@ const CORE: &[&str] = &[
     "spec.dataset.volume.nfs",
     "spec.dataset.volume.persistentVolumeClaim",
     "spec.scoring.pod.imagePullSecrets[]",
+    "spec.scoring.pod.resources",
     "spec.scoring.pod.securityContext",
     "spec.scoring.pod.tolerations[]",
     "spec.scoring.scorers[].container.env[].valueFrom",
