@@ -7,26 +7,32 @@ use kube::{Api, Client, ResourceExt};
 use crate::operator::SELECTOR;
 use crate::{OPERATOR_NAMESPACE, Result};
 
-/// The operator's metrics in Prometheus' text format.
+/// The metrics of every operator that runs, one after the other, in Prometheus' text format: one acts, the others stand by.
 ///
 /// # Errors
-/// When no operator runs or it does not answer.
+/// When no operator runs or one does not answer.
 pub async fn text(client: &Client) -> Result<String> {
     let api: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
     let selector = ListParams::default().labels(SELECTOR).fields("status.phase=Running");
-    let pods = api.list(&selector).await?;
-    let pod = pods.items.first().ok_or("no pod of the operator runs")?;
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let port = containers
-        .flat_map(|container| container.ports.iter().flatten())
-        .find(|port| port.name.as_deref() == Some("http"))
-        .ok_or("the operator's pod has no port `http`")?;
-    let path = format!(
-        "/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{}:{}/proxy/metrics",
-        pod.name_any(),
-        port.container_port
-    );
-    Ok(client.request_text(http::Request::get(path).body(Vec::new())?).await?)
+    let pods = api.list(&selector).await?.items;
+    if pods.is_empty() {
+        return Err("no pod of the operator runs".into());
+    }
+    let mut all = String::new();
+    for pod in pods {
+        let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+        let port = containers
+            .flat_map(|container| container.ports.iter().flatten())
+            .find(|port| port.name.as_deref() == Some("http"))
+            .ok_or("the operator's pod has no port `http`")?;
+        let path = format!(
+            "/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{}:{}/proxy/metrics",
+            pod.name_any(),
+            port.container_port
+        );
+        all += &client.request_text(http::Request::get(path).body(Vec::new())?).await?;
+    }
+    Ok(all)
 }
 
 /// Sum over all series of a metric.
