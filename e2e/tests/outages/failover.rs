@@ -72,7 +72,9 @@ async fn a_leader_that_slept_does_not_write() -> Result {
         let next = operator.leader_but(&sleeper.name_any()).await;
         let woken = async {
             next?;
-            case.submit(&Example::new("after").one_phase()).await?;
+            // Long enough that it is seen while it runs: the Job controller counts ready pods once a second.
+            case.submit(&Example::new("after").one_phase().trainer("STEP_SECONDS", "0.5"))
+                .await?;
             case.running("after", "train").await
         };
         let woken = woken.await;
