@@ -9,6 +9,7 @@ pub mod fixture;
 pub mod metrics;
 pub mod observe;
 pub mod operator;
+pub mod played;
 pub mod samples;
 pub mod wait;
 

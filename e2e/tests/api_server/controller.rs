@@ -7,12 +7,13 @@ use std::time::Duration;
 use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::api::names::LABEL_COMPONENT;
 use curriculum_operator::api::snapshot::CurriculumSnapshot;
-use curriculum_operator::controller::build::{self, ANNOTATION_PLAN_DIGEST};
+use curriculum_operator::controller::build;
 use curriculum_operator::controller::{Options, Readiness, Settings, run};
 use e2e::api_server::ApiServer;
-use futures::TryStreamExt;
+use e2e::played::{self, PlayedJobs};
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -87,115 +88,25 @@ fn play_cluster(
     namespace: &str,
     end: impl Fn(&Job) -> bool + Send + Sync + 'static,
 ) -> JoinHandle<()> {
-    let (client, namespace) = (client.clone(), namespace.to_owned());
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
+    let played = PlayedJobs::new(client, namespace);
+    let (client, jobs) = (client.clone(), Api::<Job>::namespaced(client.clone(), namespace));
     tokio::spawn(async move {
-        let events = watcher(jobs.clone(), watcher::Config::default())
+        let mut events = watcher(jobs, watcher::Config::default())
             .default_backoff()
-            .applied_objects();
-        events
-            .try_for_each(|job| {
-                let (client, namespace, jobs) = (client.clone(), namespace.clone(), jobs.clone());
-                let well = end(&job);
-                async move {
-                    let over = job.status.as_ref().is_some_and(|status| status.conditions.is_some());
-                    if !over {
-                        end_pod(&client, &namespace, &job, well).await;
-                        let patch = Patch::Merge(json!({"status": job_status(&job, well)}));
-                        jobs.patch_status(&job.name_any(), &PatchParams::default(), &patch)
-                            .await
-                            .unwrap();
-                    }
-                    Ok(())
-                }
-            })
-            .await
-            .unwrap();
+            .applied_objects()
+            .boxed();
+        while let Some(job) = events.try_next().await.unwrap() {
+            if played::has_ended(&job) {
+                continue;
+            }
+            let words = played::last_words(&client, &job, false).await.unwrap();
+            if end(&job) {
+                played.completes(&job, &words).await.unwrap();
+            } else {
+                played.fails(&job, &words.container).await.unwrap();
+            }
+        }
     })
-}
-
-fn job_status(job: &Job, well: bool) -> Value {
-    let now = "2030-01-01T00:00:00Z";
-    let condition = |name: &str, reason: &str| json!({"type": name, "status": "True", "reason": reason, "message": reason, "lastTransitionTime": now, "lastProbeTime": now});
-    let counts = json!({"startTime": now, "ready": 0, "terminating": 0, "uncountedTerminatedPods": {}});
-    let mut status = if well {
-        json!({"succeeded": 1, "completionTime": now, "conditions": [
-            condition("SuccessCriteriaMet", "CompletionsReached"), condition("Complete", "CompletionsReached")]})
-    } else {
-        json!({"failed": 1, "conditions": [
-            condition("FailureTarget", "BackoffLimitExceeded"), condition("Failed", "BackoffLimitExceeded")]})
-    };
-    json_patch::merge(&mut status, &counts);
-    if well && job.spec.as_ref().unwrap().completion_mode.as_deref() == Some("Indexed") {
-        status["completedIndexes"] = json!("0");
-    }
-    status
-}
-
-async fn end_pod(client: &Client, namespace: &str, job: &Job, well: bool) {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let template = job.spec.as_ref().unwrap().template.clone();
-    let mut metadata = template.metadata.unwrap_or_default();
-    metadata.name = Some(format!("{}-pod", job.name_any()));
-    let labels = metadata.labels.get_or_insert_default();
-    labels.insert("batch.kubernetes.io/job-name".to_owned(), job.name_any());
-    let mut owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": job.name_any(), "controller": true});
-    owner["uid"] = json!(job.uid());
-    metadata.owner_references = Some(vec![serde_json::from_value(owner).unwrap()]);
-    let pod = Pod {
-        metadata,
-        spec: template.spec,
-        status: None,
-    };
-    let pod = pods.create(&PostParams::default(), &pod).await.unwrap();
-    let (container, message) = last_words(client, namespace, job).await;
-    let state = json!({"terminated": {"exitCode": i32::from(!well), "message": if well { message } else { "out of luck".to_owned() }}});
-    let status =
-        json!({"name": container, "image": "x", "imageID": "x", "ready": false, "restartCount": 0, "state": state});
-    let phase = if well { "Succeeded" } else { "Failed" };
-    let statuses = if container == "sampler" {
-        "initContainerStatuses"
-    } else {
-        "containerStatuses"
-    };
-    let patch = json!({"status": {"phase": phase, statuses: [status]}});
-    pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
-}
-
-/// Which container says what at the end of a pod that ends well.
-async fn last_words(client: &Client, namespace: &str, job: &Job) -> (String, String) {
-    let owner = job.owner_references()[0].name.clone();
-    let cjob = Api::<CurriculumJob>::namespaced(client.clone(), namespace)
-        .get(&owner)
-        .await
-        .unwrap();
-    let component = job.labels()[LABEL_COMPONENT].clone();
-    match component.as_str() {
-        "inspect" => (component, json!({"inspected": {"rows": 100}}).to_string()),
-        "index" => {
-            let digest = format!("sha256:{}", "a".repeat(64));
-            let summary = json!({"key": build::task(&cjob).key, "digest": digest, "rows": 100, "scoredRows": 100, "quantiles": []});
-            (component, json!({"indexed": summary}).to_string())
-        }
-        "train" => {
-            let current = cjob.status.unwrap().current_visit.unwrap();
-            let phase = current.phase_index;
-            let plan = job.name_any().replace("-train-", "-plan-");
-            let plan = Api::<ConfigMap>::namespaced(client.clone(), namespace)
-                .get(&plan)
-                .await
-                .unwrap();
-            let result = json!({
-                "planDigest": plan.annotations()[ANNOTATION_PLAN_DIGEST], "phaseIndex": phase, "startStep": current.start_step,
-                "endStep": current.end_step, "servedStep": current.end_step, "source": "Index",
-                "metrics": {"val_accuracy": {"value": 0.5, "step": current.end_step}},
-            });
-            ("sampler".to_owned(), result.to_string())
-        }
-        _ => (component, String::new()),
-    }
 }
 
 async fn prepare(server: &ApiServer, namespace: &str) -> Client {
