@@ -1,136 +1,143 @@
 //! Local copies of what a watch shows, by the CurriculumJob that they belong to: looking up those of one job costs the same with ten
 //! jobs and with ten thousand. (kube's own store has one shelf for all, which every look-up has to walk.)
+//!
+//! Kept as JSON: in memory a pod is some 5 kB whatever is in it, written down it is less than one. Ten thousand jobs have a hundred
+//! thousand Jobs and pods, and a reconcile reads ten of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 /// Objects of one kind, by a key.
 pub(crate) struct Indexed<K> {
-    shelves: RwLock<Shelves<K>>,
+    shelves: RwLock<Shelves>,
     key_of: fn(&K) -> Option<String>,
     is_ready: watch::Sender<bool>,
 }
 
-struct Shelves<K> {
-    now: Copies<K>,
+#[derive(Default)]
+struct Shelves {
+    now: Copies,
     /// What a listing under way has brought so far; it replaces `now` when it is whole.
-    listing: Copies<K>,
+    listing: Copies,
 }
 
-/// By key, then by namespace and name.
-struct Copies<K> {
-    by_key: HashMap<String, BTreeMap<Name, Arc<K>>>,
-    keys: HashMap<Name, String>,
+#[derive(Default)]
+struct Copies {
+    /// The objects of each key, by name.
+    by_key: HashMap<Key, Vec<(Name, Packed)>>,
+    keys: HashMap<Name, Key>,
 }
 
-type Name = (String, String);
+type Key = Arc<str>;
+/// Namespace and name.
+type Name = Arc<str>;
 
-impl<K> Default for Copies<K> {
-    fn default() -> Self {
-        Self {
-            by_key: HashMap::new(),
-            keys: HashMap::new(),
-        }
+/// An object as JSON.
+struct Packed(Box<[u8]>);
+
+impl Packed {
+    fn new<K: Serialize + ResourceExt>(object: &K) -> Option<Self> {
+        let written = serde_json::to_vec(object);
+        let written = written.inspect_err(|error| broken(&name_of(object), error));
+        Some(Self(written.ok()?.into_boxed_slice()))
+    }
+
+    fn open<K: DeserializeOwned>(&self, name: &str) -> Option<K> {
+        let read = serde_json::from_slice(&self.0);
+        read.inspect_err(|error| broken(name, error)).ok()
     }
 }
 
-impl<K> Copies<K> {
-    fn put(&mut self, name: Name, key: Option<String>, object: Arc<K>) {
+/// Types of Kubernetes come back as they were written, so this is a fault of theirs or ours; whoever makes an object that it does not
+/// see is stopped by the API server.
+fn broken(name: &str, error: &serde_json::Error) {
+    tracing::error!(name, %error, "an object cannot be kept");
+}
+
+impl Copies {
+    fn put(&mut self, name: Name, key: Option<String>, object: Packed) {
         self.take(&name);
-        if let Some(key) = key {
-            self.by_key.entry(key.clone()).or_default().insert(name.clone(), object);
-            self.keys.insert(name, key);
+        let Some(key) = key else { return };
+        let known = self.by_key.get_key_value(key.as_str());
+        let key = known.map_or_else(|| Key::from(key), |(key, _)| Arc::clone(key));
+        let shelf = self.by_key.entry(Arc::clone(&key)).or_default();
+        let place = shelf.partition_point(|(other, _)| *other < name);
+        shelf.insert(place, (Arc::clone(&name), object));
+        self.keys.insert(name, key);
+    }
+
+    fn take(&mut self, name: &str) {
+        let Some(key) = self.keys.remove(name) else { return };
+        if let Some(shelf) = self.by_key.get_mut(&key) {
+            shelf.retain(|(other, _)| **other != *name);
+            if shelf.is_empty() {
+                self.by_key.remove(&key);
+            }
         }
     }
 
-    fn take(&mut self, name: &Name) -> Option<Arc<K>> {
-        let key = self.keys.remove(name)?;
-        let shelf = self.by_key.get_mut(&key)?;
-        let taken = shelf.remove(name);
-        if shelf.is_empty() {
-            self.by_key.remove(&key);
-        }
-        taken
-    }
-
-    fn all(&self) -> impl Iterator<Item = (&Name, &Arc<K>)> {
+    fn all(&self) -> impl Iterator<Item = &(Name, Packed)> {
         self.by_key.values().flatten()
     }
 }
 
-impl<K: Resource + ResourceExt> Indexed<K> {
+impl<K: Resource + ResourceExt + Serialize + DeserializeOwned> Indexed<K> {
     /// Nothing yet; objects without a key are left out.
     pub(crate) fn new(key_of: fn(&K) -> Option<String>) -> Self {
         Self {
-            shelves: RwLock::new(Shelves {
-                now: Copies::default(),
-                listing: Copies::default(),
-            }),
+            shelves: RwLock::default(),
             key_of,
             is_ready: watch::Sender::new(false),
         }
     }
 
-    /// Takes in what the watch shows. Returns the objects that came, changed or went, those that went unseen among them: after a gap, a
+    /// Takes in what the watch shows, and tells which objects came, changed or went, those that went unseen among them: after a gap, a
     /// new listing simply lacks them.
-    pub(crate) fn take_in(&self, event: Event<K>) -> Vec<Arc<K>> {
+    pub(crate) fn take_in(&self, event: Event<K>, mut touched: impl FnMut(&K)) {
         // Every write leaves the copies whole, so a panic elsewhere has broken nothing.
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Init => {
-                shelves.listing = Copies::default();
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                let object = Arc::new(object);
-                shelves
-                    .listing
-                    .put(name_of(object.as_ref()), (self.key_of)(object.as_ref()), object);
-                Vec::new()
-            }
+            Event::Init => shelves.listing = Copies::default(),
+            Event::InitApply(object) => self.put(&mut shelves.listing, &object),
             Event::InitDone => {
                 let new = std::mem::take(&mut shelves.listing);
                 let old = std::mem::replace(&mut shelves.now, new);
-                let gone = old.all().filter(|(name, _)| !shelves.now.keys.contains_key(*name));
-                let touched = shelves
-                    .now
-                    .all()
-                    .chain(gone)
-                    .map(|(_, object)| Arc::clone(object))
-                    .collect();
+                let gone = old.all().filter(|(name, _)| !shelves.now.keys.contains_key(name));
+                for (name, object) in shelves.now.all().chain(gone) {
+                    if let Some(object) = object.open(name) {
+                        touched(&object);
+                    }
+                }
                 self.is_ready.send_replace(true);
-                touched
             }
             Event::Apply(object) => {
-                let object = Arc::new(object);
-                shelves.now.put(
-                    name_of(object.as_ref()),
-                    (self.key_of)(object.as_ref()),
-                    Arc::clone(&object),
-                );
-                vec![object]
+                self.put(&mut shelves.now, &object);
+                touched(&object);
             }
             Event::Delete(object) => {
-                let object = Arc::new(object);
-                shelves.now.take(&name_of(object.as_ref()));
-                vec![object]
+                shelves.now.take(&name_of(&object));
+                touched(&object);
             }
         }
     }
 
+    fn put(&self, copies: &mut Copies, object: &K) {
+        if let Some(packed) = Packed::new(object) {
+            copies.put(name_of(object).into(), (self.key_of)(object), packed);
+        }
+    }
+
     /// The objects of that key, by name.
-    pub(crate) fn of(&self, key: &str) -> Vec<Arc<K>> {
+    pub(crate) fn of(&self, key: &str) -> Vec<K> {
         let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        shelves
-            .now
-            .by_key
-            .get(key)
-            .map(|shelf| shelf.values().cloned().collect())
-            .unwrap_or_default()
+        let shelf = shelves.now.by_key.get(key).into_iter().flatten();
+        shelf.filter_map(|(name, object)| object.open(name)).collect()
     }
 
     /// Waits until the first listing is whole.
@@ -140,8 +147,8 @@ impl<K: Resource + ResourceExt> Indexed<K> {
     }
 }
 
-fn name_of(object: &impl ResourceExt) -> Name {
-    (object.namespace().unwrap_or_default(), object.name_any())
+fn name_of(object: &impl ResourceExt) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 #[cfg(test)]
@@ -162,37 +169,43 @@ mod tests {
         Indexed::new(|map| map.labels().get("job").filter(|job| !job.is_empty()).cloned())
     }
 
-    fn names(found: &[Arc<ConfigMap>]) -> Vec<String> {
-        found.iter().map(|map| map.name_any()).collect()
+    fn names(found: &[ConfigMap]) -> Vec<String> {
+        found.iter().map(ResourceExt::name_any).collect()
+    }
+
+    /// Names of what the event touched.
+    fn take_in(index: &Indexed<ConfigMap>, event: Event<ConfigMap>) -> Vec<String> {
+        let mut touched = Vec::new();
+        index.take_in(event, |map| touched.push(map.name_any()));
+        touched.sort();
+        touched
     }
 
     #[test]
     fn objects_come_change_their_job_and_go() {
         let index = index();
         for (name, job) in [("a", "x"), ("b", "x"), ("c", "y"), ("d", "")] {
-            assert_eq!(names(&index.take_in(Event::Apply(of(name, job)))), [name]);
+            assert_eq!(take_in(&index, Event::Apply(of(name, job))), [name]);
         }
         assert_eq!(names(&index.of("x")), ["a", "b"]);
         assert_eq!(names(&index.of("")), [""; 0], "without a key");
-        index.take_in(Event::Apply(of("b", "y")));
+        take_in(&index, Event::Apply(of("b", "y")));
         assert_eq!(
             (names(&index.of("x")), names(&index.of("y"))),
             (vec!["a".into()], vec!["b".into(), "c".into()])
         );
-        assert_eq!(names(&index.take_in(Event::Delete(of("a", "x")))), ["a"]);
+        assert_eq!(take_in(&index, Event::Delete(of("a", "x"))), ["a"]);
         assert_eq!(names(&index.of("x")), [""; 0]);
     }
 
     #[tokio::test]
     async fn a_listing_replaces_everything_at_once_and_tells_what_is_gone() {
         let index = index();
-        index.take_in(Event::Apply(of("old", "x")));
-        index.take_in(Event::Init);
-        index.take_in(Event::InitApply(of("new", "x")));
+        take_in(&index, Event::Apply(of("old", "x")));
+        take_in(&index, Event::Init);
+        take_in(&index, Event::InitApply(of("new", "x")));
         assert_eq!(names(&index.of("x")), ["old"], "not yet whole");
-        let mut touched = names(&index.take_in(Event::InitDone));
-        touched.sort();
-        assert_eq!(touched, ["new", "old"]);
+        assert_eq!(take_in(&index, Event::InitDone), ["new", "old"]);
         assert_eq!(names(&index.of("x")), ["new"]);
         index.wait_until_ready().await;
     }

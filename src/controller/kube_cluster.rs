@@ -140,8 +140,8 @@ impl Cluster for KubeCluster {
     fn children(&self, of: &CurriculumJob) -> Children {
         let uid = of.uid().unwrap_or_default();
         Children {
-            jobs: self.stores.jobs.of(&uid),
-            pods: self.stores.pods.of(&pod_key(of.namespace().as_deref(), &of.name_any())),
+            jobs: shared(self.stores.jobs.of(&uid)),
+            pods: shared(self.stores.pods.of(&pod_key(of.namespace().as_deref(), &of.name_any()))),
             config_maps: metadata(&self.stores.config_maps, &uid),
             claims: metadata(&self.stores.claims, &uid),
             snapshots: metadata(&self.stores.snapshots, &uid),
@@ -281,7 +281,11 @@ fn metadata<K>(index: &Indexed<PartialObjectMeta<K>>, uid: &str) -> Vec<ObjectMe
 where
     K: Resource<DynamicType = ()>,
 {
-    index.of(uid).iter().map(|object| object.metadata.clone()).collect()
+    index.of(uid).into_iter().map(|object| object.metadata).collect()
+}
+
+fn shared<K>(objects: Vec<K>) -> Vec<Arc<K>> {
+    objects.into_iter().map(Arc::new).collect()
 }
 
 /// Asks for the metadata of what a write made, not for all of it.

@@ -27,6 +27,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use prometheus::Registry;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
@@ -321,7 +322,7 @@ fn watch_children<K>(
     job_of: fn(&K) -> Option<ObjectRef<Guarded>>,
 ) -> Arc<Indexed<K>>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let index = Arc::new(Indexed::new(key_of));
     let (copies, names) = (Arc::clone(&index), names.clone());
@@ -333,9 +334,9 @@ where
     tasks.spawn(events.for_each(move |event| {
         match event {
             Ok(event) => {
-                for object in copies.take_in(event) {
-                    let _ = job_of(&object).map(|name| names.unbounded_send(name));
-                }
+                copies.take_in(event, |object| {
+                    let _ = job_of(object).map(|name| names.unbounded_send(name));
+                });
             }
             Err(error) => tracing::warn!(%error, kind = %K::kind(&()), "the watch is tried again"),
         }
