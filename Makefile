@@ -6,7 +6,7 @@ IMAGE ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Train the digits demo on a local cluster (CLUSTER=current IMAGE=ref: on yours)
@@ -45,3 +45,7 @@ down: ## Stop the local cluster and leave nothing behind
 .PHONY: bench
 bench: ## Compare the sampler with others, into docs/benchmarks.md
 	scripts/bench
+
+.PHONY: bench-scale
+bench-scale: ## Compare the operator with JobSet at 500 and 10,000 objects, into docs/benchmarks.md
+	scripts/bench-scale

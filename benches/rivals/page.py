@@ -20,6 +20,8 @@ unless a table says otherwise. A ratio says how many times as long the rival
 takes; below 1 the rival is faster.
 """
 
+MANY_JOBS = "## Many jobs"
+
 METHOD = """## How this is measured
 
 - `make bench` runs everything on one machine, in one go. Each contender has a
@@ -66,10 +68,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)]) + "\n"
 
 
-def render(results: Results) -> str:
+def render(results: Results, before: str) -> str:
+    """The page; its last section, on many jobs, is another benchmark's and comes from the page before."""
     parts = [HEAD, summary(results), draws(results), many(results), epochs(results), deepspeed(results)]
     parts += [far(results), http(results), METHOD, versions(results)]
-    text = "\n".join(parts)
+    _, heading, rest = before.partition(MANY_JOBS)
+    text = "\n".join([*parts, heading + rest] if heading else parts)
     long = [line for line in text.splitlines() if len(line) > 80]
     assert not long, long
     return text

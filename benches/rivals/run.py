@@ -271,7 +271,8 @@ def main() -> None:
     results = Run(options).all()
     if options.results:
         pathlib.Path(options.results).write_text(json.dumps(results, indent=1) + "\n")
-    pathlib.Path(options.page).write_text(page.render(results))
+    path = pathlib.Path(options.page)
+    path.write_text(page.render(results, path.read_text() if path.exists() else ""))
     print(page.verdict(results))
     print(f"the page is {options.page}", file=sys.stdout)
 

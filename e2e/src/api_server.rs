@@ -63,7 +63,7 @@ pub enum StartError {
 pub struct ApiServer {
     kubeconfig: PathBuf,
     // Dropped in this order: the API server first, then etcd, then the files of both.
-    _apiserver: Process,
+    apiserver: Process,
     _etcd: Process,
     dir: TempDir,
 }
@@ -105,6 +105,11 @@ impl ApiServer {
     /// Path of a kubeconfig of a cluster administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// Process number of kube-apiserver.
+    pub fn pid(&self) -> u32 {
+        self.apiserver.child.id()
     }
 
     /// A new client of a cluster administrator, for the runtime that calls it.
@@ -159,7 +164,7 @@ impl ApiServer {
         wait_until_ready(&kubeconfig, &mut etcd, &mut apiserver).await?;
         Ok(Self {
             kubeconfig,
-            _apiserver: apiserver,
+            apiserver,
             _etcd: etcd,
             dir,
         })

@@ -5,6 +5,8 @@ readonly BINARIES=(
   etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl
   node-agent pause helm kubeconform
 )
+# Built only when asked for by name: nothing of the cluster needs them.
+readonly EXTRAS=(jobset)
 
 # Packages by a file each brings, so that tools installed in another way count.
 packages_missing() {
@@ -47,13 +49,14 @@ binary_path() { # name
     etcd) echo "$BIN/etcd-$ETCD" ;;
     helm) echo "$BIN/helm-$HELM" ;;
     kubeconform) echo "$BIN/kubeconform-$KUBECONFORM" ;;
-    node-agent | pause) echo "$BIN/$1-$(own_source_digest)" ;;
+    jobset) echo "$BIN/jobset-$(source_digest jobset)" ;;
+    node-agent | pause) echo "$BIN/$1-$(source_digest node)" ;;
     *) echo "$BIN/$1-$KUBERNETES" ;;
   esac
 }
 
-own_source_digest() {
-  (cd "$HERE/go/node" && find . -type f | LC_ALL=C sort | xargs sha256sum) | sha256sum | cut -c1-12
+source_digest() { # module
+  (cd "$HERE/go/$1" && find . -type f | LC_ALL=C sort | xargs sha256sum) | sha256sum | cut -c1-12
 }
 
 build_binaries() { # [name...]
@@ -61,9 +64,9 @@ build_binaries() { # [name...]
   mkdir -p "$BIN/path"
   [[ $# -gt 0 ]] || set -- "${BINARIES[@]}"
   for name; do
-    case " ${BINARIES[*]} " in
+    case " ${BINARIES[*]} ${EXTRAS[*]} " in
       *" $name "*) build_one "$name" "$(binary_path "$name")" ;;
-      *) die "no binary '$name'; there are: ${BINARIES[*]}" ;;
+      *) die "no binary '$name'; there are: ${BINARIES[*]} ${EXTRAS[*]}" ;;
     esac
   done
 }
@@ -76,7 +79,7 @@ build_one() { # name path
     start=$(now_ms)
     printf '  %-26s building\n' "$name"
     case $name in
-      etcd) module=etcd package=. ;;
+      etcd | jobset) module=$name package=. ;;
       helm)
         module=helm package=helm.sh/helm/v3/cmd/helm
         IFS=. read -ra version <<<"$KUBERNETES"
