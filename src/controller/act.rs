@@ -14,7 +14,7 @@ use super::cluster::{Answer, Cluster};
 use super::context::Context;
 use super::error::Error;
 use super::evidence::Failure;
-use super::observed::{Observed, is_controlled_by};
+use super::observed::is_controlled_by;
 use crate::api::MANAGER;
 use crate::api::conditions::Reason;
 use crate::api::job::CurriculumJob;
@@ -32,7 +32,7 @@ pub(crate) enum Ended {
     Blocked(Failure),
 }
 
-/// Does the actions.
+/// Does the actions that were decided on for that version of the CurriculumJob, at that time.
 ///
 /// # Guarantees
 /// The status is written after everything that it speaks of exists, and only over the version it was decided on; events
@@ -42,7 +42,8 @@ pub(crate) enum Ended {
 /// When the API server fails a request; everything before it is done, nothing after it.
 pub(crate) async fn act<C: Cluster>(
     context: &Context<C>,
-    observed: &Observed,
+    job: &CurriculumJob,
+    now: Timestamp,
     actions: Actions,
 ) -> Result<Ended, Error> {
     let Actions {
@@ -54,11 +55,7 @@ pub(crate) async fn act<C: Cluster>(
         milestones,
         requeue,
     } = actions;
-    let hands = Hands {
-        context,
-        job: &observed.job,
-        now: observed.now,
-    };
+    let hands = Hands { context, job, now };
     for hold in suspend {
         hands.suspend(&hold).await?;
     }
@@ -75,7 +72,7 @@ pub(crate) async fn act<C: Cluster>(
     }
     if let Some(status) = status {
         let status = status.complete(&applied);
-        if observed.job.status.as_ref() != Some(&status) && !hands.write_status(&status).await? {
+        if job.status.as_ref() != Some(&status) && !hands.write_status(&status).await? {
             return Ok(Ended::Stale);
         }
         milestones

@@ -3,14 +3,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 
-use super::cluster::{Children, Cluster, PodsOf};
+use super::cluster::{Cluster, PodsOf};
 use super::context::Context;
-use super::decide::{LOOK_AGAIN, Settings};
+use super::decide::LOOK_AGAIN;
 use super::error::Error;
 use super::evidence;
 use super::observed::{Observed, Silence, Warning, is_controlled_by};
@@ -20,14 +19,13 @@ use crate::api::job::CurriculumJob;
 ///
 /// # Errors
 /// When the API server does not answer a question that only it can answer; none is asked while nothing changes.
-pub(crate) async fn observe<C: Cluster>(
-    context: &Context<C>,
-    job: Arc<CurriculumJob>,
-) -> Result<Option<Observed>, Error> {
+pub(crate) async fn observe<C: Cluster>(context: &Context<C>, job: &CurriculumJob) -> Result<Option<Observed>, Error> {
     let cluster = &context.cluster;
-    let mut observed = from_stores(cluster, &context.settings, job);
-    let uid = observed.job.uid().unwrap_or_default();
-    let version = observed.job.metadata.resource_version.as_deref();
+    let interval = cluster.progress_interval(context.settings.progress_interval);
+    let children = cluster.children(job);
+    let mut observed = Observed::new(job, cluster.now(), children, interval);
+    let uid = job.uid().unwrap_or_default();
+    let version = job.metadata.resource_version.as_deref();
     if context.memory.is_stale(&uid, version, observed.now) {
         return Ok(None);
     }
@@ -39,7 +37,7 @@ pub(crate) async fn observe<C: Cluster>(
     }
     if let Some(name) = observed.job_in_doubt() {
         let found = cluster
-            .job(&observed.job, &name)
+            .job(job, &name)
             .await
             .map_err(|error| Error::api("get", "jobs", &name, error))?;
         observed
@@ -48,66 +46,46 @@ pub(crate) async fn observe<C: Cluster>(
     }
     if observed.may_meet_old_pods() {
         let found = cluster
-            .pods(&observed.job, PodsOf::Trainers)
+            .pods(job, PodsOf::Trainers)
             .await
-            .map_err(|error| Error::api("list", "pods", &observed.job.name_any(), error))?;
+            .map_err(|error| Error::api("list", "pods", &job.name_any(), error))?;
         observed.take_in(found.into_iter().map(Arc::new));
     }
     for name in observed.jobs_without_evidence() {
         let found = cluster
-            .pods(&observed.job, PodsOf::Job(&name))
+            .pods(job, PodsOf::Job(&name))
             .await
             .map_err(|error| Error::api("list", "pods", &name, error))?;
         observed.take_in(found.into_iter().map(Arc::new));
     }
     observed.stuck_since = context.memory.stuck(&uid, observed.is_stuck(), observed.now);
-    observed.warnings = warnings(context, &observed).await?;
+    observed.warnings = warnings(context, job, &observed).await?;
     let at = sampler_address(&observed);
-    if let Some(said) = cluster.sampler(&observed.job, at, observed.progress_interval) {
+    if let Some(said) = cluster.sampler(job, at, observed.progress_interval) {
         (observed.sampler, observed.sampler_age) = (Some(said.status), said.age);
     }
     Ok(Some(observed))
 }
 
-fn from_stores(cluster: &impl Cluster, settings: &Settings, job: Arc<CurriculumJob>) -> Observed {
-    let Children {
-        jobs,
-        pods,
-        config_maps,
-        claims,
-        snapshots,
-    } = cluster.children(&job);
-    Observed {
-        now: cluster.now(),
-        jobs,
-        pods,
-        config_maps,
-        claims,
-        snapshots,
-        stuck_since: None,
-        warnings: Vec::new(),
-        sampler: None,
-        sampler_age: Duration::ZERO,
-        progress_interval: cluster.progress_interval(settings.progress_interval),
-        job,
-    }
-}
-
 /// What the events say of an object that has been silent for longer than the grace; asked for once per [`LOOK_AGAIN`].
-async fn warnings<C: Cluster>(context: &Context<C>, observed: &Observed) -> Result<Vec<Warning>, Error> {
+async fn warnings<C: Cluster>(
+    context: &Context<C>,
+    job: &CurriculumJob,
+    observed: &Observed,
+) -> Result<Vec<Warning>, Error> {
     let grace = SignedDuration::try_from(context.settings.image_grace).unwrap_or_default();
     let silent = observed.silence();
     let silent = silent.filter(|silent| observed.now.duration_since(silent.since) >= grace);
     let Some(Silence { uid: about, .. }) = silent else {
         return Ok(Vec::new());
     };
-    let uid = observed.job.uid().unwrap_or_default();
+    let uid = job.uid().unwrap_or_default();
     if let Some(heard) = context.memory.heard(&uid, &about, observed.now, LOOK_AGAIN) {
         return Ok(heard);
     }
     let warnings = context
         .cluster
-        .warnings(&observed.job, &about)
+        .warnings(job, &about)
         .await
         .map_err(|error| Error::api("list", "events", &about, error))?;
     context.memory.hears(&uid, about, observed.now, warnings.clone());

@@ -10,10 +10,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::build::names;
+use super::cluster::Children;
 use super::evidence::{self, Outcome};
 use crate::api::job::CurriculumJob;
 use crate::api::names::{LABEL_COMPONENT, LABEL_VISIT};
-use crate::api::status::CurrentVisit;
+use crate::api::status::{CurrentVisit, CurriculumJobStatus};
 use crate::sampler::contract::SamplerStatus;
 
 /// One consistent-enough view of a CurriculumJob and what belongs to it.
@@ -22,8 +23,12 @@ use crate::sampler::contract::SamplerStatus;
 /// matched to their Job by UID when they are asked for. Each list may be older than the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
-    /// The CurriculumJob.
-    pub(crate) job: Arc<CurriculumJob>,
+    /// Name of the CurriculumJob.
+    pub(crate) name: String,
+    /// Whether no pod of it is to run.
+    pub(crate) suspended: bool,
+    /// Its status, as it was read.
+    pub(crate) status: Option<CurriculumJobStatus>,
     /// The time, read once.
     pub(crate) now: Timestamp,
     /// Its Jobs, finished ones included.
@@ -69,9 +74,36 @@ pub(crate) struct Silence {
 }
 
 impl Observed {
+    /// What is known before anybody else is asked.
+    pub(crate) fn new(job: &CurriculumJob, now: Timestamp, children: Children, progress_interval: Duration) -> Self {
+        let Children {
+            jobs,
+            pods,
+            config_maps,
+            claims,
+            snapshots,
+        } = children;
+        Self {
+            name: job.name_any(),
+            suspended: job.spec.suspend,
+            status: job.status.clone(),
+            now,
+            jobs,
+            pods,
+            config_maps,
+            claims,
+            snapshots,
+            stuck_since: None,
+            warnings: Vec::new(),
+            sampler: None,
+            sampler_age: Duration::ZERO,
+            progress_interval,
+        }
+    }
+
     /// The live Job that the run waits for: that of the current visit, or a scoring Job while there are no scores.
     pub(crate) fn awaited_job(&self) -> Option<&Job> {
-        let scored = self.job.status.as_ref().is_some_and(|status| status.scores.is_some());
+        let scored = self.status.as_ref().is_some_and(|status| status.scores.is_some());
         let name = self.current_train_job();
         let awaited = |job: &&Job| match component(&job.metadata) {
             Some("train") => job.metadata.name == name,
@@ -103,7 +135,7 @@ impl Observed {
         let job = self.awaited_job()?;
         let held = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
         let mut pods = self.pods_of(job).peekable();
-        if held || self.job.spec.suspend {
+        if held || self.suspended {
             return None;
         }
         if pods.peek().is_none() {
@@ -149,11 +181,16 @@ impl Observed {
 
     /// Name of the Job of the attempt that the status names.
     pub(crate) fn current_train_job(&self) -> Option<String> {
-        self.current_visit().map(|current| train_job_name(&self.job, current))
+        self.current_visit().map(|current| self.train_job_name(current))
+    }
+
+    /// Name of the training Job of a visit.
+    pub(crate) fn train_job_name(&self, visit: &CurrentVisit) -> String {
+        names::train(&self.name, visit.visit.unsigned_abs())
     }
 
     fn current_visit(&self) -> Option<&CurrentVisit> {
-        self.job.status.as_ref()?.current_visit.as_ref()
+        self.status.as_ref()?.current_visit.as_ref()
     }
 
     /// Name of the training Job that the status has seen but this view lacks: lost, or not yet in the store.
@@ -166,11 +203,11 @@ impl Observed {
     /// Whether an attempt is about to be made after one that did not complete its phase. Pods outlive a deleted Job, and a pod that the
     /// store has not seen yet must not meet a second trainer, so `observe` asks the API server for them.
     pub(crate) fn may_meet_old_pods(&self) -> bool {
-        let Some(status) = &self.job.status else { return false };
+        let Some(status) = &self.status else { return false };
         let due = |current: &CurrentVisit| {
             let waits = current.retry_time.as_ref().is_some_and(|time| time.0 > self.now);
             let follows_completion = status.visits.last().is_some_and(|last| last.visit + 1 == current.visit);
-            current.visit > 0 && !follows_completion && current.job_uid.is_none() && !waits && !self.job.spec.suspend
+            current.visit > 0 && !follows_completion && current.job_uid.is_none() && !waits && !self.suspended
         };
         status.completion_time.is_none() && self.current_visit().is_some_and(due)
     }
@@ -186,7 +223,7 @@ impl Observed {
     /// Finished Jobs whose last words matter but whose ended pods are not in this view: deleted, or not yet in the store.
     /// As for [`Self::job_in_doubt`], `observe` asks the API server.
     pub(crate) fn jobs_without_evidence(&self) -> Vec<String> {
-        let scored = self.job.status.as_ref().is_some_and(|status| status.scores.is_some());
+        let scored = self.status.as_ref().is_some_and(|status| status.scores.is_some());
         let current = self.current_train_job();
         self.jobs
             .iter()
@@ -200,11 +237,6 @@ impl Observed {
             .map(|job| job.name_any())
             .collect()
     }
-}
-
-/// Name of the training Job of a visit.
-pub(crate) fn train_job_name(job: &CurriculumJob, current: &CurrentVisit) -> String {
-    names::train(&job.name_any(), current.visit.unsigned_abs())
 }
 
 /// What an object is for, by its label.

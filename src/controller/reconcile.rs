@@ -23,28 +23,25 @@ use crate::api::job::CurriculumJob;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Brings one CurriculumJob a step further.
-pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: Arc<CurriculumJob>) -> Result<Action, Error> {
+pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &CurriculumJob) -> Result<Action, Error> {
     let uid = job.uid().unwrap_or_default();
     let Some(observed) = observe(context, job).await? else {
         return Ok(Action::requeue(context.memory.behind(&uid)));
     };
-    let actions = match validate(&observed.job) {
-        Ok(validated) => decide(&context.settings, validated, &observed),
-        Err(problem) => decide::refuse(&context.settings, &problem, &observed),
+    let settings = &context.settings;
+    let actions = match validate(job) {
+        Ok(validated) => decide(settings, validated, &observed),
+        Err(problem) => decide::refuse(settings, job, &problem, &observed),
     };
-    match act(context, &observed, actions).await? {
+    match act(context, job, observed.now, actions).await? {
         Ended::Done(requeue) => {
             context.memory.caught_up(&uid);
             Ok(requeue.map_or_else(Action::await_change, Action::requeue))
         }
         Ended::Stale => Ok(Action::requeue(context.memory.behind(&uid))),
         Ended::Blocked(obstacle) => {
-            act(
-                context,
-                &observed,
-                decide::blocked(&context.settings, &obstacle, &observed),
-            )
-            .await?;
+            let actions = decide::blocked(settings, job, &obstacle, &observed);
+            act(context, job, observed.now, actions).await?;
             Err(Error::Blocked(obstacle.message))
         }
     }
@@ -63,7 +60,7 @@ pub(crate) async fn reconcile_safely<C: Cluster>(
         return Ok(Action::await_change()); // Everything is looked at when this process begins to lead.
     }
     let job = match &guarded.0 {
-        Ok(job) => Arc::new(job.clone()),
+        Ok(job) => job,
         Err(invalid) => return Ok(skip(&context, invalid)),
     };
     let uid = job.uid().unwrap_or_default();

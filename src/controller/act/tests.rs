@@ -80,26 +80,9 @@ async fn play(actions: Actions, script: Vec<Reply>) -> (Result<Ended, Error>, Ve
         seen
     });
     let (context, registry) = context(Client::new(service, "lab"));
-    let ended = act(&context, &observed(), actions).await;
+    let ended = act(&context, &curriculum_job(json!({})), at(0), actions).await;
     drop(context);
     (ended, server.await.expect("every answer was asked for"), registry)
-}
-
-fn observed() -> Observed {
-    Observed {
-        job: Arc::new(curriculum_job(json!({}))),
-        now: at(0),
-        jobs: Vec::new(),
-        pods: Vec::new(),
-        config_maps: Vec::new(),
-        claims: Vec::new(),
-        snapshots: Vec::new(),
-        stuck_since: None,
-        warnings: Vec::new(),
-        sampler: None,
-        sampler_age: std::time::Duration::ZERO,
-        progress_interval: Duration::from_secs(10),
-    }
 }
 
 fn plan_map_and_job() -> (ConfigMap, Job) {

@@ -16,7 +16,7 @@ use crate::api::status::{CurrentVisit, MetricStatus, VisitOutcome, VisitStatus};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
-use crate::controller::observed::{component, train_job_name};
+use crate::controller::observed::component;
 use crate::curriculum::snapshot;
 use crate::sampler::contract::{SamplerStatus, Source};
 
@@ -53,7 +53,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
 
 /// Writes the UID of a Job that was made by a turn which died before it could.
 fn record_uid(turn: &mut Turn<'_>, current: &CurrentVisit) {
-    let job = turn.observed.job_named(&train_job_name(turn.job, current));
+    let job = turn.observed.job_named(&turn.observed.train_job_name(current));
     if let (Some(visit), None, Some(job)) = (&mut turn.status.current_visit, &current.job_uid, job) {
         visit.job_uid = job.uid();
         visit.retry_time = None;

@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use crate::api::conditions::Reason;
 use crate::api::status::CurrentVisit;
 use crate::controller::evidence::{self, Failure, Outcome};
-use crate::controller::observed::{Observed, train_job_name};
+use crate::controller::observed::Observed;
 use crate::sampler::contract::SamplerStatus;
 
 /// What became of a visit.
@@ -42,7 +42,7 @@ pub(super) struct Running<'a> {
 
 /// Looks at the Job of a visit.
 pub(super) fn look<'a>(observed: &'a Observed, current: &CurrentVisit) -> Attempt<'a> {
-    let name = train_job_name(&observed.job, current);
+    let name = observed.train_job_name(current);
     let lost = |message| Attempt::Failed(Failure::new(Reason::JobLost, message));
     let Some(job) = observed.job_named(&name) else {
         return match current.job_uid {

@@ -42,6 +42,7 @@ use super::build;
 use super::evidence::Failure;
 use super::observed::Observed;
 use super::validate::Validated;
+use crate::api::job::CurriculumJob;
 
 pub(crate) use self::conditions::stage;
 pub(crate) use self::obstacle::LOOK_AGAIN;
@@ -122,17 +123,17 @@ fn accept(turn: &mut Turn<'_>) -> State {
 }
 
 /// What is done about a spec that `validate` refused: to say so, and to start nothing.
-pub(crate) fn refuse(settings: &Settings, problem: &Failure, observed: &Observed) -> Actions {
-    report(settings, observed, State::Invalid(problem.clone()))
+pub(crate) fn refuse(settings: &Settings, job: &CurriculumJob, problem: &Failure, observed: &Observed) -> Actions {
+    report(settings, job, observed, State::Invalid(problem.clone()))
 }
 
 /// What is done when the API server would not let an object be made: to say so. The reconcile is retried with a back-off.
-pub(crate) fn blocked(settings: &Settings, obstacle: &Failure, observed: &Observed) -> Actions {
-    report(settings, observed, State::Blocked(obstacle.clone()))
+pub(crate) fn blocked(settings: &Settings, job: &CurriculumJob, obstacle: &Failure, observed: &Observed) -> Actions {
+    report(settings, job, observed, State::Blocked(obstacle.clone()))
 }
 
-fn report(settings: &Settings, observed: &Observed, state: State) -> Actions {
-    let mut turn = Turn::new(settings, &observed.job, observed);
+fn report(settings: &Settings, job: &CurriculumJob, observed: &Observed, state: State) -> Actions {
+    let mut turn = Turn::new(settings, job, observed);
     if turn.job.metadata.deletion_timestamp.is_none() && !conditions::is_terminal(&turn.status) {
         // What runs is still held, let go on, or given up as the status says: only new work is out of the question.
         children::tidy(&mut turn);

@@ -32,7 +32,7 @@ pub(super) struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     pub(super) fn new(settings: &'a Settings, job: &'a CurriculumJob, observed: &'a Observed) -> Self {
-        let status = job.status.clone().unwrap_or_default();
+        let status = observed.status.clone().unwrap_or_default();
         Self {
             settings,
             job,
@@ -44,7 +44,7 @@ impl<'a> Turn<'a> {
 
     /// The status as it was read.
     pub(super) fn stored(&self) -> Option<&'a CurriculumJobStatus> {
-        self.job.status.as_ref()
+        self.observed.status.as_ref()
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -57,7 +57,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        self.job.spec.suspend
+        self.observed.suspended
     }
 
     pub(super) fn warn(&mut self, action: &'static str, reason: Reason, note: impl Into<String>) {

@@ -105,7 +105,7 @@ impl Leader {
         *connection.sampler.lock().unwrap() = Some((served, lost_index));
         let job = connection.stored(0).curriculum_job.clone();
         let context = Arc::clone(&self.context);
-        self.turn = job.map(|job| -> Turn { Box::pin(async move { reconcile(&context, job).await }) });
+        self.turn = job.map(|job| -> Turn { Box::pin(async move { reconcile(&context, &job).await }) });
         self.act();
     }
 

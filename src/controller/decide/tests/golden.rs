@@ -25,7 +25,7 @@ fn running() -> (Case, Plan) {
         plan,
     } = serde_json::from_str(RUNNING).unwrap();
     let mut case = case(serde_json::json!({}));
-    case.observed.job = Arc::new(curriculum_job);
+    case.edit(|job| *job = curriculum_job);
     case.observed.jobs.push(Arc::new(job));
     case.observed.config_maps.push(plan.metadata);
     let plan = serde_json::from_str(&plan.data.unwrap()["plan.json"]).unwrap();

@@ -23,6 +23,7 @@ use crate::api::job::CurriculumJob;
 use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Applied, Ensure};
+use crate::controller::cluster::Children;
 use crate::controller::memory::Memory;
 use crate::controller::observed::{Observed, component};
 use crate::controller::test_support::{
@@ -34,27 +35,17 @@ use crate::controller::validate::validate;
 /// A CurriculumJob and what is around it; a turn leaves it as `act` would.
 struct Case {
     settings: Settings,
+    job: CurriculumJob,
     observed: Observed,
     memory: Memory,
 }
 
 fn case(patch: Value) -> Case {
-    let observed = Observed {
-        job: Arc::new(curriculum_job(patch)),
-        now: at(0),
-        jobs: Vec::new(),
-        pods: Vec::new(),
-        config_maps: Vec::new(),
-        claims: Vec::new(),
-        snapshots: Vec::new(),
-        stuck_since: None,
-        warnings: Vec::new(),
-        sampler: None,
-        sampler_age: std::time::Duration::ZERO,
-        progress_interval: Duration::from_secs(10),
-    };
+    let job = curriculum_job(patch);
+    let observed = Observed::new(&job, at(0), Children::default(), Duration::from_secs(10));
     Case {
         settings: settings(),
+        job,
         observed,
         memory: Memory::default(),
     }
@@ -69,7 +60,7 @@ fn scored(patch: Value) -> Case {
     case.turn();
     case.completes("score", exited("score", 0, None));
     case.turn();
-    let key = super::build::task(&case.observed.job).key;
+    let key = super::build::task(&case.job).key;
     case.completes("index", exited("index", 0, Some(&indexed(summary(&key)))));
     case.turn();
     assert_eq!(case.phase(), (0, 0, 0));
@@ -87,9 +78,8 @@ fn training(patch: Value) -> Case {
 impl Case {
     /// Decides and takes over what was decided; UIDs are the objects' names.
     fn turn(&mut self) -> Actions {
-        let job = Arc::clone(&self.observed.job);
         self.observed.stuck_since = self.memory.stuck("", self.observed.is_stuck(), self.observed.now);
-        let actions = decide(&self.settings, validate(&job).unwrap(), &self.observed);
+        let actions = decide(&self.settings, validate(&self.job).unwrap(), &self.observed);
         let mut applied = Applied::default();
         for ensure in actions.ensure.clone() {
             match ensure {
@@ -115,9 +105,9 @@ impl Case {
     }
 
     fn edit(&mut self, edit: impl FnOnce(&mut CurriculumJob)) {
-        let mut job = CurriculumJob::clone(&self.observed.job);
-        edit(&mut job);
-        self.observed.job = Arc::new(job);
+        edit(&mut self.job);
+        self.observed.suspended = self.job.spec.suspend;
+        self.observed.status = self.job.status.clone();
     }
 
     fn pass(&mut self, seconds: i64) {
@@ -126,7 +116,7 @@ impl Case {
     }
 
     fn status(&self) -> &CurriculumJobStatus {
-        self.observed.job.status.as_ref().unwrap()
+        self.observed.status.as_ref().unwrap()
     }
 
     fn condition(&self, type_: ConditionType) -> &Condition {
