@@ -3,6 +3,7 @@
 use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::api::names::LABEL_COMPONENT;
 use curriculum_operator::controller::build::{self, ANNOTATION_PLAN_DIGEST};
+use curriculum_operator::controller::validate::validate;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -196,6 +197,7 @@ pub async fn last_words(client: &Client, job: &Job, uniform: bool) -> Result<Las
         "inspect" => ("inspect", json!({"inspected": {"rows": 100}})),
         "index" => {
             let digest = format!("sha256:{}", "a".repeat(64));
+            let run = validate(&run).map_err(|failure| failure.message)?;
             let index = json!({"key": build::task(&run).key, "digest": digest, "rows": 100, "scoredRows": 100,
                 "quantiles": []});
             ("index", json!({"indexed": index}))

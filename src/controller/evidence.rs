@@ -43,11 +43,11 @@ const SCORES_REASONS: [Reason; 3] = [Reason::ScoresInvalid, Reason::CoverageTooL
 
 /// Why something failed: a documented reason, and words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Reason of the condition and of the event.
-    pub(crate) reason: Reason,
+    pub reason: Reason,
     /// At most 512 characters of foreign text, without control characters.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl Failure {

@@ -36,7 +36,7 @@ mod samplers;
 #[cfg(test)]
 mod test_support;
 mod untrusted;
-mod validate;
+pub mod validate;
 
 pub use decide::Settings;
 pub use lease::LeaseOptions;

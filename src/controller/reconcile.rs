@@ -16,7 +16,7 @@ use super::context::Context;
 use super::decide::{self, decide};
 use super::error::Error;
 use super::observe::observe;
-use super::validate::validate;
+use super::validate::{Head, validate};
 use crate::api::job::CurriculumJob;
 
 /// Longest time for one reconcile. The client retries 429, 503 and 504 on its own, and must not do so for ever.
@@ -30,8 +30,8 @@ pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &Curriculum
     };
     let settings = &context.settings;
     let actions = match validate(job) {
-        Ok(validated) => decide(settings, validated, &observed),
-        Err(problem) => decide::refuse(settings, job, &problem, &observed),
+        Ok(run) => decide(settings, &run, &observed),
+        Err(problem) => decide::refuse(settings, &Head::of(job), &problem, &observed),
     };
     match act(context, job, observed.now, actions).await? {
         Ended::Done(requeue) => {
@@ -40,7 +40,7 @@ pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &Curriculum
         }
         Ended::Stale => Ok(Action::requeue(context.memory.behind(&uid))),
         Ended::Blocked(obstacle) => {
-            let actions = decide::blocked(settings, job, &obstacle, &observed);
+            let actions = decide::blocked(settings, &Head::of(job), &obstacle, &observed);
             act(context, job, observed.now, actions).await?;
             Err(Error::Blocked(obstacle.message))
         }

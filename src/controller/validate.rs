@@ -1,81 +1,106 @@
-//! What a spec must fulfil beyond its schema before anything is done with it: small named checks, read top down.
+//! From the spec to a [`Run`]: whatever contradicts itself is refused with the field's name, and the rest is taken over with
+//! every choice made, so that nobody below has to look at the spec again.
 //!
-//! The CRD's schema and CEL rules refuse nearly all of this already. The checks are for objects that were stored under an older
-//! or a hand-edited CRD, so that `decide` may rely on them.
+//! The CRD's schema and CEL rules refuse nearly all of this already. What is refused here comes from objects that were stored
+//! under an older or a hand-edited CRD.
+
+mod head;
+mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::time::Duration;
 
+use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 
+pub use self::head::{Head, JobId};
+pub use self::run::{Dataset, Run, Scorer, ScorerKind, Scoring, Store, Template, Training};
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
-use crate::api::job::CurriculumJob;
-use crate::api::names::SAMPLER;
+use crate::api::curriculum::CurriculumSpec;
+use crate::api::dataset::{self, DatasetSpec};
+use crate::api::job::{CurriculumJob, StoreSpec};
+use crate::api::names::{SAMPLER, TRAINER};
+use crate::api::scoring::{ScorerSpec, ScoringSpec};
+use crate::api::training::TrainingSpec;
 use crate::curriculum::plan::{self, MAX_GROUPS};
+use crate::scoring::task::Format;
 
 /// Longest name of a CurriculumJob: child names keep room for a phase, an attempt and a pod's index.
 const MAX_NAME: usize = 40;
+/// Labels of a CurriculumJob that its Jobs get too: by these Kueue knows the queue and the priority of a Job.
+const QUEUE_LABELS: [&str; 2] = ["kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"];
+const DEFAULT_WEIGHT: &str = "1";
+const DEFAULT_COVERAGE: &str = "1";
+const STORAGE: &str = "storage";
 
-/// A CurriculumJob that passed every check.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Validated<'a> {
-    job: &'a CurriculumJob,
-}
-
-impl<'a> Validated<'a> {
-    /// The job.
-    pub(crate) fn job(&self) -> &'a CurriculumJob {
-        self.job
-    }
-}
-
-type Check = fn(&CurriculumJob) -> Option<String>;
-
-const CHECKS: [Check; 7] = [
-    name_is_short,
-    phases_have_names_of_their_own,
-    phases_have_one_duration,
-    phases_have_one_pool,
-    phases_name_few_groups,
-    scorers_have_one_kind,
-    template_has_a_trainer,
-];
-
-/// Runs every check.
+/// Parses a CurriculumJob; of its status it knows nothing.
 ///
 /// # Errors
-/// The first check that fails, as [`Reason::InvalidSpec`] and a message that names the field and what would be right.
-pub(crate) fn validate(job: &CurriculumJob) -> Result<Validated<'_>, Failure> {
-    let problem = CHECKS.iter().find_map(|check| check(job));
-    problem.map_or(Ok(Validated { job }), |message| {
-        Err(Failure::new(Reason::InvalidSpec, message))
+/// The first contradiction, as [`Reason::InvalidSpec`] and a message that names the field and what would be right.
+pub fn validate(job: &CurriculumJob) -> Result<Run, Failure> {
+    let spec = &job.spec;
+    let head = Head::of(job);
+    if head.id.name.len() > MAX_NAME {
+        return refused(format!("`metadata.name` must not be longer than {MAX_NAME} characters"));
+    }
+    Ok(Run {
+        head,
+        curriculum: curriculum(&spec.curriculum)?,
+        scoring: scoring(&spec.scoring)?,
+        training: training(&spec.training)?,
+        seed: at_least(0, spec.seed, "seed")?,
+        dataset: dataset(&spec.dataset)?,
+        store: store(&spec.store),
+        queue_labels: QUEUE_LABELS
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), job.labels().get(*key)?.clone())))
+            .collect(),
+        snapshots_to_keep: at_least(1, spec.snapshots.keep, "snapshots.keep")?,
+        time_to_live: spec
+            .ttl_seconds_after_finished
+            .map(|ttl| at_least(0, ttl, "ttlSecondsAfterFinished").map(Duration::from_secs))
+            .transpose()?,
     })
 }
 
-fn name_is_short(job: &CurriculumJob) -> Option<String> {
-    (job.name_any().len() > MAX_NAME).then(|| format!("`metadata.name` must not be longer than {MAX_NAME} characters"))
+fn refused<T>(message: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::new(Reason::InvalidSpec, message))
 }
 
-fn phases_have_names_of_their_own(job: &CurriculumJob) -> Option<String> {
-    let phases = &job.spec.curriculum.phases;
-    let names: BTreeSet<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
-    (phases.is_empty() || names.len() != phases.len())
-        .then(|| "`curriculum.phases` must have at least one phase, each with a name of its own".to_owned())
+/// The number as a type that has no place for smaller ones than the API means.
+fn at_least<N, T>(least: N, value: N, field: &str) -> Result<T, Failure>
+where
+    N: PartialOrd + Display + Copy,
+    T: TryFrom<N>,
+{
+    let fits = (value >= least).then(|| T::try_from(value).ok()).flatten();
+    fits.map_or_else(
+        || refused(format!("`{field}` must be at least {least}, but is {value}")),
+        Ok,
+    )
 }
 
-fn phases_have_one_duration(job: &CurriculumJob) -> Option<String> {
-    let wrong = job.spec.curriculum.phases.iter().find(|p| match &p.duration {
+fn curriculum(spec: &CurriculumSpec) -> Result<CurriculumSpec, Failure> {
+    let names: BTreeSet<&str> = spec.phases.iter().map(|phase| phase.name.as_str()).collect();
+    if names.is_empty() || names.len() != spec.phases.len() {
+        return refused("`curriculum.phases` must have at least one phase, each with a name of its own");
+    }
+    let wrong = spec.phases.iter().find(|p| match &p.duration {
         None => !p.inherit,
         Some(duration) => duration.steps.is_some() == duration.epochs.is_some(),
-    })?;
-    Some(format!(
-        "exactly one of `steps` and `epochs` must be set in `duration` of phase '{}'",
-        wrong.name
-    ))
-}
-
-fn phases_have_one_pool(job: &CurriculumJob) -> Option<String> {
-    let wrong = job.spec.curriculum.phases.iter().find(|p| match &p.pool {
+    });
+    if let Some(phase) = wrong {
+        return refused(format!(
+            "exactly one of `steps` and `epochs` must be set in `duration` of phase '{}'",
+            phase.name
+        ));
+    }
+    let wrong = spec.phases.iter().find(|p| match &p.pool {
         None => !p.inherit,
         Some(pool) => {
             let kinds = [
@@ -86,120 +111,141 @@ fn phases_have_one_pool(job: &CurriculumJob) -> Option<String> {
             ];
             kinds.iter().filter(|set| **set).count() != 1
         }
-    })?;
-    Some(format!(
-        "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set in `pool` of phase '{}'",
-        wrong.name
-    ))
+    });
+    if let Some(phase) = wrong {
+        return refused(format!(
+            "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set in `pool` of phase '{}'",
+            phase.name
+        ));
+    }
+    // More groups than any data set has would not fit into the inspection's report either. The schema bounds a phase, not
+    // all of them.
+    let named = plan::named_groups(spec).len();
+    if named > MAX_GROUPS {
+        return refused(format!(
+            "the `mixing.weights` of all `curriculum.phases` must not name more than {MAX_GROUPS} groups, but name {named}"
+        ));
+    }
+    Ok(spec.clone())
 }
 
-/// More groups than any data set has would not fit into the inspection's report either. The schema bounds a phase, not all of them.
-fn phases_name_few_groups(job: &CurriculumJob) -> Option<String> {
-    let named = plan::named_groups(&job.spec.curriculum).len();
-    (named > MAX_GROUPS).then(|| {
-        format!("the `mixing.weights` of all `curriculum.phases` must not name more than {MAX_GROUPS} groups, but name {named}")
+fn scoring(spec: &ScoringSpec) -> Result<Scoring, Failure> {
+    let min_coverage = spec.min_coverage.as_ref().map(|fraction| fraction.0.clone());
+    Ok(Scoring {
+        scorers: spec.scorers.iter().map(scorer).collect::<Result<_, _>>()?,
+        combine: spec.combine,
+        min_coverage: min_coverage.unwrap_or_else(|| DEFAULT_COVERAGE.to_owned()),
+        shards: at_least(1, spec.shards, "scoring.shards")?,
+        parallelism: at_least(1, spec.parallelism, "scoring.parallelism")?,
+        backoff_limit: at_least(0, spec.backoff_limit, "scoring.backoffLimit")?,
+        timeout: at_least(1, spec.timeout_seconds, "scoring.timeoutSeconds").map(Duration::from_secs)?,
+        on_failure: spec.on_failure,
+        pod: spec.pod.clone(),
     })
 }
 
-fn scorers_have_one_kind(job: &CurriculumJob) -> Option<String> {
-    let wrong = job.spec.scoring.scorers.iter().find(|scorer| {
-        let kinds = [
-            scorer.column.is_some(),
-            scorer.length.is_some(),
-            scorer.rarity.is_some(),
-            scorer.container.is_some(),
-        ];
-        kinds.iter().filter(|set| **set).count() != 1
-    })?;
-    let name = &wrong.name;
-    Some(format!(
-        "exactly one of `column`, `length`, `rarity` and `container` must be set in scorer '{name}'"
-    ))
-}
-
-fn template_has_a_trainer(job: &CurriculumJob) -> Option<String> {
-    let containers = job
-        .spec
-        .training
-        .template
-        .spec
-        .as_ref()
-        .map(|pod| pod.containers.as_slice())
-        .unwrap_or_default();
-    if containers.is_empty() {
-        return Some("`training.template.spec.containers` must have the trainer".to_owned());
-    }
-    let taken = containers.iter().any(|container| container.name == SAMPLER);
-    taken.then(|| format!("no container of `training.template` may be named '{SAMPLER}'"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::scoring::{ColumnScorer, RarityScorer};
-    use crate::controller::test_support::curriculum_job;
-
-    #[test]
-    fn a_valid_job_passes() {
-        assert!(validate(&curriculum_job(json!({}))).is_ok());
-    }
-
-    #[test]
-    fn each_check_refuses_and_names_the_field() {
-        type Break = fn(&mut CurriculumJob);
-        let cases: [(Break, &str); 10] = [
-            (|job| job.metadata.name = Some("x".repeat(41)), "`metadata.name`"),
-            (|job| job.spec.curriculum.phases.clear(), "`curriculum.phases`"),
-            (
-                |job| job.spec.curriculum.phases[2].name = "easy".to_owned(),
-                "`curriculum.phases`",
-            ),
-            (
-                |job| job.spec.curriculum.phases[1].duration.as_mut().unwrap().epochs = Some(1),
-                "`duration` of phase 'middle'",
-            ),
-            (
-                |job| job.spec.curriculum.phases[1].pool.as_mut().unwrap().fraction = None,
-                "`pool` of phase 'middle'",
-            ),
-            (
-                |job| {
-                    for (i, phase) in job.spec.curriculum.phases.iter_mut().enumerate() {
-                        let weights: Vec<_> = (0..100)
-                            .map(|n| json!({"name": format!("{i}-{n}"), "weight": "1"}))
-                            .collect();
-                        phase.mixing = serde_json::from_value(json!({"weights": weights})).unwrap();
-                    }
-                },
-                "must not name more than 256 groups, but name 300",
-            ),
-            (
-                |job| {
-                    job.spec.scoring.scorers[0].rarity = Some(RarityScorer { column: "t".to_owned() });
-                },
-                "scorer 'difficulty'",
-            ),
-            (
-                |job| job.spec.scoring.scorers[0].column = None::<ColumnScorer>,
-                "scorer 'difficulty'",
-            ),
-            (
-                |job| job.spec.training.template.spec = None,
-                "`training.template.spec.containers`",
-            ),
-            (
-                |job| job.spec.training.template.spec.as_mut().unwrap().containers[0].name = "sampler".to_owned(),
-                "may be named 'sampler'",
-            ),
-        ];
-        for (break_it, words) in cases {
-            let mut job = curriculum_job(json!({}));
-            break_it(&mut job);
-            let failure = validate(&job).unwrap_err();
-            assert_eq!(failure.reason, Reason::InvalidSpec);
-            assert!(failure.message.contains(words), "{}", failure.message);
+fn scorer(spec: &ScorerSpec) -> Result<Scorer, Failure> {
+    let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.container) {
+        (Some(column), None, None, None) => ScorerKind::Column(column.clone()),
+        (None, Some(length), None, None) => ScorerKind::Length(length.clone()),
+        (None, None, Some(rarity), None) => ScorerKind::Rarity(rarity.clone()),
+        (None, None, None, Some(container)) => ScorerKind::Container(container.clone()),
+        _ => {
+            return refused(format!(
+                "exactly one of `column`, `length`, `rarity` and `container` must be set in scorer '{}'",
+                spec.name
+            ));
         }
+    };
+    Ok(Scorer {
+        name: spec.name.clone(),
+        weight: spec.weight.clone().unwrap_or_else(|| DEFAULT_WEIGHT.to_owned()),
+        kind,
+    })
+}
+
+fn training(spec: &TrainingSpec) -> Result<Training, Failure> {
+    let deadline = spec.progress_deadline_seconds;
+    Ok(Training {
+        template: template(spec)?,
+        backoff_limit: at_least(0, spec.backoff_limit, "training.backoffLimit")?,
+        progress_deadline: deadline
+            .map(|seconds| at_least(1, seconds, "training.progressDeadlineSeconds").map(Duration::from_secs))
+            .transpose()?,
+        sampling: spec.sampling,
+        checkpoint: spec.checkpoint.clone(),
+        sampler_resources: spec.sampler.resources.clone(),
+    })
+}
+
+fn template(spec: &TrainingSpec) -> Result<Template, Failure> {
+    let mut pod = spec.template.spec.clone().unwrap_or_default();
+    let mut before = std::mem::take(&mut pod.containers);
+    if before.iter().any(|container| container.name == SAMPLER) {
+        return refused(format!("no container of `training.template` may be named '{SAMPLER}'"));
     }
+    let trainer = before.iter().position(|container| container.name == TRAINER);
+    let after = before.split_off(trainer.map_or(1, |place| place + 1).min(before.len()));
+    let Some(trainer) = before.pop() else {
+        return refused("`training.template.spec.containers` must have the trainer");
+    };
+    Ok(Template {
+        metadata: spec.template.metadata.clone().unwrap_or_default(),
+        pod,
+        before,
+        trainer,
+        after,
+    })
+}
+
+fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
+    let given = spec.delimiter.as_ref().and_then(|text| text.chars().next());
+    let by_extension = if extension(&spec.path) == Some("tsv") {
+        '\t'
+    } else {
+        ','
+    };
+    Ok(Dataset {
+        volume: spec.volume.clone(),
+        path: spec.path.clone(),
+        format: format(spec),
+        delimiter: given.unwrap_or(by_extension),
+        max_bad_rows: at_least(0, spec.max_bad_rows, "dataset.maxBadRows")?,
+        revision: spec.revision.clone(),
+        group_column: spec.group_column.clone(),
+    })
+}
+
+/// `dataset.format`, else by the extension of `dataset.path`. The schema refuses any other extension without a format;
+/// should one come through, the inspection says that it is no Parquet.
+fn format(spec: &DatasetSpec) -> Format {
+    match (spec.format, extension(&spec.path)) {
+        (Some(dataset::Format::Parquet), _) => Format::Parquet,
+        (Some(dataset::Format::Csv), _) | (None, Some("csv" | "tsv")) => Format::Csv,
+        (Some(dataset::Format::JsonLines), _) | (None, Some("jsonl" | "ndjson")) => Format::JsonLines,
+        (None, _) => Format::Parquet,
+    }
+}
+
+/// The extension, without that of a file packed as a whole.
+fn extension(path: &str) -> Option<&str> {
+    let text = path.strip_suffix(".gz").or_else(|| path.strip_suffix(".zst"));
+    text.unwrap_or(path).rsplit('.').next()
+}
+
+/// The user's claim, or one as `store.claimTemplate` says: by default 1Gi, ReadWriteOnce, of the default storage class.
+fn store(spec: &StoreSpec) -> Store {
+    if let Some(name) = &spec.claim_name {
+        return Store::Claim(name.clone());
+    }
+    let mut claim: PersistentVolumeClaimSpec = spec.claim_template.clone().unwrap_or_default();
+    claim
+        .access_modes
+        .get_or_insert_with(|| vec!["ReadWriteOnce".to_owned()]);
+    let resources = claim.resources.get_or_insert_default();
+    let requests = resources.requests.get_or_insert_default();
+    requests
+        .entry(STORAGE.to_owned())
+        .or_insert_with(|| Quantity("1Gi".to_owned()));
+    Store::Own(Box::new(claim))
 }

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use curriculum_operator::api::job::CurriculumJob;
+use curriculum_operator::api::status::ScoreSource;
 use curriculum_operator::controller::build::{self, Settings, SnapshotInput};
+use curriculum_operator::controller::validate::validate;
 use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PoolPlan, Role, Segment, WHOLE};
 use curriculum_operator::scoring::report::IndexSummary;
 use e2e::api_server::ApiServer;
@@ -64,13 +66,14 @@ fn plan(job: &CurriculumJob) -> Plan {
 }
 
 fn scoring_jobs(settings: &Settings, job: &CurriculumJob) -> Vec<Job> {
-    let task = build::task(job);
-    build::count_job(settings, job, &task)
+    let run = validate(job).unwrap();
+    let task = build::task(&run);
+    build::count_job(settings, &run, &task)
         .into_iter()
         .chain([
-            build::inspect_job(settings, job, &task),
-            build::score_job(settings, job, &task),
-            build::index_job(settings, job, &task),
+            build::inspect_job(settings, &run, &task),
+            build::score_job(settings, &run, &task),
+            build::index_job(settings, &run, &task),
         ])
         .collect()
 }
@@ -100,14 +103,22 @@ fn other_children(settings: &Settings, job: &CurriculumJob) -> Vec<Value> {
         state_json: "{}".into(),
         digest,
     };
-    let claim = build::claim(job).map(|claim| json!(claim));
+    let run = validate(job).unwrap();
+    let of = &run.head.id;
+    let claim = build::claim(&run).map(|claim| json!(claim));
     claim
         .into_iter()
         .chain([
-            json!(build::scores_config_map(job, &summary)),
-            json!(build::plan_config_map(job, 0, &plan)),
-            json!(build::train_job(settings, job, &plan.phases[0], 0)),
-            json!(build::snapshot(job, &snapshot)),
+            json!(build::scores_config_map(of, &summary)),
+            json!(build::plan_config_map(of, 0, &plan)),
+            json!(build::train_job(
+                settings,
+                &run,
+                &plan.phases[0],
+                0,
+                ScoreSource::Scored
+            )),
+            json!(build::snapshot(of, &snapshot)),
         ])
         .collect()
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::status::CurriculumJobStatus;
+use crate::api::status::ScoreSource;
 use crate::controller::actions::NextStatus;
 use crate::controller::build;
 use crate::controller::index::Indexed;
@@ -25,6 +26,7 @@ use crate::controller::metrics::Metrics;
 use crate::controller::sampler_client::SamplerClient;
 use crate::controller::samplers::Samplers;
 use crate::controller::test_support::{at, curriculum_job, settings};
+use crate::controller::validate::validate;
 use crate::curriculum::plan::{self, Facts};
 
 /// A request as the API server sees it.
@@ -98,8 +100,9 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         .unwrap()
         .for_phase(0)
         .unwrap();
-    let train = build::train_job(&settings().build, &job, &plan.phases[0], 0);
-    (build::plan_config_map(&job, 0, &plan), train)
+    let run = validate(&job).unwrap();
+    let train = build::train_job(&settings().build, &run, &plan.phases[0], 0, ScoreSource::Scored);
+    (build::plan_config_map(&run.head.id, 0, &plan), train)
 }
 
 /// One of everything.

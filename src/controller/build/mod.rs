@@ -1,4 +1,4 @@
-//! Child objects of a CurriculumJob as pure functions of its spec: no client, no clock, and nothing can fail.
+//! Child objects of a CurriculumJob as pure functions of its [`Run`]: no client, no clock, and nothing can fail.
 //!
 //! ```text
 //! key ─► Task ─► scoring_jobs   Job inspect, count, score, index
@@ -11,10 +11,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::{Resource, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::api::{MANAGER, job::CurriculumJob, names as api_names};
+use super::validate::{JobId, Run};
+use crate::api::{MANAGER, names as api_names};
 
 mod key;
 pub mod names;
@@ -32,7 +32,7 @@ pub(crate) use scoring_jobs::SCORER_PREFIX;
 pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
 pub use snapshot::{SnapshotInput, snapshot};
 pub use store::{claim, coverage, scores_config_map};
-pub use train_job::{template_digest, train_job};
+pub use train_job::train_job;
 
 #[cfg(test)]
 mod tests;
@@ -46,16 +46,10 @@ pub struct Settings {
     pub image_pull_policy: Option<String>,
 }
 
-/// Labels of a CurriculumJob that its Jobs get too: by these Kueue knows the queue and the priority of a Job.
-const QUEUE_LABELS: [&str; 2] = ["kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"];
-
 /// Metadata of a Job, with the labels that a queueing controller looks for.
-fn job_metadata(job: &CurriculumJob, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
-    let mut meta = metadata(job, name, component, visit);
-    let queue = QUEUE_LABELS
-        .iter()
-        .filter_map(|key| Some(((*key).to_owned(), job.labels().get(*key)?.clone())));
-    meta.labels.get_or_insert_default().extend(queue);
+fn job_metadata(run: &Run, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
+    let mut meta = metadata(&run.head.id, name, component, visit);
+    meta.labels.get_or_insert_default().extend(run.queue_labels.clone());
     meta
 }
 
@@ -67,12 +61,12 @@ struct Visit<'a> {
 }
 
 /// Labels of a child object and of its pods.
-fn labels(job: &CurriculumJob, component: &str, visit: Option<Visit<'_>>) -> BTreeMap<String, String> {
+fn labels(of: &JobId, component: &str, visit: Option<Visit<'_>>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([
         (api_names::LABEL_NAME.to_owned(), "curriculum".to_owned()),
         (api_names::LABEL_COMPONENT.to_owned(), component.to_owned()),
         (api_names::LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned()),
-        (api_names::LABEL_JOB.to_owned(), job.name_any()),
+        (api_names::LABEL_JOB.to_owned(), of.name.clone()),
     ]);
     if let Some(Visit { number, phase }) = visit {
         labels.insert(api_names::LABEL_PHASE.to_owned(), phase.to_owned());
@@ -82,20 +76,12 @@ fn labels(job: &CurriculumJob, component: &str, visit: Option<Visit<'_>>) -> BTr
 }
 
 /// Metadata of a child object: in the job's namespace and controlled by it, so that it goes when the job goes.
-fn metadata(job: &CurriculumJob, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
+fn metadata(of: &JobId, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
-        namespace: job.namespace(),
-        labels: Some(labels(job, component, visit)),
-        owner_references: Some(vec![OwnerReference {
-            api_version: CurriculumJob::api_version(&()).into_owned(),
-            kind: CurriculumJob::kind(&()).into_owned(),
-            name: job.name_any(),
-            // Every object read from an API server has a UID.
-            uid: job.uid().unwrap_or_default(),
-            controller: Some(true),
-            block_owner_deletion: Some(true),
-        }]),
+        namespace: of.namespace.clone(),
+        labels: Some(labels(of, component, visit)),
+        owner_references: Some(vec![of.owner_reference()]),
         ..ObjectMeta::default()
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::ResourceExt;
 
 use super::{Visit, metadata, names};
-use crate::{api::job::CurriculumJob, curriculum::plan::Plan};
+use crate::{controller::validate::JobId, curriculum::plan::Plan};
 
 /// Key of the plan in its ConfigMap, and so the file's name in the sampler.
 pub const PLAN_FILE: &str = "plan.json";
@@ -14,11 +13,11 @@ pub const PLAN_FILE: &str = "plan.json";
 pub const ANNOTATION_PLAN_DIGEST: &str = "curriculum.dev/plan-digest";
 
 /// The plan of that visit, at the plan's first phase. Immutable: a sampler that restarts reads what it read before.
-pub fn plan_config_map(job: &CurriculumJob, visit: u32, plan: &Plan) -> ConfigMap {
+pub fn plan_config_map(of: &JobId, visit: u32, plan: &Plan) -> ConfigMap {
     // A plan has at least one phase, as a curriculum has.
     let phase = plan.phases.first().map_or("", |phase| phase.name.as_str());
-    let name = names::plan(&job.name_any(), visit);
-    let mut metadata = metadata(job, name, "plan", Some(Visit { number: visit, phase }));
+    let name = names::plan(&of.name, visit);
+    let mut metadata = metadata(of, name, "plan", Some(Visit { number: visit, phase }));
     metadata.annotations = Some(BTreeMap::from([(ANNOTATION_PLAN_DIGEST.to_owned(), plan.digest())]));
     ConfigMap {
         metadata,

@@ -12,7 +12,6 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
-use kube::ResourceExt;
 
 use super::{
     Settings, job_metadata, key, labels, names,
@@ -21,10 +20,10 @@ use super::{
 };
 use crate::{
     api::{
-        job::CurriculumJob,
         names::{LABEL_JOB, MOUNT_DATASET, MOUNT_STORE, MOUNT_TOOLS},
         scoring::{ContainerScorer, PullPolicy},
     },
+    controller::validate::{self, Run, Store},
     scoring::message::{self, MESSAGE_BYTES_ENV},
     scoring::report::TERMINATION_MESSAGE_BYTES,
     scoring::task::{ScorerKind, TASK_ENV, Task},
@@ -41,38 +40,40 @@ const GRACE_SECONDS: i64 = 5;
 const INJECTED: usize = 2;
 
 /// The Job that finds out what the data set holds and whether the store has an index for it.
-pub fn inspect_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
+pub fn inspect_job(settings: &Settings, run: &Run, task: &Task) -> Job {
     single(
         settings,
-        job,
+        run,
         task,
         "inspect",
-        names::inspect(&job.name_any(), &task.key),
+        names::inspect(&run.head.id.name, &task.key),
     )
 }
 
 /// The Job that counts tokens, one completion per shard; `None` when no scorer needs the counts.
-pub fn count_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Option<Job> {
+pub fn count_job(settings: &Settings, run: &Run, task: &Task) -> Option<Job> {
     let needed = task
         .scorers
         .iter()
         .any(|scorer| matches!(scorer.kind, ScorerKind::Rarity { .. }));
     needed.then(|| {
-        let name = names::count(&job.name_any(), &task.key);
-        let pod = pod(job, vec![own(settings, "count", task)], vec![]);
-        indexed(job, "count", name, pod, task)
+        let name = names::count(&run.head.id.name, &task.key);
+        let pod = pod(run, vec![own(settings, "count", task)], vec![]);
+        indexed(run, "count", name, pod, task)
     })
 }
 
 /// The Job that scores the rows, one completion per shard: the built-in scorers in one container, and a container for
 /// each of the others.
-pub fn score_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
-    let programs: Vec<Container> = job
-        .spec
+pub fn score_job(settings: &Settings, run: &Run, task: &Task) -> Job {
+    let programs: Vec<Container> = run
         .scoring
         .scorers
         .iter()
-        .filter_map(|scorer| Some(program(&scorer.name, scorer.container.as_ref()?, task)))
+        .filter_map(|scorer| match &scorer.kind {
+            validate::ScorerKind::Container(container) => Some(program(&scorer.name, container, task)),
+            _ => None,
+        })
         .collect();
     let built_in = task.scorers.iter().any(|scorer| scorer.kind != ScorerKind::Container);
     let tools = if programs.is_empty() {
@@ -85,44 +86,48 @@ pub fn score_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
         .into_iter()
         .chain(programs)
         .collect();
-    let name = names::score(&job.name_any(), &task.key);
-    indexed(job, "score", name, pod(job, containers, tools), task)
+    let name = names::score(&run.head.id.name, &task.key);
+    indexed(run, "score", name, pod(run, containers, tools), task)
 }
 
 /// The Job that makes the score index of the shards' scores.
-pub fn index_job(settings: &Settings, job: &CurriculumJob, task: &Task) -> Job {
-    single(settings, job, task, "index", names::index(&job.name_any(), &task.key))
+pub fn index_job(settings: &Settings, run: &Run, task: &Task) -> Job {
+    single(settings, run, task, "index", names::index(&run.head.id.name, &task.key))
 }
 
-fn single(settings: &Settings, job: &CurriculumJob, task: &Task, component: &str, name: String) -> Job {
+fn single(settings: &Settings, run: &Run, task: &Task, component: &str, name: String) -> Job {
     let mut made = job_of(
-        job,
+        run,
         component,
         name,
-        pod(job, vec![own(settings, component, task)], vec![]),
+        pod(run, vec![own(settings, component, task)], vec![]),
     );
     if let Some(spec) = &mut made.spec {
-        spec.backoff_limit = Some(job.spec.scoring.backoff_limit);
+        spec.backoff_limit = Some(signed(run.scoring.backoff_limit));
     }
     made
 }
 
 /// Each shard has its own retries, and the first one that has used them up ends the Job: without its rows the others are in vain.
-fn indexed(job: &CurriculumJob, component: &str, name: String, pod: PodSpec, task: &Task) -> Job {
-    let mut made = job_of(job, component, name, pod);
+fn indexed(run: &Run, component: &str, name: String, pod: PodSpec, task: &Task) -> Job {
+    let mut made = job_of(run, component, name, pod);
     if let Some(spec) = &mut made.spec {
-        // The schema keeps the shards within 1..=1000.
-        let shards = i32::try_from(task.shards).unwrap_or(i32::MAX);
+        let shards = signed(task.shards);
         spec.completion_mode = Some("Indexed".to_owned());
         spec.completions = Some(shards);
-        spec.parallelism = Some(job.spec.scoring.parallelism.clamp(1, shards));
-        spec.backoff_limit_per_index = Some(job.spec.scoring.backoff_limit);
+        spec.parallelism = Some(signed(run.scoring.parallelism).min(shards));
+        spec.backoff_limit_per_index = Some(signed(run.scoring.backoff_limit));
         spec.max_failed_indexes = Some(0);
     }
     made
 }
 
-fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> Job {
+/// A number as Kubernetes has it.
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn job_of(run: &Run, component: &str, name: String, pod: PodSpec) -> Job {
     // Of a program's exit code only its author knows what it means: the policy is for the operator's own containers.
     let own = pod
         .containers
@@ -130,13 +135,13 @@ fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> J
         .map(|c| c.name.as_str())
         .filter(|name| *name == component);
     Job {
-        metadata: job_metadata(job, name, component, None),
+        metadata: job_metadata(run, name, component, None),
         spec: Some(JobSpec {
-            active_deadline_seconds: Some(i64::from(job.spec.scoring.timeout_seconds)),
+            active_deadline_seconds: Some(i64::try_from(run.scoring.timeout.as_secs()).unwrap_or(i64::MAX)),
             pod_failure_policy: Some(failure_policy(&own.collect::<Vec<_>>())),
             pod_replacement_policy: Some("Failed".to_owned()),
             template: PodTemplateSpec {
-                metadata: Some(pod_metadata(job, component)),
+                metadata: Some(pod_metadata(run, component)),
                 spec: Some(pod),
             },
             ..JobSpec::default()
@@ -145,10 +150,10 @@ fn job_of(job: &CurriculumJob, component: &str, name: String, pod: PodSpec) -> J
     }
 }
 
-fn pod_metadata(job: &CurriculumJob, component: &str) -> ObjectMeta {
-    let settings = &job.spec.scoring.pod;
+fn pod_metadata(run: &Run, component: &str) -> ObjectMeta {
+    let settings = &run.scoring.pod;
     let mut all = settings.labels.clone();
-    all.extend(labels(job, component, None));
+    all.extend(labels(&run.head.id, component, None));
     ObjectMeta {
         labels: Some(all),
         annotations: Some(settings.annotations.clone()).filter(|map| !map.is_empty()),
@@ -158,39 +163,36 @@ fn pod_metadata(job: &CurriculumJob, component: &str) -> ObjectMeta {
 
 /// Keeps the shards of a store that one node at a time can mount on one node: elsewhere they would wait for the volume until the Job's
 /// time is over. Of a claim that the user names the access modes are not known, so there it is a wish.
-fn on_one_node(job: &CurriculumJob) -> Option<Affinity> {
-    if job.spec.scoring.parallelism <= 1 {
+fn on_one_node(run: &Run) -> Option<Affinity> {
+    if run.scoring.parallelism <= 1 {
         return None;
     }
-    let store = &job.spec.store;
-    let modes = store
-        .claim_template
-        .as_ref()
-        .and_then(|claim| claim.access_modes.as_ref());
-    if modes.is_some_and(|modes| modes.iter().any(|mode| mode == "ReadWriteMany")) {
+    let many_nodes = |modes: &Vec<String>| modes.iter().any(|mode| mode == "ReadWriteMany");
+    if let Store::Own(claim) = &run.store
+        && claim.access_modes.as_ref().is_some_and(many_nodes)
+    {
         return None;
     }
     let term = PodAffinityTerm {
         label_selector: Some(LabelSelector {
-            match_labels: Some(BTreeMap::from([(LABEL_JOB.to_owned(), job.name_any())])),
+            match_labels: Some(BTreeMap::from([(LABEL_JOB.to_owned(), run.head.id.name.clone())])),
             ..LabelSelector::default()
         }),
         topology_key: "kubernetes.io/hostname".to_owned(),
         ..PodAffinityTerm::default()
     };
-    let pod_affinity = if store.claim_name.is_some() {
-        PodAffinity {
+    let pod_affinity = match run.store {
+        Store::Claim(_) => PodAffinity {
             preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
                 pod_affinity_term: term,
                 weight: 100,
             }]),
             ..PodAffinity::default()
-        }
-    } else {
-        PodAffinity {
+        },
+        Store::Own(_) => PodAffinity {
             required_during_scheduling_ignored_during_execution: Some(vec![term]),
             ..PodAffinity::default()
-        }
+        },
     };
     Some(Affinity {
         pod_affinity: Some(pod_affinity),
@@ -198,8 +200,8 @@ fn on_one_node(job: &CurriculumJob) -> Option<Affinity> {
     })
 }
 
-fn pod(job: &CurriculumJob, mut containers: Vec<Container>, mut init_containers: Vec<Container>) -> PodSpec {
-    let settings = &job.spec.scoring.pod;
+fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Container>) -> PodSpec {
+    let settings = &run.scoring.pod;
     let mut volumes = Volumes::new(vec![]);
     let bytes = message::bytes_for(containers.len() + init_containers.len() + INJECTED);
     if bytes < TERMINATION_MESSAGE_BYTES {
@@ -209,8 +211,8 @@ fn pod(job: &CurriculumJob, mut containers: Vec<Container>, mut init_containers:
         }
     }
     let mounts = [
-        mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET),
-        mount(volumes.add(volumes::store(job, false)), MOUNT_STORE),
+        mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET),
+        mount(volumes.add(volumes::store(run, false)), MOUNT_STORE),
     ];
     if let Some(resources) = &settings.resources {
         let own = containers.iter_mut().chain(&mut init_containers);
@@ -233,7 +235,7 @@ fn pod(job: &CurriculumJob, mut containers: Vec<Container>, mut init_containers:
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         service_account_name: settings.service_account_name.clone(),
-        affinity: on_one_node(job),
+        affinity: on_one_node(run),
         node_selector: Some(settings.node_selector.clone()).filter(|map| !map.is_empty()),
         tolerations: Some(settings.tolerations.clone()).filter(|list| !list.is_empty()),
         image_pull_secrets: Some(settings.image_pull_secrets.clone()).filter(|list| !list.is_empty()),

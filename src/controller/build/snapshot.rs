@@ -1,12 +1,11 @@
 //! The snapshot taken at the end of a phase.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 
 use super::{Visit, metadata, names};
-use crate::api::{
-    job::CurriculumJob,
-    snapshot::{CurriculumSnapshot, CurriculumSnapshotSpec},
+use crate::{
+    api::snapshot::{CurriculumSnapshot, CurriculumSnapshotSpec},
+    controller::validate::JobId,
 };
 
 /// What a snapshot records.
@@ -31,17 +30,17 @@ pub struct SnapshotInput {
 }
 
 /// The snapshot `<job>-<visit>`. It goes with its job: a later job of the same name starts a chain of its own.
-pub fn snapshot(job: &CurriculumJob, input: &SnapshotInput) -> CurriculumSnapshot {
-    let name = names::snapshot(&job.name_any(), input.visit);
+pub fn snapshot(of: &JobId, input: &SnapshotInput) -> CurriculumSnapshot {
+    let name = names::snapshot(&of.name, input.visit);
     let visit = Visit {
         number: input.visit,
         phase: &input.phase_name,
     };
     CurriculumSnapshot {
-        metadata: metadata(job, name, "snapshot", Some(visit)),
+        metadata: metadata(of, name, "snapshot", Some(visit)),
         spec: CurriculumSnapshotSpec {
-            job_name: job.name_any(),
-            job_uid: job.uid().unwrap_or_default(),
+            job_name: of.name.clone(),
+            job_uid: of.uid.clone(),
             phase_index: i32::try_from(input.phase_index).unwrap_or(i32::MAX),
             phase_name: input.phase_name.clone(),
             visit: i32::try_from(input.visit).unwrap_or(i32::MAX),

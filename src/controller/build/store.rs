@@ -2,45 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::core::v1::{ConfigMap, PersistentVolumeClaim},
-    apimachinery::pkg::api::resource::Quantity,
-};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec};
 use serde_json::{Value, json};
 
 use super::{metadata, names};
-use crate::{api::job::CurriculumJob, scoring::report::IndexSummary};
+use crate::{
+    controller::validate::{JobId, Run, Store},
+    scoring::report::IndexSummary,
+};
 
 /// Bytes that the ConfigMap's data may take.
 const MAX_DATA: usize = 64 * 1024;
 /// Characters of a group's value in the group table.
 const MAX_GROUP_NAME: usize = 64;
-const STORAGE: &str = "storage";
 
-/// The claim of the store: as `spec.store.claimTemplate` says, by default 1Gi, ReadWriteOnce, of the default storage
-/// class. `None` when the user names a claim.
-pub fn claim(job: &CurriculumJob) -> Option<PersistentVolumeClaim> {
-    if job.spec.store.claim_name.is_some() {
-        return None;
-    }
-    let mut spec = job.spec.store.claim_template.clone().unwrap_or_default();
-    spec.access_modes
-        .get_or_insert_with(|| vec!["ReadWriteOnce".to_owned()]);
-    let resources = spec.resources.get_or_insert_default();
-    let requests = resources.requests.get_or_insert_default();
-    requests
-        .entry(STORAGE.to_owned())
-        .or_insert_with(|| Quantity("1Gi".to_owned()));
+/// The claim of the store; `None` when the user names one.
+pub fn claim(run: &Run) -> Option<PersistentVolumeClaim> {
+    let Store::Own(spec) = &run.store else { return None };
+    let of = &run.head.id;
     Some(PersistentVolumeClaim {
-        metadata: metadata(job, names::store_claim(&job.name_any()), "store", None),
-        spec: Some(spec),
+        metadata: metadata(of, names::store_claim(&of.name), "store", None),
+        spec: Some(PersistentVolumeClaimSpec::clone(spec)),
         status: None,
     })
 }
 
 /// What is known of the scores in use: for people and dashboards; nothing reads it back. Aggregates only, never a row or the score of one.
-pub fn scores_config_map(job: &CurriculumJob, summary: &IndexSummary) -> ConfigMap {
+pub fn scores_config_map(of: &JobId, summary: &IndexSummary) -> ConfigMap {
     let mut data = BTreeMap::from([
         ("key".to_owned(), summary.key.clone()),
         ("digest".to_owned(), summary.digest.clone()),
@@ -56,7 +44,7 @@ pub fn scores_config_map(job: &CurriculumJob, summary: &IndexSummary) -> ConfigM
         }
     }
     ConfigMap {
-        metadata: metadata(job, names::scores(&job.name_any()), "scores", None),
+        metadata: metadata(of, names::scores(&of.name), "scores", None),
         data: Some(data),
         ..ConfigMap::default()
     }

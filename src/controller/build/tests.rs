@@ -8,7 +8,8 @@ use k8s_openapi::{
 use super::pod::BINARY;
 use super::*;
 use crate::{
-    api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus},
+    api::{job::CurriculumJob, status::ScoreSource},
+    controller::validate::validate,
     curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Segment, WHOLE},
     scoring::report::IndexSummary,
 };
@@ -87,6 +88,10 @@ fn job(yaml: &str) -> CurriculumJob {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
+fn parsed(yaml: &str) -> Run {
+    validate(&job(yaml)).unwrap()
+}
+
 fn settings() -> Settings {
     Settings {
         image: "curriculum:1".to_owned(),
@@ -146,34 +151,34 @@ fn containers(job: &Job) -> impl Iterator<Item = &Container> {
 
 #[test]
 fn inspect() {
-    let job = job(SMALL);
-    insta::assert_yaml_snapshot!(inspect_job(&settings(), &job, &task(&job)));
+    let run = parsed(SMALL);
+    insta::assert_yaml_snapshot!(inspect_job(&settings(), &run, &task(&run)));
 }
 
 #[test]
 fn count() {
-    let (small, full) = (job(SMALL), job(FULL));
+    let (small, full) = (parsed(SMALL), parsed(FULL));
     assert_eq!(count_job(&settings(), &small, &task(&small)), None);
     insta::assert_yaml_snapshot!(count_job(&settings(), &full, &task(&full)));
 }
 
 #[test]
 fn score_with_built_in_scorers_only() {
-    let job = job(SMALL);
-    insta::assert_yaml_snapshot!(score_job(&settings(), &job, &task(&job)));
+    let run = parsed(SMALL);
+    insta::assert_yaml_snapshot!(score_job(&settings(), &run, &task(&run)));
 }
 
 #[test]
 fn score_with_a_program_and_a_built_in_scorer() {
-    let job = job(FULL);
-    insta::assert_yaml_snapshot!(score_job(&settings(), &job, &task(&job)));
+    let run = parsed(FULL);
+    insta::assert_yaml_snapshot!(score_job(&settings(), &run, &task(&run)));
 }
 
 #[test]
 fn score_with_programs_only_has_no_container_of_ours_beside_them() {
-    let mut job = job(FULL);
-    job.spec.scoring.scorers.truncate(1);
-    let made = score_job(&settings(), &job, &task(&job));
+    let mut run = parsed(FULL);
+    run.scoring.scorers.truncate(1);
+    let made = score_job(&settings(), &run, &task(&run));
     assert_eq!(
         containers(&made).map(|c| c.name.as_str()).collect::<Vec<_>>(),
         ["tools", "scorer-teacher"]
@@ -188,16 +193,16 @@ fn score_with_programs_only_has_no_container_of_ours_beside_them() {
 #[test]
 fn our_binary_understands_what_its_containers_are_started_with() {
     use clap::Parser;
-    let (small, full) = (job(SMALL), job(FULL));
+    let (small, full) = (parsed(SMALL), parsed(FULL));
     let mut understood = Vec::new();
-    for job in [&small, &full] {
-        let task = task(job);
+    for run in [&small, &full] {
+        let task = task(run);
         let jobs = [
-            Some(inspect_job(&settings(), job, &task)),
-            count_job(&settings(), job, &task),
-            Some(score_job(&settings(), job, &task)),
-            Some(index_job(&settings(), job, &task)),
-            Some(train_job(&settings(), job, &phase(), 0)),
+            Some(inspect_job(&settings(), run, &task)),
+            count_job(&settings(), run, &task),
+            Some(score_job(&settings(), run, &task)),
+            Some(index_job(&settings(), run, &task)),
+            Some(train_job(&settings(), run, &phase(), 0, ScoreSource::Scored)),
         ];
         for made in jobs.iter().flatten() {
             let starts_ours = |container: &&Container| {
@@ -236,43 +241,29 @@ fn our_binary_understands_what_its_containers_are_started_with() {
 
 #[test]
 fn index() {
-    let job = job(FULL);
-    insta::assert_yaml_snapshot!(index_job(&settings(), &job, &task(&job)));
+    let run = parsed(FULL);
+    insta::assert_yaml_snapshot!(index_job(&settings(), &run, &task(&run)));
 }
 
 #[test]
 fn train_with_the_least() {
-    insta::assert_yaml_snapshot!(train_job(&settings(), &job(SMALL), &phase(), 0));
+    insta::assert_yaml_snapshot!(train_job(&settings(), &parsed(SMALL), &phase(), 0, ScoreSource::Scored));
 }
 
 #[test]
 fn train_with_everything() {
-    insta::assert_yaml_snapshot!(train_job(&settings(), &job(FULL), &phase(), 2));
+    insta::assert_yaml_snapshot!(train_job(&settings(), &parsed(FULL), &phase(), 2, ScoreSource::Scored));
 }
 
 #[test]
 fn training_without_scores_does_not_wait_for_the_store() {
-    let mut job = job(FULL);
-    let scores = |source| ScoresStatus {
-        source,
-        digest: None,
-        key: None,
-        coverage: None,
-        time: None,
-        fallback_reason: None,
-        fallback_message: None,
-        unusable: None,
-    };
+    let run = parsed(FULL);
     for (source, mounted) in [
         (ScoreSource::Uniform, false),
         (ScoreSource::LastGood, true),
         (ScoreSource::Cached, true),
     ] {
-        job.status = Some(CurriculumJobStatus {
-            scores: Some(scores(source)),
-            ..CurriculumJobStatus::default()
-        });
-        let made = train_job(&settings(), &job, &phase(), 0);
+        let made = train_job(&settings(), &run, &phase(), 0, source);
         let pod = made.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
         let claims: Vec<_> = pod
             .volumes
@@ -293,10 +284,10 @@ fn a_claim_that_serves_as_dataset_store_and_checkpoint_is_one_writable_volume() 
     let yaml = FULL
         .replace("claimName: shared", "claimName: digits")
         .replace("claimName: ckpt", "claimName: digits");
-    let job = job(&yaml);
+    let run = parsed(&yaml);
     for made in [
-        train_job(&settings(), &job, &phase(), 0),
-        score_job(&settings(), &job, &task(&job)),
+        train_job(&settings(), &run, &phase(), 0, ScoreSource::Scored),
+        score_job(&settings(), &run, &task(&run)),
     ] {
         let pod = made.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
         let claims: Vec<_> = pod
@@ -328,12 +319,11 @@ fn a_claim_that_serves_as_dataset_store_and_checkpoint_is_one_writable_volume() 
 
 #[test]
 fn claim_by_default_from_a_template_and_of_the_user() {
-    insta::assert_yaml_snapshot!(claim(&job(SMALL)));
-    let mut job = job(FULL);
-    assert_eq!(claim(&job), None);
-    job.spec.store =
-        serde_saphyr::from_str("claimTemplate: {storageClassName: fast, accessModes: [ReadWriteMany]}").unwrap();
-    let spec = claim(&job).unwrap().spec.unwrap();
+    insta::assert_yaml_snapshot!(claim(&parsed(SMALL)));
+    assert_eq!(claim(&parsed(FULL)), None);
+    let template = "claimTemplate: {storageClassName: fast, accessModes: [ReadWriteMany]}";
+    let run = parsed(&FULL.replace("claimName: shared", template));
+    let spec = claim(&run).unwrap().spec.unwrap();
     assert_eq!(spec.storage_class_name.as_deref(), Some("fast"));
     assert_eq!(spec.access_modes.as_deref(), Some(&["ReadWriteMany".to_owned()][..]));
     assert_eq!(spec.resources.unwrap().requests.unwrap()["storage"].0, "1Gi");
@@ -341,7 +331,7 @@ fn claim_by_default_from_a_template_and_of_the_user() {
 
 #[test]
 fn scores() {
-    insta::assert_yaml_snapshot!(scores_config_map(&job(SMALL), &summary()));
+    insta::assert_yaml_snapshot!(scores_config_map(&parsed(SMALL).head.id, &summary()));
 }
 
 #[test]
@@ -354,7 +344,7 @@ fn scores_of_many_groups_with_long_values_stay_small() {
         group_mean_ranks: vec![0.123_456_789_012_345_68; 256],
         ..summary()
     };
-    let data = scores_config_map(&job(SMALL), &summary).data.unwrap();
+    let data = scores_config_map(&parsed(SMALL).head.id, &summary).data.unwrap();
     assert!(data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 64 * 1024);
     let groups: Vec<serde_json::Value> = serde_json::from_str(&data["groups.json"]).unwrap();
     assert_eq!(groups.len(), 256);
@@ -378,7 +368,7 @@ fn coverage_never_claims_more_than_there_is() {
 
 #[test]
 fn plan_of_a_visit() {
-    insta::assert_yaml_snapshot!(plan_config_map(&job(FULL), 2, &plan()));
+    insta::assert_yaml_snapshot!(plan_config_map(&parsed(FULL).head.id, 2, &plan()));
 }
 
 #[test]
@@ -393,14 +383,14 @@ fn snapshot_of_a_phase() {
         state_json: "{}".to_owned(),
         digest: format!("sha256:{}", "23".repeat(32)),
     };
-    insta::assert_yaml_snapshot!(snapshot(&job(FULL), &input));
+    insta::assert_yaml_snapshot!(snapshot(&parsed(FULL).head.id, &input));
 }
 
 #[test]
 fn no_volume_is_mounted_below_the_binary() {
-    let job = job(FULL);
-    let scoring = inspect_job(&settings(), &job, &task(&job));
-    let training = train_job(&settings(), &job, &phase(), 0);
+    let run = parsed(FULL);
+    let scoring = inspect_job(&settings(), &run, &task(&run));
+    let training = train_job(&settings(), &run, &phase(), 0, ScoreSource::Scored);
     for container in containers(&scoring).chain(containers(&training)) {
         for mount in container.volume_mounts.iter().flatten() {
             assert!(

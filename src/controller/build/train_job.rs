@@ -3,12 +3,13 @@
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::{Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, SecurityContext, VolumeMount},
+        core::v1::{
+            Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe, SecurityContext,
+            VolumeMount,
+        },
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use kube::ResourceExt;
-use serde_json::json;
 
 use super::{
     Settings, Visit, job_metadata, key, labels, names,
@@ -18,15 +19,15 @@ use super::{
 };
 use crate::{
     api::{
-        job::CurriculumJob,
         names::{
             MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT,
-            SAMPLER_STATUS_PORT, TRAINER,
+            SAMPLER_STATUS_PORT,
         },
         status::ScoreSource,
         training::Sampling,
     },
-    curriculum::{canonical, plan::PhasePlan},
+    controller::validate::{Run, Template, Training},
+    curriculum::plan::PhasePlan,
 };
 
 const COMPONENT: &str = "train";
@@ -38,19 +39,22 @@ const SAMPLER_START_SECONDS: i32 = 1800;
 ///
 /// The template stays as it is but for: the sidecar `sampler` as first init container, the operator's volumes, mounts and
 /// `CURRICULUM_*` environment of the trainer (they replace the user's of the same name or path), `restartPolicy: Never`,
-/// and labels. The store is not mounted while `status.scores` says that no scores are used: training does not wait for
-/// a volume that it does not need.
-pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, visit: u32) -> Job {
+/// and labels. The store is not mounted where every row is equally likely: training does not wait for a volume that it does
+/// not need.
+pub fn train_job(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: ScoreSource) -> Job {
     let of = Some(Visit {
         number: visit,
         phase: &phase.name,
     });
-    let mut template = job.spec.training.template.clone();
-    let pod_labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
-    pod_labels.extend(labels(job, COMPONENT, of));
-    add_sampler(template.spec.get_or_insert_default(), settings, job, phase, visit);
+    let mut metadata = run.training.template.metadata.clone();
+    let pod_labels = metadata.labels.get_or_insert_default();
+    pod_labels.extend(labels(&run.head.id, COMPONENT, of));
+    let template = PodTemplateSpec {
+        metadata: Some(metadata),
+        spec: Some(pod(settings, run, phase, visit, scores)),
+    };
     Job {
-        metadata: job_metadata(job, names::train(&job.name_any(), visit), COMPONENT, of),
+        metadata: job_metadata(run, names::train(&run.head.id.name, visit), COMPONENT, of),
         spec: Some(JobSpec {
             backoff_limit: Some(0),
             pod_failure_policy: Some(failure_policy(&[])),
@@ -62,60 +66,46 @@ pub fn train_job(settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, vi
     }
 }
 
-/// SHA-256 of what the user may change of a training Job while the run is suspended, as `sha256:…`.
-pub fn template_digest(job: &CurriculumJob) -> String {
-    let training = &job.spec.training;
-    let made_from = json!({
-        "template": training.template,
-        "sampling": training.sampling,
-        "checkpoint": training.checkpoint,
-        "sampler": training.sampler,
-    });
-    // Numbers beyond 2^53 have no canonical JSON; then the order of the fields has to do.
-    canonical::sha256(canonical::to_json(&made_from).unwrap_or_else(|_| made_from.to_string()))
-}
-
-fn add_sampler(pod: &mut PodSpec, settings: &Settings, job: &CurriculumJob, phase: &PhasePlan, visit: u32) {
-    let mut volumes = Volumes::new(pod.volumes.take().unwrap_or_default());
-    let plan = volumes::config_map(volumes::PLAN, names::plan(&job.name_any(), visit));
+fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: ScoreSource) -> PodSpec {
+    let Template {
+        pod,
+        before,
+        trainer,
+        after,
+        ..
+    } = run.training.template.clone();
+    let mut volumes = Volumes::new(pod.volumes.unwrap_or_default());
+    let plan = volumes::config_map(volumes::PLAN, names::plan(&run.head.id.name, visit));
     let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
-    if !is_uniform(job) {
-        of_sampler.push(mount_read_only(volumes.add(volumes::store(job, true)), MOUNT_STORE));
+    if scores != ScoreSource::Uniform {
+        of_sampler.push(mount_read_only(volumes.add(volumes::store(run, true)), MOUNT_STORE));
     }
     let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
     of_sampler.push(mount(shared.clone(), MOUNT_SHARED));
 
-    let mut of_trainer = vec![mount_read_only(volumes.add(volumes::dataset(job)), MOUNT_DATASET)];
-    of_trainer.extend(checkpoint_mount(job, &mut volumes));
+    let mut of_trainer = vec![mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET)];
+    of_trainer.extend(checkpoint_mount(&run.training, &mut volumes));
     // A trainer that reads a file leaves marks of how far it is beside it.
-    of_trainer.push(match job.spec.training.sampling {
+    of_trainer.push(match run.training.sampling {
         Sampling::Http => mount_read_only(shared, MOUNT_SHARED),
         Sampling::File => mount(shared, MOUNT_SHARED),
     });
 
-    pod.volumes = Some(volumes.into_vec());
-    pod.restart_policy = Some("Never".to_owned());
-    pod.init_containers
-        .get_or_insert_default()
-        .insert(0, sampler(settings, job, of_sampler));
-    let index = pod
-        .containers
-        .iter()
-        .position(|c| c.name == TRAINER)
-        .unwrap_or_default();
-    if let Some(trainer) = pod.containers.get_mut(index) {
-        extend_trainer(trainer, trainer_env(job, phase), of_trainer);
+    let sampler = sampler(settings, run, of_sampler);
+    let trainer = extended(trainer, trainer_env(run, phase), of_trainer);
+    let init_containers = pod.init_containers.unwrap_or_default();
+    PodSpec {
+        volumes: Some(volumes.into_vec()),
+        restart_policy: Some("Never".to_owned()),
+        init_containers: Some(std::iter::once(sampler).chain(init_containers).collect()),
+        containers: before.into_iter().chain([trainer]).chain(after).collect(),
+        ..pod
     }
 }
 
-fn is_uniform(job: &CurriculumJob) -> bool {
-    let scores = job.status.as_ref().and_then(|status| status.scores.as_ref());
-    scores.is_some_and(|scores| scores.source == ScoreSource::Uniform)
-}
-
 /// Mounts only the checkpoint's folder, which makes the kubelet create it with the permissions of the volume's root.
-fn checkpoint_mount(job: &CurriculumJob, volumes: &mut Volumes) -> Option<VolumeMount> {
-    let checkpoint = job.spec.training.checkpoint.as_ref()?;
+fn checkpoint_mount(training: &Training, volumes: &mut Volumes) -> Option<VolumeMount> {
+    let checkpoint = training.checkpoint.as_ref()?;
     let name = volumes.add(volumes::from_spec(volumes::CHECKPOINT, &checkpoint.volume));
     Some(VolumeMount {
         sub_path: checkpoint.path.clone(),
@@ -130,21 +120,16 @@ fn checkpoint_dir(path: Option<&str>) -> String {
     )
 }
 
-/// What checkpoints are of: the same for all phases and attempts, and for no other CurriculumJob, even of the same name.
-fn run(job: &CurriculumJob) -> String {
-    job.uid().unwrap_or_default()
-}
-
 fn rows_file() -> String {
     format!("{MOUNT_SHARED}/rows.u64")
 }
 
-fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -> Container {
-    let training = &job.spec.training;
+fn sampler(settings: &Settings, run: &Run, mounts: Vec<VolumeMount>) -> Container {
+    let training = &run.training;
     let mut args = vec![
         "sampler".to_owned(),
         format!("--plan={MOUNT_PLAN}/{PLAN_FILE}"),
-        format!("--run={}", run(job)),
+        format!("--run={}", run.head.id.uid),
         format!("--store={MOUNT_STORE}"),
         format!("--state={MOUNT_SHARED}/.sampler"),
         // Only the pod's own trainer decides what was trained.
@@ -175,8 +160,7 @@ fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -
         }),
         resources: Some(
             training
-                .sampler
-                .resources
+                .sampler_resources
                 .clone()
                 .unwrap_or_else(|| requests("50m", "64Mi")),
         ),
@@ -193,34 +177,39 @@ fn sampler(settings: &Settings, job: &CurriculumJob, mounts: Vec<VolumeMount>) -
 }
 
 /// The contract's environment of the trainer.
-fn trainer_env(job: &CurriculumJob, phase: &PhasePlan) -> Vec<EnvVar> {
-    let spec = &job.spec;
-    let task = key::task(job);
+fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
+    let Run {
+        curriculum,
+        dataset,
+        training,
+        ..
+    } = run;
     let mut env = vec![
         env("CURRICULUM_SAMPLER", &format!("http://127.0.0.1:{SAMPLER_PORT}")),
-        env("CURRICULUM_RUN", &run(job)),
+        // What checkpoints are of: the same for all phases and attempts, and for no other CurriculumJob, even of the same name.
+        env("CURRICULUM_RUN", &run.head.id.uid),
         env("CURRICULUM_PHASE", &phase.name),
         env("CURRICULUM_PHASE_INDEX", &phase.index.to_string()),
         env("CURRICULUM_START_STEP", &phase.start_step.to_string()),
         env("CURRICULUM_END_STEP", &phase.end_step.to_string()),
-        env("CURRICULUM_SEED", &spec.seed.to_string()),
-        env("CURRICULUM_BATCH_SIZE", &spec.curriculum.batch_size.to_string()),
-        env("CURRICULUM_DATASET", &format!("{MOUNT_DATASET}/{}", spec.dataset.path)),
-        env("CURRICULUM_FORMAT", key::format_name(task.format)),
+        env("CURRICULUM_SEED", &run.seed.to_string()),
+        env("CURRICULUM_BATCH_SIZE", &curriculum.batch_size.to_string()),
+        env("CURRICULUM_DATASET", &format!("{MOUNT_DATASET}/{}", dataset.path)),
+        env("CURRICULUM_FORMAT", key::format_name(dataset.format)),
     ];
-    if let Some(checkpoint) = &spec.training.checkpoint {
+    if let Some(checkpoint) = &training.checkpoint {
         env.push(self::env(
             "CURRICULUM_CHECKPOINT_DIR",
             &checkpoint_dir(checkpoint.path.as_deref()),
         ));
     }
-    if spec.training.sampling == Sampling::File {
+    if training.sampling == Sampling::File {
         env.push(self::env("CURRICULUM_ROWS_FILE", &rows_file()));
     }
     env
 }
 
-fn extend_trainer(trainer: &mut Container, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) {
+fn extended(mut trainer: Container, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {
     let mut users_env = trainer.env.take().unwrap_or_default();
     users_env.retain(|theirs| env.iter().all(|ours| ours.name != theirs.name));
     // Ours first: the user's variables may refer to them as $(NAME).
@@ -233,4 +222,5 @@ fn extend_trainer(trainer: &mut Container, env: Vec<EnvVar>, mounts: Vec<VolumeM
     trainer
         .termination_message_policy
         .get_or_insert_with(|| FALLBACK_TO_LOGS.to_owned());
+    trainer
 }

@@ -6,8 +6,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::names;
 use crate::api::dataset::VolumeSpec;
-use crate::api::job::CurriculumJob;
-use kube::ResourceExt;
+use crate::controller::validate::{Run, Store};
 
 /// Names of the volumes that the operator adds to pods.
 pub(super) const DATASET: &str = "curriculum-dataset";
@@ -58,8 +57,8 @@ impl Volumes {
 }
 
 /// The data set. Read-only in the source where the source can say so: then no `fsGroup` changes the owner of the user's files.
-pub(super) fn dataset(job: &CurriculumJob) -> Volume {
-    let mut volume = from_spec(DATASET, &job.spec.dataset.volume);
+pub(super) fn dataset(run: &Run) -> Volume {
+    let mut volume = from_spec(DATASET, &run.dataset.volume);
     if let Some(claim) = &mut volume.persistent_volume_claim {
         claim.read_only = Some(true);
     }
@@ -73,13 +72,11 @@ pub(super) fn dataset(job: &CurriculumJob) -> Volume {
 }
 
 /// The claim of the store: the user's, or the one made for this job.
-pub(super) fn store(job: &CurriculumJob, read_only: bool) -> Volume {
-    let claim_name = job
-        .spec
-        .store
-        .claim_name
-        .clone()
-        .unwrap_or_else(|| names::store_claim(&job.name_any()));
+pub(super) fn store(run: &Run, read_only: bool) -> Volume {
+    let claim_name = match &run.store {
+        Store::Claim(name) => name.clone(),
+        Store::Own(_) => names::store_claim(&run.head.id.name),
+    };
     Volume {
         name: STORE.to_owned(),
         persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {

@@ -12,7 +12,7 @@ use super::turn::{Turn, When};
 use super::{children, hear, intent};
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
-use crate::api::status::{CurrentVisit, MetricStatus, VisitOutcome, VisitStatus};
+use crate::api::status::{CurrentVisit, MetricStatus, ScoreSource, VisitOutcome, VisitStatus};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
@@ -93,11 +93,19 @@ fn start(turn: &mut Turn<'_>, current: &CurrentVisit, name: &str) -> State {
     turn.actions
         .ensure
         .push(Ensure::ConfigMap(Box::new(build::plan_config_map(
-            turn.job, number, &plan,
+            &turn.run.head.id,
+            number,
+            &plan,
         ))));
-    let job = build::train_job(&turn.settings.build, turn.job, phase, number);
+    // There is no plan before the scores are chosen.
+    let source = turn
+        .status
+        .scores
+        .as_ref()
+        .map_or(ScoreSource::Uniform, |scores| scores.source);
+    let job = build::train_job(&turn.settings.build, turn.run, phase, number, source);
     turn.actions.ensure.push(Ensure::TrainJob(Box::new(job)));
-    let template_digest = build::template_digest(turn.job);
+    let template_digest = turn.run.head.template_digest.clone();
     if let Some(current) = &mut turn.status.current_visit {
         current.retry_time = None;
         current.template_digest = Some(template_digest);
@@ -156,7 +164,7 @@ fn watch(turn: &mut Turn<'_>, current: &CurrentVisit, running: &Running<'_>) -> 
 /// A trainer without progress for `training.progressDeadlineSeconds`. Only a sampler that answers and says so is believed: one that
 /// nobody can reach says nothing of its trainer.
 fn hung(turn: &mut Turn<'_>, current: &CurrentVisit, pods: &[&Pod]) -> Option<Failure> {
-    let seconds = turn.job.spec.training.progress_deadline_seconds?;
+    let deadline = turn.run.training.progress_deadline?;
     let live = turn
         .observed
         .sampler
@@ -166,7 +174,6 @@ fn hung(turn: &mut Turn<'_>, current: &CurrentVisit, pods: &[&Pod]) -> Option<Fa
     let step = i64::try_from(live.served_step).unwrap_or(i64::MAX).max(written.step);
     let started = pods.iter().filter_map(|pod| evidence::trainer_started(pod)).max()?;
     let last = written.report_time.as_ref().map_or(started, |time| time.0.max(started));
-    let deadline = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
     let over = turn.after(deadline, last);
     if step != written.step || !turn.is_due(over) {
         return None;
@@ -175,6 +182,7 @@ fn hung(turn: &mut Turn<'_>, current: &CurrentVisit, pods: &[&Pod]) -> Option<Fa
     if turn.after(deadline.saturating_add(turn.observed.sampler_age), last) != When::Due {
         return None;
     }
+    let seconds = deadline.as_secs();
     let message =
         format!("the trainer has made no progress at step {step} for {seconds} s (`training.progressDeadlineSeconds`)");
     Some(Failure::new(Reason::NoProgress, message))
@@ -183,7 +191,7 @@ fn hung(turn: &mut Turn<'_>, current: &CurrentVisit, pods: &[&Pod]) -> Option<Fa
 /// Whether `training` was edited since a Job was made that does not run, or is about to end. A Job that runs is left alone: `training`
 /// cannot have been edited then, and another version of the operator may write the same template otherwise.
 fn is_outdated(turn: &Turn<'_>, current: &CurrentVisit, job: &Job) -> bool {
-    (turn.is_suspended() || children::is_held_by_us(job)) && children::is_outdated(turn.job, current)
+    (turn.is_suspended() || children::is_held_by_us(job)) && children::is_outdated(turn.head(), current)
 }
 
 /// Whether a queueing controller let a Job go on that we hold. Holding it again would be a fight without an end, so the Job goes,
@@ -195,7 +203,7 @@ fn is_let_go_by_another(turn: &Turn<'_>, job: &Job) -> bool {
 /// Makes the plan of a waiting visit again if somebody deleted it: without it the pod would wait for ever.
 fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
     let number = current.visit.unsigned_abs();
-    let name = build::names::plan(&turn.job.name_any(), number);
+    let name = build::names::plan(&turn.run.head.id.name, number);
     let exists = turn
         .observed
         .config_maps
@@ -213,7 +221,9 @@ fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
         turn.actions
             .ensure
             .push(Ensure::ConfigMap(Box::new(build::plan_config_map(
-                turn.job, number, &plan,
+                &turn.run.head.id,
+                number,
+                &plan,
             ))));
     }
 }
@@ -235,7 +245,7 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
         state_json: state.to_canonical_json(),
         digest: state.digest(),
     };
-    let snapshot = build::snapshot(turn.job, &input);
+    let snapshot = build::snapshot(&turn.run.head.id, &input);
     record(turn, current, VisitOutcome::Completed, Some(&snapshot));
     turn.actions.ensure.push(Ensure::Snapshot(Box::new(snapshot)));
     turn.count(Milestone::PhaseCompleted);
@@ -244,7 +254,7 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
     }
     hear::index(turn, result);
     let next = current.phase_index.unsigned_abs().saturating_add(1);
-    if usize::try_from(next).is_ok_and(|next| next < turn.job.spec.curriculum.phases.len()) {
+    if usize::try_from(next).is_ok_and(|next| next < turn.run.curriculum.phases.len()) {
         return intent::enter(turn, next);
     }
     let before = turn.status.progress.take();
@@ -290,7 +300,7 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
         phase_name: current.phase_name.clone(),
         visit: current.visit.unsigned_abs(),
         step: result.served_step,
-        seed: turn.job.spec.seed.unsigned_abs(),
+        seed: turn.run.seed,
         rows: turn
             .status
             .dataset
@@ -352,10 +362,10 @@ fn failed(turn: &mut Turn<'_>, current: &CurrentVisit, failure: Failure) -> Stat
             current.visit, current.phase_name
         ),
     );
-    if failures > turn.job.spec.training.backoff_limit {
+    let limit = turn.run.training.backoff_limit;
+    if i64::from(failures) > i64::from(limit) {
         record(turn, current, VisitOutcome::Failed, None);
         turn.count(Milestone::PhaseFailed);
-        let limit = turn.job.spec.training.backoff_limit;
         let message = format!(
             "phase '{}' failed more than {limit} times, the last time with {said}",
             current.phase_name

@@ -8,19 +8,19 @@ use kube::ResourceExt;
 
 use super::conditions::is_terminal;
 use super::turn::Turn;
-use crate::api::job::CurriculumJob;
 use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::{CurrentVisit, CurriculumJobStatus};
 use crate::controller::actions::{Delete, Kind, SetSuspend};
+use crate::controller::evidence;
 use crate::controller::observed::{Observed, component, is_deleting, visit};
-use crate::controller::{build, evidence};
+use crate::controller::validate::Head;
 
 /// Deletes live Jobs that the *stored* status has left behind, and passes `spec.suspend` on to the others.
 ///
 /// Only what is written counts, never what this turn is about to write: a Job is given up in the status first and deleted
 /// afterwards, so that a crash between the two cannot make a later turn start the same work again. Finished Jobs stay for
 /// whoever debugs the run; they go with their owner.
-pub(super) fn tidy(turn: &mut Turn<'_>) {
+pub(super) fn tidy<R: AsRef<Head>>(turn: &mut Turn<'_, R>) {
     let Some(status) = turn.stored() else { return };
     let live = turn
         .observed
@@ -41,7 +41,7 @@ pub(super) fn tidy(turn: &mut Turn<'_>) {
     let outdated = status
         .current_visit
         .as_ref()
-        .is_some_and(|current| is_outdated(turn.job, current));
+        .is_some_and(|current| is_outdated(turn.head(), current));
     let (fought_over, wanted): (Vec<_>, Vec<_>) = wanted
         .into_iter()
         .partition(|job| suspend && is_held_by_us(job) && !is_held(job));
@@ -84,9 +84,9 @@ fn is_training(job: &Job) -> bool {
 }
 
 /// Whether `training` is not what it was when the visit was written down. A status of an earlier version says nothing of it.
-pub(super) fn is_outdated(job: &CurriculumJob, current: &CurrentVisit) -> bool {
+pub(super) fn is_outdated(head: &Head, current: &CurrentVisit) -> bool {
     let made_from = current.template_digest.as_ref();
-    made_from.is_some_and(|digest| *digest != build::template_digest(job))
+    made_from.is_some_and(|digest| *digest != head.template_digest)
 }
 
 /// Whether pods of the run still run, or a Job is not held yet that may make some.

@@ -20,6 +20,7 @@ use super::{children, words};
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::status::{CurriculumJobStatus, ScoreSource, ScoresStatus, Stage};
 use crate::controller::evidence::Failure;
+use crate::controller::validate::Head;
 
 /// Where a run stands, as one turn found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub(super) fn still(status: &CurriculumJobStatus, reason: Reason) -> Option<Stat
 
 /// Keeps the conditions of a run that is over; they only follow the generation, so that their readers trust them.
 pub(super) fn keep(turn: &mut Turn<'_>) {
-    let generation = turn.job.metadata.generation;
+    let generation = turn.head().generation;
     for condition in &mut turn.status.conditions {
         condition.observed_generation = generation;
     }
@@ -96,12 +97,12 @@ pub(super) fn keep(turn: &mut Turn<'_>) {
 ///
 /// A failure that the run can live with is told by its own event where it is found; the two states that only show here,
 /// [`State::ImageUnavailable`] and those that refuse something, get their event when they begin.
-pub(super) fn set(turn: &mut Turn<'_>, state: State) {
+pub(super) fn set<R: AsRef<Head>>(turn: &mut Turn<'_, R>, state: State) {
     if let State::Succeeded | State::Failed(_) = state {
         turn.status.completion_time = Some(turn.time());
     }
     let before = condition(&turn.status, ConditionType::Ready).map(|c| (c.reason.clone(), c.message.clone()));
-    let generation = turn.job.metadata.generation;
+    let generation = turn.head().generation;
     let view = View {
         state: &state,
         held: turn.is_suspended(),

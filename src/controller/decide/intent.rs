@@ -8,10 +8,9 @@ use k8s_openapi::jiff::SignedDuration;
 use super::conditions::State;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
-use crate::api::job::CurriculumJob;
 use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
-use crate::controller::build;
 use crate::controller::evidence::Failure;
+use crate::controller::validate::Run;
 use crate::curriculum::plan::{self, Facts, Plan, PlanError, PlanScores};
 
 /// Longest `lastFailure`, in characters: what the schema of the status allows.
@@ -34,17 +33,13 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         }),
         _ => None,
     };
-    compile_for(turn.job, dataset, scores)
+    compile_for(turn.run, dataset, scores)
 }
 
 /// Compiles the whole curriculum for a data set. Without scores it is checked all the same.
-pub(super) fn compile_for(
-    job: &CurriculumJob,
-    dataset: &DatasetStatus,
-    scores: Option<PlanScores>,
-) -> Result<Plan, Failure> {
+pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<PlanScores>) -> Result<Plan, Failure> {
     let facts = Facts {
-        seed: job.spec.seed.unsigned_abs(),
+        seed: run.seed,
         rows: dataset.rows.unsigned_abs(),
         group_rows: dataset.group_rows.iter().map(|rows| rows.unsigned_abs()).collect(),
         groups: dataset
@@ -54,7 +49,7 @@ pub(super) fn compile_for(
             .collect(),
         scores,
     };
-    plan::compile(&job.spec.curriculum, &facts).map_err(|PlanError { field, problem }| {
+    plan::compile(&run.curriculum, &facts).map_err(|PlanError { field, problem }| {
         // In quotes: a message gets a capital first, and a field must not.
         Failure::new(Reason::InvalidSpec, format!("`{field}`: {problem}"))
     })
@@ -90,7 +85,7 @@ pub(super) fn enter(turn: &mut Turn<'_>, index: u32) -> State {
             .current_visit
             .as_ref()
             .map_or(0, |last| last.visit.saturating_add(1)),
-        template_digest: Some(build::template_digest(turn.job)),
+        template_digest: Some(turn.run.head.template_digest.clone()),
         start_time: Some(turn.time()),
         ..entry
     });
@@ -192,7 +187,7 @@ pub(super) fn renew(turn: &mut Turn<'_>, current: &CurrentVisit, plan_digest: Op
         turn,
         CurrentVisit {
             plan_digest: plan_digest.or_else(|| current.plan_digest.clone()),
-            template_digest: Some(build::template_digest(turn.job)),
+            template_digest: Some(turn.run.head.template_digest.clone()),
             ..next(current)
         },
     )

@@ -41,8 +41,7 @@ use super::actions::Actions;
 use super::build;
 use super::evidence::Failure;
 use super::observed::Observed;
-use super::validate::Validated;
-use crate::api::job::CurriculumJob;
+use super::validate::{Head, Run};
 
 pub(crate) use self::conditions::stage;
 pub(crate) use self::obstacle::LOOK_AGAIN;
@@ -90,9 +89,9 @@ impl Settings {
 /// - `observed` lists only objects that belong to this very CurriculumJob, and `observe` has asked the API server about
 ///   what [`Observed::job_in_doubt`] and [`Observed::jobs_without_evidence`] name.
 /// - The status that it returns is written only if the CurriculumJob has not changed since it was read.
-pub(crate) fn decide(settings: &Settings, validated: Validated<'_>, observed: &Observed) -> Actions {
-    let mut turn = Turn::new(settings, validated.job(), observed);
-    if turn.job.metadata.deletion_timestamp.is_some() {
+pub(crate) fn decide(settings: &Settings, run: &Run, observed: &Observed) -> Actions {
+    let mut turn = Turn::new(settings, run, observed);
+    if turn.head().deleting {
         return turn.finish(); // Owner references clean up.
     }
     children::tidy(&mut turn);
@@ -123,18 +122,18 @@ fn accept(turn: &mut Turn<'_>) -> State {
 }
 
 /// What is done about a spec that `validate` refused: to say so, and to start nothing.
-pub(crate) fn refuse(settings: &Settings, job: &CurriculumJob, problem: &Failure, observed: &Observed) -> Actions {
-    report(settings, job, observed, State::Invalid(problem.clone()))
+pub(crate) fn refuse(settings: &Settings, head: &Head, problem: &Failure, observed: &Observed) -> Actions {
+    report(settings, head, observed, State::Invalid(problem.clone()))
 }
 
 /// What is done when the API server would not let an object be made: to say so. The reconcile is retried with a back-off.
-pub(crate) fn blocked(settings: &Settings, job: &CurriculumJob, obstacle: &Failure, observed: &Observed) -> Actions {
-    report(settings, job, observed, State::Blocked(obstacle.clone()))
+pub(crate) fn blocked(settings: &Settings, head: &Head, obstacle: &Failure, observed: &Observed) -> Actions {
+    report(settings, head, observed, State::Blocked(obstacle.clone()))
 }
 
-fn report(settings: &Settings, job: &CurriculumJob, observed: &Observed, state: State) -> Actions {
-    let mut turn = Turn::new(settings, job, observed);
-    if turn.job.metadata.deletion_timestamp.is_none() && !conditions::is_terminal(&turn.status) {
+fn report(settings: &Settings, head: &Head, observed: &Observed, state: State) -> Actions {
+    let mut turn = Turn::new(settings, head, observed);
+    if !turn.head().deleting && !conditions::is_terminal(&turn.status) {
         // What runs is still held, let go on, or given up as the status says: only new work is out of the question.
         children::tidy(&mut turn);
         conditions::set(&mut turn, state);

@@ -1,9 +1,5 @@
 //! What goes when its time is over: snapshots beyond `snapshots.keep`, and a finished job after `ttlSecondsAfterFinished`.
 
-use std::time::Duration;
-
-use kube::ResourceExt;
-
 use super::turn::Turn;
 use crate::controller::actions::{Delete, Kind};
 use crate::controller::observed::visit;
@@ -12,7 +8,7 @@ use crate::controller::observed::visit;
 ///
 /// The chain stays verifiable from the status: `status.visits` keeps every digest.
 pub(super) fn snapshots(turn: &mut Turn<'_>) {
-    let keep = usize::try_from(turn.job.spec.snapshots.keep).unwrap_or(1).max(1);
+    let keep = turn.run.snapshots_to_keep;
     let mut snapshots: Vec<_> = turn
         .observed
         .snapshots
@@ -32,18 +28,15 @@ pub(super) fn snapshots(turn: &mut Turn<'_>) {
 
 /// Deletes a job that has been over for `ttlSecondsAfterFinished`.
 pub(super) fn finished_job(turn: &mut Turn<'_>) {
-    let (Some(ttl), Some(ended)) = (
-        turn.job.spec.ttl_seconds_after_finished,
-        turn.status.completion_time.clone(),
-    ) else {
+    let (Some(ttl), Some(ended)) = (turn.run.time_to_live, turn.status.completion_time.clone()) else {
         return;
     };
-    let over = turn.after(Duration::from_secs(u64::try_from(ttl).unwrap_or_default()), ended.0);
+    let over = turn.after(ttl, ended.0);
     if turn.is_due(over) {
         turn.actions.delete.push(Delete {
             kind: Kind::CurriculumJob,
-            name: turn.job.name_any(),
-            uid: turn.job.uid().unwrap_or_default(),
+            name: turn.run.head.id.name.clone(),
+            uid: turn.run.head.id.uid.clone(),
         });
     }
 }

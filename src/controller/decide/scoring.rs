@@ -21,13 +21,13 @@ use super::conditions::{self, State};
 use super::intent;
 use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
-use crate::api::job::CurriculumJob;
 use crate::api::scoring::OnFailure;
 use crate::api::status::{DatasetStatus, IndexStatus, NamedGroup, ScoreSource, ScoresStatus};
 use crate::controller::actions::{Delete, Ensure, Event, Kind, Milestone};
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
+use crate::controller::validate::Run;
 use crate::curriculum::plan;
 use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
 
@@ -39,16 +39,16 @@ const INSPECT_AGAIN: Duration = Duration::from_secs(60);
 /// Takes scoring one step further.
 pub(super) fn step(turn: &mut Turn<'_>) -> State {
     let build = &turn.settings.build;
-    let task = build::task(turn.job);
+    let task = build::task(turn.run);
     let mut found = None;
     if turn.status.dataset.is_none() {
-        let inspection = match inspect(turn, build::inspect_job(build, turn.job, &task)) {
+        let inspection = match inspect(turn, build::inspect_job(build, turn.run, &task)) {
             Ok(inspection) => inspection,
             Err(state) => return state,
         };
-        let dataset = dataset(turn.job, &inspection);
+        let dataset = dataset(turn.run, &inspection);
         // What these groups and rows make impossible is said before hours go into scores.
-        if let Err(failure) = intent::compile_for(turn.job, &dataset, None) {
+        if let Err(failure) = intent::compile_for(turn.run, &dataset, None) {
             return State::Failed(failure);
         }
         turn.status.dataset = Some(dataset);
@@ -68,20 +68,20 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         return choose(turn, Choice::Index(ScoreSource::Cached, summary));
     }
     let stages = [
-        build::count_job(build, turn.job, &task),
-        Some(build::score_job(build, turn.job, &task)),
-        Some(build::index_job(build, turn.job, &task)),
+        build::count_job(build, turn.run, &task),
+        Some(build::score_job(build, turn.run, &task)),
+        Some(build::index_job(build, turn.run, &task)),
     ];
     let mut pods = Vec::new();
     for job in from_the_last_begun(turn, stages.into_iter().flatten().collect()) {
         pods = match run(turn, job) {
-            Run::Working => return State::Scoring,
-            Run::Stuck(message) => {
+            Standing::Working => return State::Scoring,
+            Standing::Stuck(message) => {
                 return fall_back(turn, Failure::new(Reason::ImageUnavailable, message));
             }
-            Run::Broke(Fault::Dataset(failure)) => return State::Failed(failure),
-            Run::Broke(Fault::Scoring(failure)) => return fall_back(turn, failure),
-            Run::Done(pods) => pods,
+            Standing::Broke(Fault::Dataset(failure)) => return State::Failed(failure),
+            Standing::Broke(Fault::Scoring(failure)) => return fall_back(turn, failure),
+            Standing::Done(pods) => pods,
         };
     }
     let fits = |summary: &IndexSummary| {
@@ -111,11 +111,13 @@ fn inspect(turn: &mut Turn<'_>, job: Job) -> Result<Inspection, State> {
     let name = job.name_any();
     let trouble = match run(turn, job) {
         // Said until it is over, so that the state does not change with every try.
-        Run::Working => return Err(conditions::still(&turn.status, Reason::InspectionFailed).unwrap_or(State::Scoring)),
-        Run::Stuck(message) => return Err(State::ImageUnavailable(message)),
-        Run::Broke(Fault::Dataset(failure)) => return Err(State::Failed(failure)),
-        Run::Broke(Fault::Scoring(failure)) => failure.message,
-        Run::Done(pods) => match evidence::inspection(&pods) {
+        Standing::Working => {
+            return Err(conditions::still(&turn.status, Reason::InspectionFailed).unwrap_or(State::Scoring));
+        }
+        Standing::Stuck(message) => return Err(State::ImageUnavailable(message)),
+        Standing::Broke(Fault::Dataset(failure)) => return Err(State::Failed(failure)),
+        Standing::Broke(Fault::Scoring(failure)) => failure.message,
+        Standing::Done(pods) => match evidence::inspection(&pods) {
             Ok(inspection) => return Ok(inspection),
             Err(why) => format!("it ended with exit code 0, but {why}"),
         },
@@ -140,7 +142,7 @@ fn from_the_last_begun(turn: &Turn<'_>, stages: Vec<Job>) -> Vec<Job> {
 }
 
 /// Where a scoring Job stands.
-enum Run<'a> {
+enum Standing<'a> {
     /// It is to be made, it runs, or it is being deleted.
     Working,
     /// It cannot start, and has not been able to for longer than the grace.
@@ -151,11 +153,11 @@ enum Run<'a> {
     Broke(Fault),
 }
 
-fn run<'a>(turn: &mut Turn<'a>, wanted: Job) -> Run<'a> {
+fn run<'a>(turn: &mut Turn<'a>, wanted: Job) -> Standing<'a> {
     let observed = turn.observed;
     let Some(job) = observed.job_named(&wanted.name_any()) else {
         make(turn, wanted);
-        return Run::Working;
+        return Standing::Working;
     };
     let pods: Vec<&Pod> = observed.pods_of(job).collect();
     match evidence::outcome(job) {
@@ -166,16 +168,16 @@ fn run<'a>(turn: &mut Turn<'a>, wanted: Job) -> Run<'a> {
                 turn.is_due(over)
             });
             let stuck = evidence::stuck(&pods).filter(|_| is_over);
-            stuck.map_or(Run::Working, Run::Stuck)
+            stuck.map_or(Standing::Working, Standing::Stuck)
         }
-        Outcome::Failed { .. } => Run::Broke(evidence::scoring_fault(job, &pods)),
+        Outcome::Failed { .. } => Standing::Broke(evidence::scoring_fault(job, &pods)),
         Outcome::Complete => {
             let reports = matches!(component(&job.metadata), Some("inspect" | "index"));
             if reports && !pods.iter().any(|pod| evidence::has_ended(pod)) {
                 forget(turn, job);
-                return Run::Working;
+                return Standing::Working;
             }
-            Run::Done(pods)
+            Standing::Done(pods)
         }
     }
 }
@@ -189,7 +191,7 @@ fn make(turn: &mut Turn<'_>, job: Job) {
     if turn.is_suspended() {
         return;
     }
-    let claim = build::claim(turn.job)
+    let claim = build::claim(turn.run)
         .filter(|claim| !turn.observed.claims.iter().any(|meta| meta.name == claim.metadata.name));
     turn.actions
         .ensure
@@ -220,7 +222,7 @@ enum Choice<'a> {
 }
 
 fn fall_back(turn: &mut Turn<'_>, failure: Failure) -> State {
-    match turn.job.spec.scoring.on_failure {
+    match turn.run.scoring.on_failure {
         OnFailure::Fail => State::Failed(failure),
         OnFailure::LastGood => {
             let last_good = turn
@@ -241,7 +243,10 @@ fn choose(turn: &mut Turn<'_>, choice: Choice<'_>) -> State {
             // Made anew when this turn is repeated: our own object of that name is what was wanted.
             turn.actions
                 .ensure
-                .push(Ensure::ConfigMap(Box::new(build::scores_config_map(turn.job, summary))));
+                .push(Ensure::ConfigMap(Box::new(build::scores_config_map(
+                    &turn.run.head.id,
+                    summary,
+                ))));
             (source, Some(index_of(summary)), None)
         }
         Choice::Fallback(Some(index), failure) => (ScoreSource::LastGood, Some(index), Some(failure)),
@@ -284,9 +289,9 @@ fn count(rows: &u64) -> i64 {
 }
 
 /// What the inspection found, as the status keeps it.
-fn dataset(job: &CurriculumJob, inspection: &Inspection) -> DatasetStatus {
+fn dataset(run: &Run, inspection: &Inspection) -> DatasetStatus {
     // The inspection was asked for the names in the same order, that of `plan::named_groups`.
-    let places = plan::named_groups(&job.spec.curriculum)
+    let places = plan::named_groups(&run.curriculum)
         .into_iter()
         .zip(&inspection.named_groups);
     DatasetStatus {

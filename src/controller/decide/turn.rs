@@ -7,10 +7,10 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::Settings;
 use crate::api::conditions::Reason;
-use crate::api::job::CurriculumJob;
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Actions, Ensure, Event, Milestone, NextStatus};
 use crate::controller::observed::Observed;
+use crate::controller::validate::{Head, Run};
 
 /// The answer to a question about time. Who gets it decides whether to look again then: [`Turn::is_due`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,25 +21,30 @@ pub(super) enum When {
     In(Duration),
 }
 
-pub(super) struct Turn<'a> {
+/// `R` is a [`Run`], or only the [`Head`] of one where the spec may contradict itself.
+pub(super) struct Turn<'a, R = Run> {
     pub(super) settings: &'a Settings,
-    pub(super) job: &'a CurriculumJob,
+    pub(super) run: &'a R,
     pub(super) observed: &'a Observed,
     /// The status as it will be; starts as it is.
     pub(super) status: CurriculumJobStatus,
     pub(super) actions: Actions,
 }
 
-impl<'a> Turn<'a> {
-    pub(super) fn new(settings: &'a Settings, job: &'a CurriculumJob, observed: &'a Observed) -> Self {
+impl<'a, R: AsRef<Head>> Turn<'a, R> {
+    pub(super) fn new(settings: &'a Settings, run: &'a R, observed: &'a Observed) -> Self {
         let status = observed.status.clone().unwrap_or_default();
         Self {
             settings,
-            job,
+            run,
             observed,
             status,
             actions: Actions::default(),
         }
+    }
+
+    pub(super) fn head(&self) -> &'a Head {
+        self.run.as_ref()
     }
 
     /// The status as it was read.
@@ -57,7 +62,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        self.observed.suspended
+        self.head().suspended
     }
 
     pub(super) fn warn(&mut self, action: &'static str, reason: Reason, note: impl Into<String>) {

@@ -21,6 +21,7 @@ use crate::controller::test_support::{
     as_json, at, complains, evicted, exited, finished, indexed, inspected, pod, running, sampler_status, summary,
     waiting,
 };
+use crate::controller::validate::validate;
 use crate::sampler::contract::{SamplerStatus, Source};
 use crate::scoring::report::FoundIndex;
 
@@ -243,7 +244,7 @@ impl Server {
     fn last_words(&self, job: &Job, fate: Fate) -> (&'static str, k8s_openapi::api::core::v1::ContainerStatus) {
         let name = component(&job.metadata).unwrap_or_default();
         let scoring = matches!(name, "count" | "score" | "index");
-        let key = build::task(self.curriculum_job()).key;
+        let key = build::task(&validate(self.curriculum_job()).unwrap()).key;
         match (name, fate) {
             (_, Fate::ScoresAtFault) if scoring => (
                 "Failed",

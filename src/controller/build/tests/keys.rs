@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn task_of_a_full_spec() {
-    insta::assert_yaml_snapshot!(task(&job(FULL)));
+    insta::assert_yaml_snapshot!(task(&parsed(FULL)));
 }
 
 #[test]
 fn the_kubelet_does_not_rewrite_what_the_user_named() {
-    let job = job(&SMALL.replace("column: text", "column: \"$(HOME)$$\""));
-    let made = score_job(&settings(), &job, &task(&job));
+    let run = parsed(&SMALL.replace("column: text", "column: \"$(HOME)$$\""));
+    let made = score_job(&settings(), &run, &task(&run));
     let value = containers(&made).next().unwrap().env.as_ref().unwrap()[0]
         .value
         .clone()
@@ -33,9 +33,9 @@ fn format_comes_from_the_extension_unless_it_is_given() {
     for (path, expected) in cases {
         let mut job = job(SMALL);
         job.spec.dataset.path = path.to_owned();
-        assert_eq!(task(&job).format, expected, "{path}");
+        assert_eq!(task(&validate(&job).unwrap()).format, expected, "{path}");
         job.spec.dataset.format = Some(crate::api::dataset::Format::Csv);
-        assert_eq!(task(&job).format, Format::Csv, "{path}");
+        assert_eq!(task(&validate(&job).unwrap()).format, Format::Csv, "{path}");
     }
 }
 
@@ -44,9 +44,9 @@ fn the_delimiter_is_that_of_the_file_unless_it_is_given() {
     for (path, expected) in [("a.csv", ','), ("a.tsv", '\t'), ("a.tsv.gz", '\t'), ("a.jsonl", ',')] {
         let mut job = job(SMALL);
         job.spec.dataset.path = path.to_owned();
-        assert_eq!(task(&job).delimiter, expected, "{path}");
+        assert_eq!(task(&validate(&job).unwrap()).delimiter, expected, "{path}");
         job.spec.dataset.delimiter = Some(";".to_owned());
-        assert_eq!(task(&job).delimiter, ';', "{path}");
+        assert_eq!(task(&validate(&job).unwrap()).delimiter, ';', "{path}");
     }
 }
 
@@ -56,7 +56,7 @@ fn the_key_follows_the_delimiter_that_is_used() {
         let mut job = job(SMALL);
         job.spec.dataset.path = path.to_owned();
         job.spec.dataset.delimiter = delimiter.map(str::to_owned);
-        task(&job).key
+        task(&validate(&job).unwrap()).key
     };
     assert_ne!(key("a.csv", None), key("a.csv", Some(";")));
     assert_eq!(key("a.csv", None), key("a.csv", Some(",")));
@@ -66,12 +66,12 @@ fn the_key_follows_the_delimiter_that_is_used() {
 /// Replaces `from` in the full spec, which must have it, and returns the task.
 fn edited(from: &str, to: &str) -> crate::scoring::task::Task {
     assert!(FULL.contains(from), "{from}");
-    task(&job(&FULL.replace(from, to)))
+    task(&parsed(&FULL.replace(from, to)))
 }
 
 #[test]
 fn the_key_follows_everything_that_decides_the_scores() {
-    let before = task(&job(FULL));
+    let before = task(&parsed(FULL));
     for (from, to) in [
         ("  seed: 42", "  seed: 43"),
         ("claimName: digits", "claimName: other"),
@@ -96,7 +96,7 @@ fn the_key_follows_everything_that_decides_the_scores() {
 
 #[test]
 fn the_key_ignores_what_leaves_the_scores_as_they_are() {
-    let before = task(&job(FULL));
+    let before = task(&parsed(FULL));
     for (from, to) in [
         ("  seed: 42", "  seed: 42\n  suspend: true"),
         ("resources: {limits: {nvidia.com/gpu: \"1\"}}", "resources: {}"),
@@ -123,12 +123,12 @@ fn the_key_ignores_what_leaves_the_scores_as_they_are() {
         assert_eq!(edited(from, to).key, before.key, "{from} -> {to}");
     }
     let with_default = SMALL.replace("{column: text}", "{column: text, unit: Words}, weight: \"1\"");
-    assert_eq!(task(&job(&with_default)).key, task(&job(SMALL)).key);
+    assert_eq!(task(&parsed(&with_default)).key, task(&parsed(SMALL)).key);
 }
 
 #[test]
 fn the_dataset_key_follows_source_and_path_only() {
-    let before = task(&job(FULL));
+    let before = task(&parsed(FULL));
     for (from, to) in [
         ("claimName: digits", "claimName: other"),
         ("data/train.parquet", "data/test.parquet"),

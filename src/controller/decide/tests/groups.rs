@@ -82,7 +82,7 @@ fn the_names_in_the_spec_lead_to_the_groups_of_the_plan() {
     case.turn();
     let summary = IndexSummary {
         group_rows: vec![60, 30, 10],
-        ..summary(&super::super::build::task(&case.job).key)
+        ..summary(&super::super::build::task(&validate(&case.job).unwrap()).key)
     };
     case.completes("index", exited("index", 0, Some(&indexed(summary))));
     case.turn();

@@ -233,14 +233,14 @@ fn being_told_no_is_said_once_and_fails_nothing() {
         Reason::NameConflict,
         "jobs 'digits-train-0' exists and is controlled by nobody",
     );
-    let actions = blocked(&case.settings, &case.job, &obstacle, &case.observed);
+    let actions = blocked(&case.settings, &Head::of(&case.job), &obstacle, &case.observed);
     assert_eq!(told(&actions), ["NameConflict"]);
     case.edit(|job| job.status = actions.status.map(|status| status.complete(&Applied::default())));
     assert_eq!(case.says(Ready), ("False", "NameConflict"));
     assert_eq!(case.says(Reconciling), ("True", "InProgress"));
     assert_eq!(case.says(Failed), ("False", "InProgress"));
     assert_eq!(
-        blocked(&case.settings, &case.job, &obstacle, &case.observed),
+        blocked(&case.settings, &Head::of(&case.job), &obstacle, &case.observed),
         Actions::default(),
         "said once"
     );
@@ -253,7 +253,7 @@ fn a_spec_that_is_refused_is_stalled_until_it_is_edited() {
     let mut case = case(json!({}));
     case.edit(|job| job.spec.curriculum.phases[1].name = "easy".to_owned());
     let problem = validate(&case.job).unwrap_err();
-    let actions = refuse(&case.settings, &case.job, &problem, &case.observed);
+    let actions = refuse(&case.settings, &Head::of(&case.job), &problem, &case.observed);
     assert_eq!(told(&actions), ["InvalidSpec"]);
     assert!(actions.ensure.is_empty());
     case.edit(|job| job.status = actions.status.map(|status| status.complete(&Applied::default())));

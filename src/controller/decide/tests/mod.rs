@@ -30,7 +30,7 @@ use crate::controller::test_support::{
     as_json, at, curriculum_job, exited, finished, indexed, inspected, inspected_groups, pod, running, sampler_status,
     settings, summary,
 };
-use crate::controller::validate::validate;
+use crate::controller::validate::{Head, validate};
 
 /// A CurriculumJob and what is around it; a turn leaves it as `act` would.
 struct Case {
@@ -60,7 +60,7 @@ fn scored(patch: Value) -> Case {
     case.turn();
     case.completes("score", exited("score", 0, None));
     case.turn();
-    let key = super::build::task(&case.job).key;
+    let key = super::build::task(&validate(&case.job).unwrap()).key;
     case.completes("index", exited("index", 0, Some(&indexed(summary(&key)))));
     case.turn();
     assert_eq!(case.phase(), (0, 0, 0));
@@ -79,7 +79,7 @@ impl Case {
     /// Decides and takes over what was decided; UIDs are the objects' names.
     fn turn(&mut self) -> Actions {
         self.observed.stuck_since = self.memory.stuck("", self.observed.is_stuck(), self.observed.now);
-        let actions = decide(&self.settings, validate(&self.job).unwrap(), &self.observed);
+        let actions = decide(&self.settings, &validate(&self.job).unwrap(), &self.observed);
         let mut applied = Applied::default();
         for ensure in actions.ensure.clone() {
             match ensure {

@@ -13,7 +13,7 @@ use crate::scoring::report::FoundIndex;
 use ConditionType::{Degraded, Failed, Ready, ScoresReady, Stalled};
 
 fn key_of(case: &Case) -> String {
-    super::super::build::task(&case.job).key
+    super::super::build::task(&validate(&case.job).unwrap()).key
 }
 
 /// A case whose inspection has ended and whose scoring Job lives.

@@ -205,9 +205,9 @@ fn a_completed_phase_its_snapshot_and_the_next_intent_are_one_turn() {
 fn a_repeated_turn_makes_the_same_snapshot() {
     let mut case = training(json!({}));
     case.trains();
-    let once = decide(&case.settings, validate(&case.job).unwrap(), &case.observed);
+    let once = decide(&case.settings, &validate(&case.job).unwrap(), &case.observed);
     case.pass(100);
-    let again = decide(&case.settings, validate(&case.job).unwrap(), &case.observed);
+    let again = decide(&case.settings, &validate(&case.job).unwrap(), &case.observed);
     let digest = |actions: &Actions| match &actions.ensure[0] {
         Ensure::Snapshot(snapshot) => (
             snapshot.name_any(),

@@ -1,0 +1,156 @@
+//! A CurriculumJob whose spec was parsed: what deciding and building go by. Every choice is made and every number fits, so that
+//! nobody below asks again what a field that is left out, or set beside another one, would mean.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimSpec, PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::head::Head;
+use crate::api::curriculum::CurriculumSpec;
+use crate::api::dataset::VolumeSpec;
+use crate::api::scoring::{
+    ColumnScorer, Combine, ContainerScorer, LengthScorer, OnFailure, RarityScorer, ScoringPodSpec,
+};
+use crate::api::training::{CheckpointSpec, Sampling};
+use crate::scoring::task::Format;
+
+/// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Which CurriculumJob it is, and what of it changes while it runs.
+    pub head: Head,
+    /// Labels by which a queueing controller knows the queue and the priority of its Jobs.
+    pub queue_labels: BTreeMap<String, String>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// The training data.
+    pub dataset: Dataset,
+    /// How difficulty is measured.
+    pub scoring: Scoring,
+    /// Where the score index lives.
+    pub store: Store,
+    /// What is shown to the model, and when. Still the API's form: what its numbers mean depends on the data, and the
+    /// compiler, which other programs use too, reads them with the data at hand.
+    pub curriculum: CurriculumSpec,
+    /// The training pods.
+    pub training: Training,
+    /// How many of its snapshots are kept, at least one.
+    pub snapshots_to_keep: usize,
+    /// How long it stays once it is over; `None`: for ever.
+    pub time_to_live: Option<Duration>,
+}
+
+impl AsRef<Head> for Run {
+    fn as_ref(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// The rows to train on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// The volume that holds the file.
+    pub volume: VolumeSpec,
+    /// The file within the volume.
+    pub path: String,
+    /// Its format, given or by its extension.
+    pub format: Format,
+    /// What separates the fields of CSV, given or by the extension.
+    pub delimiter: char,
+    /// Most lines that may be no rows of the format.
+    pub max_bad_rows: u64,
+    /// The user's name for this content.
+    pub revision: Option<String>,
+    /// Column that says to which group a row belongs.
+    pub group_column: Option<String>,
+}
+
+/// How difficulty is measured, and what happens when that fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scoring {
+    /// The scorers.
+    pub scorers: Vec<Scorer>,
+    /// How their scores become one.
+    pub combine: Combine,
+    /// Fraction of the rows that must get a score, in the user's own digits: the key of the scores is taken of them.
+    pub min_coverage: String,
+    /// Parts into which the rows are cut, at least one.
+    pub shards: u32,
+    /// Shards scored at the same time, at least one.
+    pub parallelism: u32,
+    /// Retries of one shard.
+    pub backoff_limit: u32,
+    /// How long a scoring Job may take.
+    pub timeout: Duration,
+    /// What training uses when scoring fails.
+    pub on_failure: OnFailure,
+    /// Settings of the scoring pods.
+    pub pod: ScoringPodSpec,
+}
+
+/// One measure of difficulty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scorer {
+    /// Its name.
+    pub name: String,
+    /// Its weight in the combination, in the user's own digits: the key of the scores is taken of them.
+    pub weight: String,
+    /// What it does.
+    pub kind: ScorerKind,
+}
+
+/// What a scorer does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScorerKind {
+    /// Reads a numeric column.
+    Column(ColumnScorer),
+    /// Measures the length of a text.
+    Length(LengthScorer),
+    /// Measures how rare the tokens of a text are.
+    Rarity(RarityScorer),
+    /// Runs a program.
+    Container(ContainerScorer),
+}
+
+/// Where the score index lives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Store {
+    /// On a claim of the user's, by its name.
+    Claim(String),
+    /// On a claim made for this run.
+    Own(Box<PersistentVolumeClaimSpec>),
+}
+
+/// The training pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Training {
+    /// The pod.
+    pub template: Template,
+    /// Retries of one phase.
+    pub backoff_limit: u32,
+    /// How long a trainer may go without progress; `None`: for ever.
+    pub progress_deadline: Option<Duration>,
+    /// How the trainer gets its rows.
+    pub sampling: Sampling,
+    /// Where the trainer keeps its checkpoint.
+    pub checkpoint: Option<CheckpointSpec>,
+    /// Compute resources of the sampler; `None`: small requests.
+    pub sampler_resources: Option<ResourceRequirements>,
+}
+
+/// The user's pod, with the trainer picked out from its containers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    /// Labels and annotations.
+    pub metadata: ObjectMeta,
+    /// The pod without its containers.
+    pub pod: PodSpec,
+    /// Containers that stand before the trainer.
+    pub before: Vec<Container>,
+    /// The trainer.
+    pub trainer: Container,
+    /// Containers that stand behind the trainer.
+    pub after: Vec<Container>,
+}
