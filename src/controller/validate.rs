@@ -27,7 +27,7 @@ use crate::api::job::{CurriculumJob, StoreSpec};
 use crate::api::names::{SAMPLER, TRAINER};
 use crate::api::scoring::{ScorerSpec, ScoringSpec};
 use crate::api::training::TrainingSpec;
-use crate::curriculum::plan::{self, MAX_GROUPS};
+use crate::curriculum::plan::{Curriculum, MAX_GROUPS};
 use crate::scoring::task::Format;
 
 /// Longest name of a CurriculumJob: child names keep room for a phase, an attempt and a pod's index.
@@ -85,48 +85,21 @@ where
     )
 }
 
-fn curriculum(spec: &CurriculumSpec) -> Result<CurriculumSpec, Failure> {
+fn curriculum(spec: &CurriculumSpec) -> Result<Curriculum, Failure> {
     let names: BTreeSet<&str> = spec.phases.iter().map(|phase| phase.name.as_str()).collect();
     if names.is_empty() || names.len() != spec.phases.len() {
         return refused("`curriculum.phases` must have at least one phase, each with a name of its own");
     }
-    let wrong = spec.phases.iter().find(|p| match &p.duration {
-        None => !p.inherit,
-        Some(duration) => duration.steps.is_some() == duration.epochs.is_some(),
-    });
-    if let Some(phase) = wrong {
-        return refused(format!(
-            "exactly one of `steps` and `epochs` must be set in `duration` of phase '{}'",
-            phase.name
-        ));
-    }
-    let wrong = spec.phases.iter().find(|p| match &p.pool {
-        None => !p.inherit,
-        Some(pool) => {
-            let kinds = [
-                pool.fraction.is_some(),
-                pool.pacing.is_some(),
-                pool.score.is_some(),
-                pool.deep_speed.is_some(),
-            ];
-            kinds.iter().filter(|set| **set).count() != 1
-        }
-    });
-    if let Some(phase) = wrong {
-        return refused(format!(
-            "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set in `pool` of phase '{}'",
-            phase.name
-        ));
-    }
+    let curriculum = Curriculum::read(spec).or_else(|unclear| refused(unclear.to_string()))?;
     // More groups than any data set has would not fit into the inspection's report either. The schema bounds a phase, not
     // all of them.
-    let named = plan::named_groups(spec).len();
+    let named = curriculum.named_groups().len();
     if named > MAX_GROUPS {
         return refused(format!(
             "the `mixing.weights` of all `curriculum.phases` must not name more than {MAX_GROUPS} groups, but name {named}"
         ));
     }
-    Ok(spec.clone())
+    Ok(curriculum)
 }
 
 fn scoring(spec: &ScoringSpec) -> Result<Scoring, Failure> {

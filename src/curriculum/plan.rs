@@ -4,10 +4,11 @@
 //! Plan ─► PhasePlan ─┬─► pools      which rows: intervals of the order that move with the step, in closed form
 //!                    └─► segments   from which step on which share of a batch comes from which pool
 //! ```
-//! `compile` turns the spec into a plan, `check` keeps out plans that it could not have made.
+//! `curriculum` makes the spec's choices, `compile` turns them into a plan, `check` keeps out plans that it could not have made.
 
 mod check;
 mod compile;
+mod curriculum;
 mod pool;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use crate::api::curriculum::Order;
 
-pub use compile::{Facts, compile, named_groups};
+pub use compile::{Facts, compile};
+pub use curriculum::{Choice, Curriculum, Duration, Phase, Pool, PoolKind, Unclear};
 pub(crate) use pool::Bounds;
 
 pub use pool::{Admission, Band, Part, PoolPlan, Role, Scope, ScoreThreshold};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::curriculum::order::{OrderScope, RowOrder};
-use curriculum_operator::curriculum::plan::{Facts, PhasePlan, PlanScores, Role, Scope, compile, named_groups};
+use curriculum_operator::curriculum::plan::{Curriculum, Facts, PhasePlan, PlanScores, Role, Scope, compile};
 use curriculum_operator::curriculum::sampler::{Look, Sampler};
 use serde_json::Value;
 
@@ -145,6 +145,8 @@ pub(super) struct Run {
 pub(super) fn facts(job: &CurriculumJob, data: &Data) -> Facts {
     let grouped = job.spec.dataset.group_column.is_some();
     let places = data.group_names.iter().cloned().zip(0..);
+    let curriculum = Curriculum::read(&job.spec.curriculum).unwrap();
+    let named = curriculum.named_groups();
     Facts {
         seed: job.spec.seed.unsigned_abs(),
         rows: data.rows() as u64,
@@ -154,9 +156,7 @@ pub(super) fn facts(job: &CurriculumJob, data: &Data) -> Facts {
             .filter(|_| grouped)
             .map(|rows| rows.len() as u64)
             .collect(),
-        groups: places
-            .filter(|(name, _)| named_groups(&job.spec.curriculum).contains(name.as_str()))
-            .collect(),
+        groups: places.filter(|(name, _)| named.contains(name.as_str())).collect(),
         scores: Some(PlanScores {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),

@@ -11,7 +11,6 @@ use crate::{
         scoring::{self, ContainerScorer, ScorerSpec},
     },
     controller::validate::{self, Dataset, Run},
-    curriculum::plan,
     scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit},
 };
 
@@ -35,10 +34,7 @@ pub fn task(run: &Run) -> Task {
         max_bad_rows: dataset.max_bad_rows,
         revision: dataset.revision.clone(),
         group_column: dataset.group_column.clone(),
-        named_groups: plan::named_groups(&run.curriculum)
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        named_groups: run.curriculum.named_groups().into_iter().map(str::to_owned).collect(),
         dataset_key: key_of(&json!({"volume": value(&dataset.volume), "path": dataset.path})),
         key: key_of(&json!({
             "version": SCORES_VERSION,

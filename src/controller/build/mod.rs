@@ -79,7 +79,7 @@ fn labels(of: &JobId, component: &str, visit: Option<Visit<'_>>) -> BTreeMap<Str
 fn metadata(of: &JobId, name: String, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
-        namespace: of.namespace.clone(),
+        namespace: Some(of.namespace.clone()),
         labels: Some(labels(of, component, visit)),
         owner_references: Some(vec![of.owner_reference()]),
         ..ObjectMeta::default()

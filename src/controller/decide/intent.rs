@@ -11,7 +11,7 @@ use crate::api::conditions::Reason;
 use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
 use crate::controller::evidence::Failure;
 use crate::controller::validate::Run;
-use crate::curriculum::plan::{self, Facts, Plan, PlanError, PlanScores};
+use crate::curriculum::plan::{Facts, Plan, PlanError, PlanScores};
 
 /// Longest `lastFailure`, in characters: what the schema of the status allows.
 const LAST_FAILURE_CHARS: usize = 1024;
@@ -49,7 +49,7 @@ pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<Pla
             .collect(),
         scores,
     };
-    plan::compile(&run.curriculum, &facts).map_err(|PlanError { field, problem }| {
+    run.curriculum.compile(&facts).map_err(|PlanError { field, problem }| {
         // In quotes: a message gets a capital first, and a field must not.
         Failure::new(Reason::InvalidSpec, format!("`{field}`: {problem}"))
     })

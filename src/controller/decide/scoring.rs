@@ -28,7 +28,6 @@ use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
 use crate::controller::validate::Run;
-use crate::curriculum::plan;
 use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
 
 const ACTION: &str = "Score";
@@ -290,10 +289,8 @@ fn count(rows: &u64) -> i64 {
 
 /// What the inspection found, as the status keeps it.
 fn dataset(run: &Run, inspection: &Inspection) -> DatasetStatus {
-    // The inspection was asked for the names in the same order, that of `plan::named_groups`.
-    let places = plan::named_groups(&run.curriculum)
-        .into_iter()
-        .zip(&inspection.named_groups);
+    // The inspection was asked for the names in the same order, that of `Curriculum::named_groups`.
+    let places = run.curriculum.named_groups().into_iter().zip(&inspection.named_groups);
     DatasetStatus {
         rows: count(&inspection.rows),
         groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),

@@ -11,19 +11,19 @@ use crate::curriculum::canonical;
 /// Which CurriculumJob it is: what the names, the labels and the owner of its children are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobId {
-    /// Its namespace; there is one in every object that was read from an API server.
-    pub namespace: Option<String>,
+    /// Its namespace.
+    pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its UID; there is one in every object that was read from an API server.
+    /// Its UID.
     pub uid: String,
 }
 
 impl JobId {
-    /// Of that CurriculumJob.
+    /// Of that CurriculumJob. Every object that was read from an API server has all three.
     pub fn of(job: &CurriculumJob) -> Self {
         Self {
-            namespace: job.namespace(),
+            namespace: job.namespace().unwrap_or_default(),
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
         }

@@ -8,12 +8,12 @@ use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimSpec, PodSpec, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::head::Head;
-use crate::api::curriculum::CurriculumSpec;
 use crate::api::dataset::VolumeSpec;
 use crate::api::scoring::{
     ColumnScorer, Combine, ContainerScorer, LengthScorer, OnFailure, RarityScorer, ScoringPodSpec,
 };
 use crate::api::training::{CheckpointSpec, Sampling};
+use crate::curriculum::plan::Curriculum;
 use crate::scoring::task::Format;
 
 /// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
@@ -31,9 +31,8 @@ pub struct Run {
     pub scoring: Scoring,
     /// Where the score index lives.
     pub store: Store,
-    /// What is shown to the model, and when. Still the API's form: what its numbers mean depends on the data, and the
-    /// compiler, which other programs use too, reads them with the data at hand.
-    pub curriculum: CurriculumSpec,
+    /// What is shown to the model, and when.
+    pub curriculum: Curriculum,
     /// The training pods.
     pub training: Training,
     /// How many of its snapshots are kept, at least one.

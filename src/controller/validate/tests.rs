@@ -7,10 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::json;
 
 use super::*;
+use crate::api::curriculum::{Balance, Order};
 use crate::api::job::CurriculumJobSpec;
 use crate::api::scoring::{ColumnScorer, Combine, LengthScorer, LengthUnit, OnFailure, RarityScorer, ScoringPodSpec};
 use crate::api::training::Sampling;
 use crate::controller::test_support::{at, curriculum_job};
+use crate::curriculum::plan::{self, Phase, Pool, PoolKind};
 
 /// With every choice of the API made otherwise than by default.
 fn full() -> CurriculumJob {
@@ -54,6 +56,22 @@ fn container(name: &str) -> Container {
     }
 }
 
+fn phase((name, fraction): (&str, &str)) -> Phase {
+    Phase {
+        name: name.to_owned(),
+        pool: Pool {
+            kind: PoolKind::Fraction(fraction.into()),
+            window: None,
+        },
+        duration: plan::Duration::Steps(10),
+        replay: None,
+        hard_negatives: None,
+        mixing: None,
+        weighting: None,
+        warm_up_steps: None,
+    }
+}
+
 #[test]
 fn a_job_of_the_least_gets_what_is_meant_by_default() {
     let job = curriculum_job(json!({}));
@@ -66,7 +84,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
     let expected = Run {
         head: Head {
             id: JobId {
-                namespace: Some("lab".to_owned()),
+                namespace: "lab".to_owned(),
                 name: "digits".to_owned(),
                 uid: "uid-cjob".to_owned(),
             },
@@ -79,7 +97,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
         queue_labels: BTreeMap::new(),
         seed: 7,
         dataset: Dataset {
-            volume: job.spec.dataset.volume.clone(),
+            volume: job.spec.dataset.volume,
             path: "train.csv".to_owned(),
             format: Format::Csv,
             delimiter: ',',
@@ -105,7 +123,14 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
             pod: ScoringPodSpec::default(),
         },
         store: Store::Own(serde_json::from_value(claim).unwrap()),
-        curriculum: job.spec.curriculum,
+        curriculum: Curriculum {
+            batch_size: 4,
+            order: Order::EasyFirst,
+            balance: Balance::None,
+            uniform_floor: None,
+            group_shares: None,
+            phases: [("easy", "0.2"), ("middle", "0.6"), ("all", "1")].map(phase).into(),
+        },
         training: Training {
             template: Template {
                 metadata: ObjectMeta::default(),
@@ -209,6 +234,26 @@ fn the_first_container_is_the_trainer_where_none_is_named_so() {
 }
 
 #[test]
+fn a_phase_has_what_it_inherits() {
+    let phases = json!([
+        {"name": "easy", "pool": {"fraction": "0.2", "window": "0.1"}, "duration": {"steps": 10}, "replay": "0"},
+        {"name": "longer", "inherit": true, "duration": {"epochs": 3}, "warmUpSteps": 2},
+    ]);
+    let run = validate(&curriculum_job(json!({"curriculum": {"phases": phases}}))).unwrap();
+    let [first, second] = &run.curriculum.phases[..] else {
+        panic!("{:?}", run.curriculum)
+    };
+    assert_eq!((first.duration, first.warm_up_steps), (plan::Duration::Steps(10), None));
+    let expected = Phase {
+        name: "longer".to_owned(),
+        duration: plan::Duration::Epochs(3),
+        warm_up_steps: Some(2),
+        ..first.clone()
+    };
+    assert_eq!(*second, expected);
+}
+
+#[test]
 fn an_own_claim_is_what_its_template_says() {
     let template = json!({"storageClassName": "fast", "accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "5Gi"}}});
     let run = validate(&curriculum_job(json!({"store": {"claimTemplate": template}}))).unwrap();
@@ -218,7 +263,7 @@ fn an_own_claim_is_what_its_template_says() {
 #[test]
 fn each_check_refuses_and_names_the_field() {
     type Break = fn(&mut CurriculumJob);
-    let cases: [(Break, &str); 10] = [
+    let cases: [(Break, &str); 13] = [
         (|job| job.metadata.name = Some("x".repeat(41)), "`metadata.name`"),
         (|job| job.spec.curriculum.phases.clear(), "`curriculum.phases`"),
         (
@@ -232,6 +277,18 @@ fn each_check_refuses_and_names_the_field() {
         (
             |job| job.spec.curriculum.phases[1].pool.as_mut().unwrap().fraction = None,
             "`pool` of phase 'middle'",
+        ),
+        (
+            |job| job.spec.curriculum.phases[1].duration = None,
+            "`duration` of phase 'middle'",
+        ),
+        (
+            |job| job.spec.curriculum.phases[1].pool = None,
+            "`pool` of phase 'middle'",
+        ),
+        (
+            |job| job.spec.curriculum.phases[0].inherit = true,
+            "`curriculum.phases[0].inherit`: the first phase",
         ),
         (
             |job| {

@@ -1,9 +1,9 @@
 //! What is known of the data, and what must be true of any curriculum before a phase of it is compiled.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
+use super::super::curriculum::Phase;
 use super::super::{MAX_EXACT, MAX_GROUPS, MAX_PHASES, PlanError, PlanScores};
-use crate::api::curriculum::{CurriculumSpec, PhaseSpec};
 
 /// Longest name of a phase.
 const MAX_NAME: usize = 30;
@@ -21,13 +21,6 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
     /// The score index to use; `None`: go without, every row equally likely.
     pub scores: Option<PlanScores>,
-}
-
-/// The groups that a curriculum names, without repetition, in the order of their bytes.
-pub fn named_groups(spec: &CurriculumSpec) -> BTreeSet<&str> {
-    let mixings = spec.phases.iter().filter_map(|phase| phase.mixing.as_ref());
-    let weights = mixings.filter_map(|mixing| mixing.weights.as_ref()).flatten();
-    weights.map(|group| group.name.as_str()).collect()
 }
 
 impl Facts {
@@ -63,7 +56,7 @@ impl Facts {
 }
 
 /// Whether every phase has a name of its own that a Job's name can be made of.
-pub(super) fn check_names(phases: &[PhaseSpec]) -> Result<(), PlanError> {
+pub(super) fn check_names(phases: &[Phase]) -> Result<(), PlanError> {
     if !(1..=MAX_PHASES).contains(&phases.len()) {
         let problem = format!("{} phases; needed are between 1 and {MAX_PHASES}", phases.len());
         return Err(PlanError::new("curriculum.phases", problem));

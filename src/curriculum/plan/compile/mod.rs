@@ -2,98 +2,108 @@
 
 mod facts;
 mod groups;
-mod inherit;
 mod mixture;
 mod read;
 mod refresh;
 
 use std::collections::BTreeMap;
 
+use super::curriculum::{Curriculum, Duration, Phase, PoolKind};
 use super::{
     Admission, Band, MAX_BATCH, MAX_POOLS, MAX_SEGMENTS, MAX_SHARES, MAX_STEPS, PLAN_VERSION, PhasePlan, Plan,
     PlanError, PoolPlan, Role, Scope, Segment,
 };
-use crate::api::curriculum::{Balance, CurriculumSpec, DurationSpec, Order};
+use crate::api::curriculum::{Balance, CurriculumSpec, Order};
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
-pub use facts::{Facts, named_groups};
+pub use facts::Facts;
 use groups::{Division, Limits};
-use inherit::Phase;
 use mixture::{Mixture, Source};
 
 const MICRO: u64 = 1_000_000;
 
-/// Compiles a curriculum.
-///
-/// The bounds of the CRD are checked again, since a spec may come from a file. With `facts.scores` the plan refers to that index,
-/// under `Order::Random` too: the groups' rows are read from it. Without, the plan is uniform: the same phases and steps, and one
-/// pool of all rows; so also for `Order::Random`, because a fallback must not depend on what the spec would have liked.
-///
-/// # Guarantees
-/// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase have the same rows.
-/// - The own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and all rows at fraction 1; where
-///   groups have pools of their own, each has as many rows as it has slots in a batch, or all that there are.
-/// - A phase has at most [`MAX_SEGMENTS`] segments, [`MAX_POOLS`] pools and [`MAX_SHARES`] shares.
+/// Compiles a curriculum as the API has it.
 ///
 /// # Errors
-/// Names the first field that contradicts the bounds, another field or the data.
+/// As [`Curriculum::read`] and [`Curriculum::compile`].
 pub fn compile(spec: &CurriculumSpec, facts: &Facts) -> Result<Plan, PlanError> {
-    let batch_size = u64::try_from(spec.batch_size)
-        .ok()
-        .filter(|b| (1..=MAX_BATCH).contains(b))
-        .ok_or_else(|| {
-            PlanError::new(
-                "curriculum.batchSize",
-                format!("{} is not between 1 and {MAX_BATCH}", spec.batch_size),
-            )
-        })?;
-    facts.check()?;
-    if spec.balance == Balance::Group && facts.group_rows.is_empty() {
-        return Err(PlanError::new(
-            "curriculum.balance",
-            "'Group' needs the groups of the rows: set `dataset.groupColumn`, or use 'None'",
-        ));
-    }
-    let floor = match &spec.uniform_floor {
-        Some(fraction) => read::share("curriculum.uniformFloor".into(), fraction)?,
-        None => Share::ZERO,
-    };
-    facts::check_names(&spec.phases)?;
-    let limits = match &spec.group_shares {
-        Some(_) if spec.balance == Balance::None => {
-            return Err(PlanError::new("curriculum.groupShares", "needs `balance: Group`"));
-        }
-        Some(limits) => Some(Limits::read(limits, facts)?),
-        None => None,
-    };
+    Curriculum::read(spec)?.compile(facts)
+}
 
-    let mut compiler = Compiler {
-        facts,
-        order: spec.order,
-        balance: spec.balance,
-        batch_size,
-        floor,
-        limits,
-        earlier: Vec::new(),
-        next_step: 0,
-    };
-    let resolved = inherit::resolve(&spec.phases)?;
-    let phases = (0..).zip(&resolved).map(|(index, phase)| compiler.phase(index, phase));
-    let plan = Plan {
-        version: PLAN_VERSION,
-        seed: facts.seed,
-        batch_size,
-        order: spec.order,
-        rows: facts.rows,
-        group_rows: if facts.group_rows.is_empty() {
-            vec![facts.rows]
-        } else {
-            facts.group_rows.clone()
-        },
-        scores: facts.scores.clone(),
-        phases: phases.collect::<Result<_, _>>()?,
-    };
-    Ok(if plan.scores.is_some() { plan } else { plan.uniform() })
+impl Curriculum {
+    /// Compiles it.
+    ///
+    /// The bounds of the CRD are checked again, since a spec may come from a file. With `facts.scores` the plan refers to that index,
+    /// under `Order::Random` too: the groups' rows are read from it. Without, the plan is uniform: the same phases and steps, and one
+    /// pool of all rows; so also for `Order::Random`, because a fallback must not depend on what the spec would have liked.
+    ///
+    /// # Guarantees
+    /// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase have the same rows.
+    /// - The own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and all rows at fraction 1; where
+    ///   groups have pools of their own, each has as many rows as it has slots in a batch, or all that there are.
+    /// - A phase has at most [`MAX_SEGMENTS`] segments, [`MAX_POOLS`] pools and [`MAX_SHARES`] shares.
+    ///
+    /// # Errors
+    /// Names the first field that contradicts the bounds, another field or the data.
+    pub fn compile(&self, facts: &Facts) -> Result<Plan, PlanError> {
+        let batch_size = u64::try_from(self.batch_size)
+            .ok()
+            .filter(|b| (1..=MAX_BATCH).contains(b))
+            .ok_or_else(|| {
+                PlanError::new(
+                    "curriculum.batchSize",
+                    format!("{} is not between 1 and {MAX_BATCH}", self.batch_size),
+                )
+            })?;
+        facts.check()?;
+        if self.balance == Balance::Group && facts.group_rows.is_empty() {
+            return Err(PlanError::new(
+                "curriculum.balance",
+                "'Group' needs the groups of the rows: set `dataset.groupColumn`, or use 'None'",
+            ));
+        }
+        let floor = match &self.uniform_floor {
+            Some(fraction) => read::share("curriculum.uniformFloor".into(), fraction)?,
+            None => Share::ZERO,
+        };
+        facts::check_names(&self.phases)?;
+        let limits = match &self.group_shares {
+            Some(_) if self.balance == Balance::None => {
+                return Err(PlanError::new("curriculum.groupShares", "needs `balance: Group`"));
+            }
+            Some(limits) => Some(Limits::read(limits, facts)?),
+            None => None,
+        };
+
+        let mut compiler = Compiler {
+            facts,
+            order: self.order,
+            balance: self.balance,
+            batch_size,
+            floor,
+            limits,
+            earlier: Vec::new(),
+            next_step: 0,
+        };
+        let phases = (0..)
+            .zip(&self.phases)
+            .map(|(index, phase)| compiler.phase(index, phase));
+        let plan = Plan {
+            version: PLAN_VERSION,
+            seed: facts.seed,
+            batch_size,
+            order: self.order,
+            rows: facts.rows,
+            group_rows: if facts.group_rows.is_empty() {
+                vec![facts.rows]
+            } else {
+                facts.group_rows.clone()
+            },
+            scores: facts.scores.clone(),
+            phases: phases.collect::<Result<_, _>>()?,
+        };
+        Ok(if plan.scores.is_some() { plan } else { plan.uniform() })
+    }
 }
 
 /// What the phases compiled so far leave to the next one.
@@ -110,7 +120,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn phase(&mut self, index: u32, spec: &Phase<'_>) -> Result<PhasePlan, PlanError> {
+    fn phase(&mut self, index: u32, spec: &Phase) -> Result<PhasePlan, PlanError> {
         let field = format!("curriculum.phases[{index}]");
         self.check_combination(&field, spec)?;
         let steps = self.duration(&field, spec)?;
@@ -133,7 +143,7 @@ impl<'a> Compiler<'a> {
         self.next_step = start_step + steps;
         Ok(PhasePlan {
             index,
-            name: spec.name.to_owned(),
+            name: spec.name.clone(),
             start_step,
             end_step: self.next_step,
             pools: mixture.into_pools(),
@@ -141,44 +151,38 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn check_combination(&self, field: &str, spec: &Phase<'_>) -> Result<(), PlanError> {
-        let by_score = spec.pool.score.is_some() || spec.pool.deep_speed.is_some();
-        let name = if spec.pool.score.is_some() {
-            "score"
-        } else {
-            "deepSpeed"
+    fn check_combination(&self, field: &str, spec: &Phase) -> Result<(), PlanError> {
+        let threshold = match spec.pool.kind {
+            PoolKind::Fraction(_) | PoolKind::Pacing(_) => None,
+            PoolKind::Score(_) => Some("score"),
+            PoolKind::DeepSpeed(_) => Some("deepSpeed"),
         };
-        let problem = match (by_score, self.balance, self.order) {
-            (true, Balance::Group, _) => "needs `balance: None`: thresholds count from the easiest of all rows",
-            (true, _, Order::HardFirst) => "needs `order` EasyFirst or Random: thresholds count from the easiest row",
-            _ if by_score && spec.weighting.is_some() => {
-                "does not go with `weighting`: bins need a known number of rows"
+        let problem = match (self.balance, self.order) {
+            (Balance::Group, _) => Some("needs `balance: None`: thresholds count from the easiest of all rows"),
+            (_, Order::HardFirst) => Some("needs `order` EasyFirst or Random: thresholds count from the easiest row"),
+            _ if spec.weighting.is_some() => Some("does not go with `weighting`: bins need a known number of rows"),
+            _ if matches!(spec.duration, Duration::Epochs(_)) => {
+                Some("does not go with `duration.epochs`: how many rows it admits is not known; use `steps`")
             }
-            _ if by_score && spec.duration.epochs.is_some() => {
-                "does not go with `duration.epochs`: how many rows it admits is not known; use `steps`"
-            }
-            _ if spec.mixing.is_some() && self.balance == Balance::None => {
-                return Err(PlanError::new(format!("{field}.mixing"), "needs `balance: Group`"));
-            }
-            _ => return Ok(()),
+            _ => None,
         };
-        Err(PlanError::new(format!("{field}.pool.{name}"), problem))
+        if let (Some(name), Some(problem)) = (threshold, problem) {
+            return Err(PlanError::new(format!("{field}.pool.{name}"), problem));
+        }
+        if spec.mixing.is_some() && self.balance == Balance::None {
+            return Err(PlanError::new(format!("{field}.mixing"), "needs `balance: Group`"));
+        }
+        Ok(())
     }
 
-    fn duration(&self, field: &str, spec: &Phase<'_>) -> Result<u64, PlanError> {
+    fn duration(&self, field: &str, spec: &Phase) -> Result<u64, PlanError> {
         match spec.duration {
-            DurationSpec {
-                steps: Some(steps),
-                epochs: None,
-            } => read::count(format!("{field}.duration.steps"), *steps),
-            DurationSpec {
-                steps: None,
-                epochs: Some(epochs),
-            } => {
+            Duration::Steps(steps) => read::count(format!("{field}.duration.steps"), steps),
+            Duration::Epochs(epochs) => {
                 // The duration does not change what values a pacing function takes, only when.
                 let largest = self.largest(&format!("{field}.pool"), spec)?;
                 let field = format!("{field}.duration.epochs");
-                let passes = u64::try_from(*epochs)
+                let passes = u64::try_from(epochs)
                     .ok()
                     .filter(|&e| e > 0)
                     .ok_or_else(|| PlanError::new(&field, format!("{epochs} is less than 1")))?;
@@ -192,16 +196,12 @@ impl<'a> Compiler<'a> {
                     PlanError::new(field, problem)
                 })
             }
-            _ => Err(PlanError::new(
-                format!("{field}.duration"),
-                "exactly one of `steps` and `epochs` must be set",
-            )),
         }
     }
 
     /// Rows of the phase's pool where it is largest.
-    fn largest(&self, field: &str, spec: &Phase<'_>) -> Result<u64, PlanError> {
-        let (admits, _) = read::pool(field, spec.pool, 1)?;
+    fn largest(&self, field: &str, spec: &Phase) -> Result<u64, PlanError> {
+        let (admits, _) = read::pool(field, &spec.pool, 1)?;
         let Admission::Fraction(pacing) = admits else {
             return Ok(self.facts.rows);
         };
@@ -241,8 +241,8 @@ impl<'a> Compiler<'a> {
     }
 
     /// Everything that a batch of the phase is made of. `slots`: what each group's own pool has in a batch at most.
-    fn mixture(&self, field: &str, spec: &Phase<'_>, steps: u64, slots: &[u64]) -> Result<Mixture<'a>, PlanError> {
-        let replay = match spec.replay {
+    fn mixture(&self, field: &str, spec: &Phase, steps: u64, slots: &[u64]) -> Result<Mixture<'a>, PlanError> {
+        let replay = match &spec.replay {
             Some(fraction) => read::share(format!("{field}.replay"), fraction)?,
             None => Share::ZERO,
         };
@@ -252,7 +252,7 @@ impl<'a> Compiler<'a> {
                 "the first phase has no earlier phase to replay; leave it out or set '0'",
             ));
         }
-        let (hard_share, hard_fraction) = match spec.hard_negatives {
+        let (hard_share, hard_fraction) = match &spec.hard_negatives {
             Some(hard) => (
                 read::share(format!("{field}.hardNegatives.share"), &hard.share)?,
                 read::admitted(format!("{field}.hardNegatives.fraction"), &hard.fraction)?,
@@ -308,19 +308,19 @@ impl<'a> Compiler<'a> {
     fn add_own(
         &self,
         field: &str,
-        spec: &Phase<'_>,
+        spec: &Phase,
         steps: u64,
         slots: &[u64],
         mixture: &mut Mixture<'a>,
     ) -> Result<(), PlanError> {
-        let (admits, band) = read::pool(&format!("{field}.pool"), spec.pool, steps)?;
-        mixture.weigh_bins(&format!("{field}.weighting"), spec.weighting)?;
+        let (admits, band) = read::pool(&format!("{field}.pool"), &spec.pool, steps)?;
+        mixture.weigh_bins(&format!("{field}.weighting"), spec.weighting.as_ref())?;
         if spec.mixing.is_none() && self.limits.is_none() {
             mixture.add_bins(&self.own_pool(admits, band), None);
             return Ok(());
         }
         let field = format!("{field}.mixing");
-        let division = Division::read(&field, spec.mixing, self.facts)?;
+        let division = Division::read(&field, spec.mixing.as_ref(), self.facts)?;
         let mut own: BTreeMap<usize, Pacing> = BTreeMap::new();
         for (i, group) in spec
             .mixing

@@ -1,31 +1,28 @@
 //! Reading the spec's pools: decimal strings become integers, and every contradiction names its field.
 
+use super::super::curriculum::{Pool, PoolKind};
 use super::super::{Admission, Band, MAX_EXACT, MAX_STEPS, PlanError, ScoreThreshold};
 use super::MICRO;
 use crate::api::curriculum::DeepSpeedSchedule as Schedule;
 use crate::api::curriculum::{
-    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, PoolSpec, Positive,
-    RootDegree, Score, ScorePoolSpec,
+    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, Positive, RootDegree, Score,
+    ScorePoolSpec,
 };
 use crate::curriculum::decimal;
 use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, Pacing, Shape};
 use crate::curriculum::share::Share;
 
 /// The pool of a spec in a phase of `duration` steps.
-pub(super) fn pool(field: &str, spec: &PoolSpec, duration: u64) -> Result<(Admission, Band), PlanError> {
-    let admits = match (&spec.fraction, &spec.pacing, &spec.score, &spec.deep_speed) {
-        (Some(fraction), None, None, None) => Admission::Fraction(Pacing::Constant(
+pub(super) fn pool(field: &str, spec: &Pool, duration: u64) -> Result<(Admission, Band), PlanError> {
+    let admits = match &spec.kind {
+        PoolKind::Fraction(fraction) => Admission::Fraction(Pacing::Constant(
             admitted(format!("{field}.fraction"), fraction)?.units(),
         )),
-        (None, Some(spec), None, None) => Admission::Fraction(pacing(&format!("{field}.pacing"), spec, duration)?),
-        (None, None, Some(spec), None) => Admission::Score(threshold(&format!("{field}.score"), spec, duration)?),
-        (None, None, None, Some(spec)) => Admission::DeepSpeed(deep_speed(&format!("{field}.deepSpeed"), spec)?),
-        _ => {
-            let problem = "exactly one of `fraction`, `pacing`, `score` and `deepSpeed` must be set";
-            return Err(PlanError::new(field, problem));
-        }
+        PoolKind::Pacing(spec) => Admission::Fraction(pacing(&format!("{field}.pacing"), spec, duration)?),
+        PoolKind::Score(spec) => Admission::Score(threshold(&format!("{field}.score"), spec, duration)?),
+        PoolKind::DeepSpeed(spec) => Admission::DeepSpeed(deep_speed(&format!("{field}.deepSpeed"), spec)?),
     };
-    let one_pass = matches!(&spec.pacing, Some(pacing) if pacing.function == PacingFunction::OnePass);
+    let one_pass = matches!(&spec.kind, PoolKind::Pacing(pacing) if pacing.function == PacingFunction::OnePass);
     let band = match &spec.window {
         None if one_pass => Band::Bucket,
         None => Band::Whole,
@@ -273,7 +270,7 @@ fn deep_speed(field: &str, spec: &DeepSpeedSpec) -> Result<DeepSpeed, PlanError>
         )),
     };
     let root = |degree| {
-        Ok(DeepSpeedSchedule::Root {
+        Ok::<_, PlanError>(DeepSpeedSchedule::Root {
             total: needed("total_curriculum_step", config.total_curriculum_step)?,
             multiple: needed("difficulty_step", config.difficulty_step)?,
             degree,
