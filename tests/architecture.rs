@@ -31,6 +31,9 @@ const IMPURE: [&str; 16] = [
 /// What the curriculum core may not name either. Deciding may read Kubernetes objects, and reckon with times that it was told.
 const FOREIGN: [&str; 4] = ["kube::", "k8s_openapi", "std::time", "jiff"];
 
+/// The spec as the user wrote it.
+const SPEC: [&str; 3] = ["api::job", "job::CurriculumJob", "CurriculumJobSpec"];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -119,15 +122,25 @@ fn the_core_knows_neither_cluster_nor_clock_nor_files() {
     assert_free_of(&FOREIGN, &core);
 }
 
+/// The controller's files below folders, or in files, whose names begin so.
+fn of_controller(beginnings: &[&str]) -> Vec<PathBuf> {
+    let named = |part: &str| beginnings.iter().any(|beginning| part.starts_with(beginning));
+    let mut files = sources("src/controller");
+    files.retain(|path| path.iter().any(|part| named(&part.to_string_lossy())));
+    assert!(files.len() > 10, "the decision core is not where it was");
+    files
+}
+
 #[test]
 fn deciding_touches_neither_cluster_nor_clock_nor_files() {
-    let controller = sources("src/controller");
-    let decide: Vec<_> = controller
-        .into_iter()
-        .filter(|path| path.iter().any(|part| part.to_string_lossy().starts_with("decide")))
-        .collect();
-    assert!(!decide.is_empty(), "the decision core is not where it was");
-    assert_free_of(&IMPURE, &decide);
+    assert_free_of(&IMPURE, &of_controller(&["decide", "build", "validate"]));
+}
+
+#[test]
+fn below_validate_nobody_looks_at_the_spec() {
+    let mut files = of_controller(&["decide", "build"]);
+    files.retain(|path| !path.iter().any(|part| part.to_string_lossy().starts_with("tests")));
+    assert_free_of(&SPEC, &files);
 }
 
 #[test]

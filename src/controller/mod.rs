@@ -1,14 +1,16 @@
 //! The controller: `observe → validate → decide → act`.
 //!
 //! ```text
-//!            shell                        pure core                          shell
-//! stores ─► observe ─► Observed ─► validate ─► decide ─► Actions ─► act ─► API server
-//!    ▲                                build/ (child objects) ─┘        │
-//!    └───────────────────────── watches (run) ◄───────────────────────┘
+//!            shell                      pure core                              shell
+//! stores ─► observe ─► Observed ───────────────┬─► decide ─► Actions ─► act ─► API server
+//!    ▲         └────── spec ─► validate ─► Run ┘     └─ build/ (child objects)     │
+//!    └──────────────────────────── watches (run) ◄─────────────────────────────────┘
 //! ```
-//! Only `run` and `kube_cluster` hold a client: `observe` and `act` are written over the small trait [`cluster::Cluster`], which the
-//! tests' in-memory cluster implements too. Only `observe` asks for the time. `decide` is a function of what was
-//! observed and returns effects as values, so that everything it can come to is tested without a cluster.
+//! `validate` parses: below it nobody looks at the spec again, only at the [`Run`](validate::Run) that was
+//! made of it. Only `run` and `kube_cluster` hold a client: `observe` and `act` are written over the small
+//! trait [`cluster::Cluster`], which the tests' in-memory cluster implements too. Only `observe` asks for the
+//! time. `decide` is a function of what was observed and returns effects as values, so that everything it can
+//! come to is tested without a cluster.
 
 mod act;
 mod actions;

@@ -1,8 +1,8 @@
-//! From the spec to a [`Run`]: whatever contradicts itself is refused with the field's name, and the rest is taken over with
-//! every choice made, so that nobody below has to look at the spec again.
+//! From the spec to a [`Run`]: whatever contradicts itself is refused with the field's name, and the rest is
+//! taken over with every choice made, so that nobody below has to look at the spec again.
 //!
-//! The CRD's schema and CEL rules refuse nearly all of this already. What is refused here comes from objects that were stored
-//! under an older or a hand-edited CRD.
+//! The CRD's schema and CEL rules refuse nearly all of this already. What is refused here comes from objects
+//! that were stored under an older or a hand-edited CRD.
 
 mod head;
 mod run;
@@ -41,7 +41,8 @@ const STORAGE: &str = "storage";
 /// Parses a CurriculumJob; of its status it knows nothing.
 ///
 /// # Errors
-/// The first contradiction, as [`Reason::InvalidSpec`] and a message that names the field and what would be right.
+/// The first contradiction, as [`Reason::InvalidSpec`] and a message that names the field and what would be
+/// right.
 pub fn validate(job: &CurriculumJob) -> Result<Run, Failure> {
     let spec = &job.spec;
     let head = Head::of(job);
@@ -91,8 +92,8 @@ fn curriculum(spec: &CurriculumSpec) -> Result<Curriculum, Failure> {
         return refused("`curriculum.phases` must have at least one phase, each with a name of its own");
     }
     let curriculum = Curriculum::read(spec).or_else(|unclear| refused(unclear.to_string()))?;
-    // More groups than any data set has would not fit into the inspection's report either. The schema bounds a phase, not
-    // all of them.
+    // More groups than any data set has would not fit into the inspection's report either. The schema bounds
+    // a phase, not all of them.
     let named = curriculum.named_groups().len();
     if named > MAX_GROUPS {
         return refused(format!(
@@ -189,8 +190,8 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
     })
 }
 
-/// `dataset.format`, else by the extension of `dataset.path`. The schema refuses any other extension without a format;
-/// should one come through, the inspection says that it is no Parquet.
+/// `dataset.format`, else by the extension of `dataset.path`. The schema refuses any other extension without
+/// a format; should one come through, the inspection says that it is no Parquet.
 fn format(spec: &DatasetSpec) -> Format {
     match (spec.format, extension(&spec.path)) {
         (Some(dataset::Format::Parquet), _) => Format::Parquet,
@@ -206,7 +207,8 @@ fn extension(path: &str) -> Option<&str> {
     text.unwrap_or(path).rsplit('.').next()
 }
 
-/// The user's claim, or one as `store.claimTemplate` says: by default 1Gi, ReadWriteOnce, of the default storage class.
+/// The user's claim, or one as `store.claimTemplate` says: by default 1Gi, ReadWriteOnce, of the default
+/// storage class.
 fn store(spec: &StoreSpec) -> Store {
     if let Some(name) = &spec.claim_name {
         return Store::Claim(name.clone());

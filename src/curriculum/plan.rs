@@ -4,7 +4,8 @@
 //! Plan ─► PhasePlan ─┬─► pools      which rows: intervals of the order that move with the step, in closed form
 //!                    └─► segments   from which step on which share of a batch comes from which pool
 //! ```
-//! `curriculum` makes the spec's choices, `compile` turns them into a plan, `check` keeps out plans that it could not have made.
+//! `curriculum` makes the spec's choices, `compile` turns them into a plan, `check` keeps out plans that it
+//! could not have made.
 
 mod check;
 mod compile;

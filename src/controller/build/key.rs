@@ -65,7 +65,8 @@ pub(super) fn format_name(format: Format) -> &'static str {
     }
 }
 
-/// The data set without what leaves its rows as they are, in the API's form: keys of earlier versions were taken of that.
+/// The data set without what leaves its rows as they are, in the API's form: keys of earlier versions were
+/// taken of that.
 fn what_decides_rows(dataset: &Dataset) -> Value {
     let format = match dataset.format {
         Format::Parquet => api::dataset::Format::Parquet,

@@ -1,4 +1,5 @@
-//! Child objects of a CurriculumJob as pure functions of its [`Run`]: no client, no clock, and nothing can fail.
+//! Child objects of a CurriculumJob as pure functions of its [`Run`]: no client, no clock, and nothing can
+//! fail.
 //!
 //! ```text
 //! key ─► Task ─► scoring_jobs   Job inspect, count, score, index

@@ -37,10 +37,10 @@ const SAMPLER_START_SECONDS: i32 = 1800;
 
 /// The Job that trains `phase` in that visit. Its failure costs the run's own budget, so it never retries itself.
 ///
-/// The template stays as it is but for: the sidecar `sampler` as first init container, the operator's volumes, mounts and
-/// `CURRICULUM_*` environment of the trainer (they replace the user's of the same name or path), `restartPolicy: Never`,
-/// and labels. The store is not mounted where every row is equally likely: training does not wait for a volume that it does
-/// not need.
+/// The template stays as it is but for: the sidecar `sampler` as first init container, the operator's
+/// volumes, mounts and `CURRICULUM_*` environment of the trainer (they replace the user's of the same name or
+/// path), `restartPolicy: Never`, and labels. The store is not mounted where every row is equally likely:
+/// training does not wait for a volume that it does not need.
 pub fn train_job(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: ScoreSource) -> Job {
     let of = Some(Visit {
         number: visit,
@@ -186,7 +186,8 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
     } = run;
     let mut env = vec![
         env("CURRICULUM_SAMPLER", &format!("http://127.0.0.1:{SAMPLER_PORT}")),
-        // What checkpoints are of: the same for all phases and attempts, and for no other CurriculumJob, even of the same name.
+        // What checkpoints are of: the same for all phases and attempts, and for no other CurriculumJob, even
+        // of the same name.
         env("CURRICULUM_RUN", &run.head.id.uid),
         env("CURRICULUM_PHASE", &phase.name),
         env("CURRICULUM_PHASE_INDEX", &phase.index.to_string()),

@@ -1,4 +1,5 @@
-//! What every CurriculumJob has, whatever its spec says: enough to name its children, to hold its Jobs, and to say what is wrong.
+//! What every CurriculumJob has, whatever its spec says: enough to name its children, to hold its Jobs, and
+//! to say what is wrong.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -76,7 +77,8 @@ impl AsRef<Head> for Head {
     }
 }
 
-/// Taken of the API's own form: earlier versions wrote such digests into statuses, and this one compares with them.
+/// Taken of the API's own form: earlier versions wrote such digests into statuses, and this one compares with
+/// them.
 fn template_digest(training: &TrainingSpec) -> String {
     let made_from = json!({
         "template": training.template,

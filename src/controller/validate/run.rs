@@ -1,5 +1,6 @@
-//! A CurriculumJob whose spec was parsed: what deciding and building go by. Every choice is made and every number fits, so that
-//! nobody below asks again what a field that is left out, or set beside another one, would mean.
+//! A CurriculumJob whose spec was parsed: what deciding and building go by. Every choice is made and every
+//! number fits, so that nobody below asks again what a field that is left out, or set beside another one,
+//! would mean.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,7 +74,8 @@ pub struct Scoring {
     pub scorers: Vec<Scorer>,
     /// How their scores become one.
     pub combine: Combine,
-    /// Fraction of the rows that must get a score, in the user's own digits: the key of the scores is taken of them.
+    /// Fraction of the rows that must get a score, in the user's own digits: the key of the scores is taken
+    /// of them.
     pub min_coverage: String,
     /// Parts into which the rows are cut, at least one.
     pub shards: u32,

@@ -1,5 +1,5 @@
-//! A curriculum whose choices are made: of several kinds of pools and durations each phase has one, and nothing is left to
-//! be looked up in the phase before.
+//! A curriculum whose choices are made: of several kinds of pools and durations each phase has one, and
+//! nothing is left to be looked up in the phase before.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::api::curriculum::{
     Order, PacingSpec, PhaseSpec, PoolSpec, ScorePoolSpec, WeightingSpec,
 };
 
-/// A curriculum in which each phase says what it is. Its numbers are those of the API: what they may be depends on the data,
-/// so they are read when it is compiled.
+/// A curriculum in which each phase says what it is. Its numbers are those of the API: what they may be
+/// depends on the data, so they are read when it is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Curriculum {
     /// Rows in one global batch.

@@ -33,14 +33,17 @@ pub fn compile(spec: &CurriculumSpec, facts: &Facts) -> Result<Plan, PlanError> 
 impl Curriculum {
     /// Compiles it.
     ///
-    /// The bounds of the CRD are checked again, since a spec may come from a file. With `facts.scores` the plan refers to that index,
-    /// under `Order::Random` too: the groups' rows are read from it. Without, the plan is uniform: the same phases and steps, and one
-    /// pool of all rows; so also for `Order::Random`, because a fallback must not depend on what the spec would have liked.
+    /// The bounds of the CRD are checked again, since a spec may come from a file. With `facts.scores` the
+    /// plan refers to that index, under `Order::Random` too: the groups' rows are read from it. Without, the
+    /// plan is uniform: the same phases and steps, and one pool of all rows; so also for `Order::Random`,
+    /// because a fallback must not depend on what the spec would have liked.
     ///
     /// # Guarantees
-    /// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase have the same rows.
-    /// - The own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and all rows at fraction 1; where
-    ///   groups have pools of their own, each has as many rows as it has slots in a batch, or all that there are.
+    /// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase
+    ///   have the same rows.
+    /// - The own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and
+    ///   all rows at fraction 1; where groups have pools of their own, each has as many rows as it has slots
+    ///   in a batch, or all that there are.
     /// - A phase has at most [`MAX_SEGMENTS`] segments, [`MAX_POOLS`] pools and [`MAX_SHARES`] shares.
     ///
     /// # Errors
