@@ -6,6 +6,8 @@ pub const LABEL_JOB: &str = "curriculum.dev/job";
 pub const LABEL_PHASE: &str = "curriculum.dev/phase";
 /// Label: number of the visit.
 pub const LABEL_VISIT: &str = "curriculum.dev/visit";
+/// Label: queue of a Job, by Kueue's name for it.
+pub const LABEL_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// Annotation of a Job that the operator holds for `spec.suspend`: only such a Job is let go on again.
 pub const ANNOTATION_SUSPENDED: &str = "curriculum.dev/suspended";
 /// Label: what an object is for: `inspect`, `count`, `score`, `index`, `train`, `plan`, `scores`, `store`, `snapshot`.

@@ -86,7 +86,9 @@ pub(crate) fn run(args: OperatorArgs) -> ExitCode {
         eprintln!("curriculum operator: {error}");
         return ExitCode::FAILURE;
     }
+    // The operator waits for the API server; a second thread would mostly be woken up to find nothing to do.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(OperatorError::Runtime);

@@ -45,7 +45,8 @@ impl Packed {
     fn new<K: Serialize + ResourceExt>(object: &K) -> Option<Self> {
         let written = serde_json::to_vec(object);
         let written = written.inspect_err(|error| broken(&name_of(object), error));
-        Some(Self(written.ok()?.into_boxed_slice()))
+        // Copied, so that no room to grow is kept with it.
+        Some(Self(Box::from(written.ok()?.as_slice())))
     }
 
     fn open<K: DeserializeOwned>(&self, name: &str) -> Option<K> {

@@ -4,10 +4,10 @@
 //!            shell                      pure core                              shell
 //! stores ─► observe ─► Observed ───────────────┬─► decide ─► Actions ─► act ─► API server
 //!    ▲         └────── spec ─► validate ─► Run ┘     └─ build/ (child objects)     │
-//!    └──────────────────────────── watches (run) ◄─────────────────────────────────┘
+//!    └──────────────────────────── watches ◄───────────────────────────────────────┘
 //! ```
 //! `validate` parses: below it nobody looks at the spec again, only at the [`Run`](validate::Run) that was
-//! made of it. Only `run` and `kube_cluster` hold a client: `observe` and `act` are written over the small
+//! made of it. Only `run`, `watches` and `kube_cluster` hold a client: `observe` and `act` are written over the small
 //! trait [`cluster::Cluster`], which the tests' in-memory cluster implements too. Only `observe` asks for the
 //! time. `decide` is a function of what was observed and returns effects as values, so that everything it can
 //! come to is tested without a cluster.
@@ -39,6 +39,7 @@ mod samplers;
 mod test_support;
 mod untrusted;
 pub mod validate;
+mod watches;
 
 pub use decide::Settings;
 pub use lease::LeaseOptions;

@@ -24,7 +24,7 @@ use crate::api::conditions::Reason;
 use crate::api::curriculum::CurriculumSpec;
 use crate::api::dataset::{self, DatasetSpec};
 use crate::api::job::{CurriculumJob, StoreSpec};
-use crate::api::names::{SAMPLER, TRAINER};
+use crate::api::names::{LABEL_QUEUE, SAMPLER, TRAINER};
 use crate::api::scoring::{ScorerSpec, ScoringSpec};
 use crate::api::training::TrainingSpec;
 use crate::curriculum::plan::{Curriculum, MAX_GROUPS};
@@ -33,7 +33,7 @@ use crate::scoring::task::Format;
 /// Longest name of a CurriculumJob: child names keep room for a phase, an attempt and a pod's index.
 const MAX_NAME: usize = 40;
 /// Labels of a CurriculumJob that its Jobs get too: by these Kueue knows the queue and the priority of a Job.
-const QUEUE_LABELS: [&str; 2] = ["kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"];
+const QUEUE_LABELS: [&str; 2] = [LABEL_QUEUE, "kueue.x-k8s.io/priority-class"];
 const DEFAULT_WEIGHT: &str = "1";
 const DEFAULT_COVERAGE: &str = "1";
 const STORAGE: &str = "storage";

@@ -4,6 +4,7 @@ use k8s_openapi::{
     api::{batch::v1::Job, core::v1::Container},
     apimachinery::pkg::apis::meta::v1::Time,
 };
+use kube::ResourceExt;
 
 use super::pod::BINARY;
 use super::*;
@@ -96,6 +97,33 @@ fn settings() -> Settings {
     Settings {
         image: "curriculum:1".to_owned(),
         image_pull_policy: Some("IfNotPresent".to_owned()),
+    }
+}
+
+/// By these a queueing controller knows the queue and the priority; other labels are the user's own business.
+#[test]
+fn labels_of_a_queue_reach_every_job_and_no_other_label_does() {
+    let mut labelled = job(SMALL);
+    let queue = [
+        ("kueue.x-k8s.io/queue-name", "gpus"),
+        ("kueue.x-k8s.io/priority-class", "low"),
+    ];
+    for (key, value) in queue.into_iter().chain([("team", "vision")]) {
+        labelled.labels_mut().insert(key.to_owned(), value.to_owned());
+    }
+    let run = validate(&labelled).unwrap();
+    let task = task(&run);
+    let jobs = [
+        inspect_job(&settings(), &run, &task),
+        score_job(&settings(), &run, &task),
+        index_job(&settings(), &run, &task),
+        train_job(&settings(), &run, &phase(), 0, ScoreSource::Scored),
+    ];
+    for job in jobs {
+        for (key, value) in queue {
+            assert_eq!(job.labels()[key], value, "{}", job.name_any());
+        }
+        assert!(!job.labels().contains_key("team"), "{}", job.name_any());
     }
 }
 

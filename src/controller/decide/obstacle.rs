@@ -23,13 +23,12 @@ use super::children;
 use super::conditions::State;
 use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
+use crate::api::names::LABEL_QUEUE;
 use crate::controller::actions::{Delete, Kind};
 use crate::controller::evidence::{self, Failure};
 use crate::controller::observed::{Warning, component, is_deleting};
 use crate::controller::untrusted;
 
-/// Labels by which Kueue knows the queue of a Job.
-const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// How old a warning may be to count: the kubelet repeats those that still hold at least every 123 s.
 const RECENT: Duration = Duration::from_secs(300);
 /// Restarts after which a container that does not stay up counts as crashing.
@@ -110,7 +109,7 @@ fn queued(job: &Job) -> Option<Obstacle> {
     let since = since.or_else(|| job.creation_timestamp()).map(|time| time.0);
     let queue = job
         .labels()
-        .get(QUEUE)
+        .get(LABEL_QUEUE)
         .map_or_else(String::new, |queue| format!(" of queue '{}'", untrusted::clean(queue)));
     let message = format!("Job '{}' is held by another controller{queue}", job.name_any());
     Some(Obstacle::new(Reason::Queued, since, message))

@@ -14,6 +14,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use prometheus::Registry;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Server, Shared, World};
 use crate::api::job::CurriculumJob;
@@ -28,6 +30,7 @@ use crate::controller::metrics::Metrics;
 use crate::controller::observed::Warning;
 use crate::controller::reconcile::reconcile;
 use crate::controller::test_support::settings;
+use crate::controller::watches::{trim_job, trim_pod};
 
 type Turn = Pin<Box<dyn Future<Output = Result<Action, Error>> + Send>>;
 
@@ -160,6 +163,20 @@ impl Connection {
     }
 }
 
+/// The objects as the stores keep them: without what is said to be read by nobody, and written down meanwhile.
+fn kept<K>(objects: impl IntoIterator<Item = Arc<K>>, trim: fn(&mut K)) -> Vec<Arc<K>>
+where
+    K: Clone + Serialize + DeserializeOwned,
+{
+    let kept = objects.into_iter().map(|object| {
+        let mut object = K::clone(&object);
+        trim(&mut object);
+        let written = serde_json::to_vec(&object).unwrap();
+        Arc::new(serde_json::from_slice(&written).unwrap())
+    });
+    kept.collect()
+}
+
 impl Cluster for Connection {
     fn now(&self) -> Timestamp {
         self.server.at().now
@@ -169,8 +186,8 @@ impl Cluster for Connection {
         let uid = of.uid().unwrap_or_default();
         let rest = self.stored(3);
         Children {
-            jobs: self.stored(1).jobs_of(&uid),
-            pods: self.stored(2).pods.values().cloned().collect(),
+            jobs: kept(self.stored(1).jobs_of(&uid), trim_job),
+            pods: kept(self.stored(2).pods.values().cloned(), trim_pod),
             config_maps: rest.config_maps.values().map(|map| map.metadata.clone()).collect(),
             claims: rest.claims.values().map(|claim| claim.metadata.clone()).collect(),
             snapshots: rest
