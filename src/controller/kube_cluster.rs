@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::events::{self, EventType, Recorder};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
@@ -26,6 +26,7 @@ use super::index::Indexed;
 use super::merge_patch::merge_patch;
 use super::observed::Warning;
 use super::samplers::Samplers;
+use super::stored_job::StoredJob;
 use crate::api::MANAGER;
 use crate::api::job::CurriculumJob;
 use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB};
@@ -40,7 +41,7 @@ const NOTE_BYTES: usize = 1000;
 /// Local copies of what is watched. Jobs and pods without what nobody reads, of the others only the metadata.
 #[derive(Clone)]
 pub(crate) struct Stores {
-    pub(crate) curriculum_jobs: Store<DeserializeGuard<CurriculumJob>>,
+    pub(crate) curriculum_jobs: Store<StoredJob>,
     /// By the UID of the CurriculumJob that controls them, as are the others but for pods.
     pub(crate) jobs: Arc<Indexed<Job>>,
     /// By [`pod_key`].

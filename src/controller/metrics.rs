@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::actions::Milestone;
-use super::decide::stage;
 use super::lease::Leadership;
-use crate::api::job::CurriculumJob;
+use super::stored_job::StoredJob;
 use crate::api::status::Stage;
 
 /// Counters of the controller, registered once.
@@ -107,7 +105,7 @@ impl Metrics {
 /// `curriculum_jobs{state}`, counted in the store when it is asked for: nothing to keep in step, nothing to get wrong.
 #[derive(Clone)]
 pub(crate) struct Jobs {
-    store: Store<DeserializeGuard<CurriculumJob>>,
+    store: Store<StoredJob>,
     gauge: IntGaugeVec,
 }
 
@@ -116,10 +114,7 @@ impl Jobs {
     ///
     /// # Errors
     /// When a metric of this name is registered already.
-    pub(crate) fn register(
-        registry: &Registry,
-        store: Store<DeserializeGuard<CurriculumJob>>,
-    ) -> Result<(), prometheus::Error> {
+    pub(crate) fn register(registry: &Registry, store: Store<StoredJob>) -> Result<(), prometheus::Error> {
         let gauge = IntGaugeVec::new(Opts::new("curriculum_jobs", "CurriculumJobs by state."), &["state"])?;
         registry.register(Box::new(Self { store, gauge }))
     }
@@ -132,11 +127,7 @@ impl Collector for Jobs {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let jobs = self.store.state();
-        let stages: Vec<Stage> = jobs
-            .iter()
-            .filter_map(|job| job.0.as_ref().ok())
-            .map(|job| stage(job.status.as_ref()))
-            .collect();
+        let stages: Vec<Stage> = jobs.iter().filter_map(|job| job.stage()).collect();
         for stage in Stage::ALL {
             let count = stages.iter().filter(|other| **other == stage).count();
             self.gauge

@@ -35,6 +35,7 @@ mod reconcile;
 mod run;
 mod sampler_client;
 mod samplers;
+mod stored_job;
 #[cfg(test)]
 mod test_support;
 mod untrusted;

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
-use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 
 use super::act::{Ended, act};
@@ -16,6 +14,7 @@ use super::context::Context;
 use super::decide::{self, decide};
 use super::error::Error;
 use super::observe::observe;
+use super::stored_job::StoredJob;
 use super::validate::{Head, validate};
 use crate::api::job::CurriculumJob;
 
@@ -53,19 +52,19 @@ pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &Curriculum
     reason = "measures how long a reconcile takes; nothing is decided on it"
 )]
 pub(crate) async fn reconcile_safely<C: Cluster>(
-    guarded: Arc<DeserializeGuard<CurriculumJob>>,
+    stored: Arc<StoredJob>,
     context: Arc<Context<C>>,
 ) -> Result<Action, Error> {
     if !context.leadership.is_held() {
         return Ok(Action::await_change()); // Everything is looked at when this process begins to lead.
     }
-    let job = match &guarded.0 {
+    let job = match stored.open() {
         Ok(job) => job,
-        Err(invalid) => return Ok(skip(&context, invalid)),
+        Err(error) => return Ok(skip(&context, &stored, &error)),
     };
     let uid = job.uid().unwrap_or_default();
     let started = std::time::Instant::now();
-    let turn = AssertUnwindSafe(reconcile(&context, job)).catch_unwind();
+    let turn = AssertUnwindSafe(reconcile(&context, &job)).catch_unwind();
     let result = match tokio::time::timeout(DEADLINE, turn).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(Error::Panicked(words_of(panic.as_ref()))),
@@ -79,13 +78,12 @@ pub(crate) async fn reconcile_safely<C: Cluster>(
 }
 
 /// An object that this version cannot read is left alone until somebody changes it; the others go on.
-fn skip<C>(context: &Context<C>, invalid: &InvalidObject) -> Action {
+fn skip<C>(context: &Context<C>, stored: &StoredJob, error: &serde_json::Error) -> Action {
     context.metrics.failed("malformed");
-    let InvalidObject { metadata, error } = invalid;
     tracing::warn!(
-        namespace = metadata.namespace,
-        name = metadata.name,
-        error,
+        namespace = stored.namespace(),
+        name = stored.name_any(),
+        %error,
         "the CurriculumJob cannot be read and is skipped until it changes"
     );
     Action::await_change()
@@ -99,15 +97,11 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// Every error is retried: exponential back-off with jitter per object, without end.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that kube asks for")]
-pub(crate) fn on_error<C>(
-    guarded: Arc<DeserializeGuard<CurriculumJob>>,
-    error: &Error,
-    context: Arc<Context<C>>,
-) -> Action {
+pub(crate) fn on_error<C>(stored: Arc<StoredJob>, error: &Error, context: Arc<Context<C>>) -> Action {
     context.metrics.failed(error.category());
-    let wait = context.memory.failed(&guarded.uid().unwrap_or_default());
+    let wait = context.memory.failed(&stored.uid().unwrap_or_default());
     tracing::warn!(
-        namespace = guarded.namespace(), name = guarded.name_any(), category = error.category(), %error, ?wait,
+        namespace = stored.namespace(), name = stored.name_any(), category = error.category(), %error, ?wait,
         "the reconcile is tried again"
     );
     Action::requeue(wait)

@@ -30,7 +30,8 @@ use super::readiness::Readiness;
 use super::reconcile::{on_error, reconcile_safely};
 use super::sampler_client::SamplerClient;
 use super::samplers::Samplers;
-use super::watches::{Guarded, name_of, start_watches};
+use super::stored_job::StoredJob;
+use super::watches::{name_of, start_watches};
 use crate::api::job::CurriculumJob;
 use crate::api::{GROUP, VERSION};
 
@@ -180,7 +181,7 @@ fn forget_the_gone(context: &Context<KubeCluster>) {
     });
 }
 
-fn uids(store: &Store<Guarded>) -> HashSet<String> {
+fn uids(store: &Store<StoredJob>) -> HashSet<String> {
     store.state().iter().filter_map(|job| job.meta().uid.clone()).collect()
 }
 

@@ -12,7 +12,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::Api;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -22,8 +22,8 @@ use tokio::task::JoinSet;
 
 use super::index::Indexed;
 use super::kube_cluster::{Stores, pod_key};
+use super::stored_job::StoredJob;
 use crate::api::MANAGER;
-use crate::api::job::CurriculumJob;
 use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB, LABEL_MANAGED_BY, LABEL_QUEUE, LABEL_VISIT};
 
 /// Objects in one answer of a listing: pods of a few kB each, of which several kinds are listed at the same time.
@@ -32,8 +32,7 @@ const PAGE: u32 = 100;
 const LABELS: [&str; 4] = [LABEL_COMPONENT, LABEL_JOB, LABEL_VISIT, LABEL_QUEUE];
 const ANNOTATIONS: [&str; 1] = [ANNOTATION_SUSPENDED];
 
-pub(crate) type Guarded = DeserializeGuard<CurriculumJob>;
-pub(crate) type Names = mpsc::UnboundedSender<ObjectRef<Guarded>>;
+pub(crate) type Names = mpsc::UnboundedSender<ObjectRef<StoredJob>>;
 
 /// Starts every watch in a task of its own; they end when the tasks are dropped.
 pub(crate) fn start_watches(client: &Client, namespace: Option<&str>, names: &Names) -> (Stores, JoinSet<()>) {
@@ -88,12 +87,11 @@ where
 }
 
 /// Keeps a store of the CurriculumJobs, and queues each that changed.
-fn watch_jobs(tasks: &mut JoinSet<()>, api: Api<Guarded>, names: &Names) -> Store<Guarded> {
+fn watch_jobs(tasks: &mut JoinSet<()>, api: Api<StoredJob>, names: &Names) -> Store<StoredJob> {
     let (reader, writer) = reflector::store();
     let names = names.clone();
     let touched = watcher(api, watcher::Config::default().page_size(PAGE))
         .default_backoff()
-        .modify(forget_writers)
         .reflect(writer)
         .touched_objects();
     tasks.spawn(touched.for_each(move |event| {
@@ -116,7 +114,7 @@ fn watch_children<K>(
     names: &Names,
     trim: impl Fn(&mut K) + Send + 'static,
     key_of: fn(&K) -> Option<String>,
-    job_of: fn(&K) -> Option<ObjectRef<Guarded>>,
+    job_of: fn(&K) -> Option<ObjectRef<StoredJob>>,
 ) -> Arc<Indexed<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -138,15 +136,6 @@ where
         std::future::ready(())
     }));
     index
-}
-
-/// Who wrote which field, and the manifest as it was applied: as large as the object itself, and never read.
-fn forget_writers(job: &mut Guarded) {
-    let meta = job.meta_mut();
-    meta.managed_fields = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-    }
 }
 
 /// Of a Job's spec only `suspend` is read; its pod template is most of its size.
@@ -196,7 +185,7 @@ fn only(mut all: BTreeMap<String, String>, read: &[&str]) -> Option<BTreeMap<Str
     (!all.is_empty()).then_some(all)
 }
 
-pub(crate) fn name_of(job: &Guarded) -> ObjectRef<Guarded> {
+pub(crate) fn name_of(job: &StoredJob) -> ObjectRef<StoredJob> {
     ObjectRef::from_obj(job)
 }
 
@@ -209,7 +198,7 @@ fn owner_uid<K: Resource>(object: &K) -> Option<String> {
     controller_of(object).map(|owner| owner.uid.clone())
 }
 
-fn owner_of<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
+fn owner_of<K: Resource>(object: &K) -> Option<ObjectRef<StoredJob>> {
     let owner = controller_of(object)?;
     ObjectRef::from_owner_ref(object.meta().namespace.as_deref(), owner, ())
 }
@@ -219,7 +208,7 @@ fn key_of_pod(pod: &Pod) -> Option<String> {
     Some(pod_key(pod.metadata.namespace.as_deref(), job))
 }
 
-fn label_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {
+fn label_of(pod: &Pod) -> Option<ObjectRef<StoredJob>> {
     let name = pod.labels().get(LABEL_JOB)?;
     Some(ObjectRef::new(name).within(pod.metadata.namespace.as_deref()?))
 }

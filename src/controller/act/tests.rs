@@ -273,6 +273,28 @@ async fn a_strangers_object_is_left_alone_and_named() {
     assert_eq!(seen.len(), 3, "nothing after it");
 }
 
+/// As by a webhook on its way in: no watch of ours would show it.
+#[tokio::test]
+async fn an_object_that_lost_the_label_of_its_watch_is_named() {
+    let (mut map, _) = plan_map_and_job();
+    let labels = map.metadata.labels.as_mut().unwrap();
+    labels.insert(LABEL_MANAGED_BY.to_owned(), "Helm".to_owned());
+    for script in [
+        vec![held(), stored(&map, "uid-map")],
+        vec![held(), no(409, "AlreadyExists"), stored(&map, "uid-map")],
+    ] {
+        let asked = script.len();
+        let (ended, seen, _) = play(actions(), script).await;
+        let Ok(Ended::Blocked(failure)) = ended else {
+            panic!("{ended:?}")
+        };
+        assert_eq!(failure.reason, Reason::ObjectRefused);
+        let message = failure.message;
+        assert!(message.contains("'digits-plan-0' lost its label"), "{message}");
+        assert_eq!(seen.len(), asked, "nothing after it");
+    }
+}
+
 #[tokio::test]
 async fn an_object_that_is_going_is_waited_for() {
     let (mut map, _) = plan_map_and_job();
