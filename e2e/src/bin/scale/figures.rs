@@ -36,7 +36,7 @@ impl Figures {
 
     fn row(&self) -> String {
         format!(
-            "| {:>7} | {:<12} | {:>7.1} s | {:>8.1} ms | {:>7.0} MiB | {:>9.1} ms | {:>5.1} s |",
+            "| {:>7} | {:<12} | {:>4.0} s | {:>5.1} ms | {:>3.0} MiB | {:>7.1} ms | {:>5.1} s |",
             self.objects,
             self.program,
             self.seconds,
@@ -51,8 +51,8 @@ impl Figures {
 /// A table of the rounds; processor times are for each object.
 pub(crate) fn table(all: &[Figures]) -> String {
     let mut text = String::from(
-        "| objects | program      |      time |   its CPU |    memory | server CPU | restart |\n\
-         |--------:|--------------|----------:|----------:|----------:|-----------:|--------:|\n",
+        "| objects | program      |   time |  its CPU |  memory | server CPU | restart |\n\
+         |--------:|--------------|-------:|---------:|--------:|-----------:|--------:|\n",
     );
     for figures in all {
         let _ = writeln!(text, "{}", figures.row());
