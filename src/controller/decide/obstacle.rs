@@ -153,15 +153,11 @@ fn without_node(pod: &Pod) -> Option<Obstacle> {
 }
 
 /// What the events say of a Job without pods, or of a pod that has a node and does not start.
-fn silent(turn: &Turn<'_>, job: &Job, pods: &[&Pod]) -> Option<Obstacle> {
-    let silence = turn.observed.silence()?;
+fn silent(turn: &mut Turn<'_>, job: &Job, pods: &[&Pod]) -> Option<Obstacle> {
+    let observed = turn.observed;
+    let silence = observed.silence()?;
     let recent = |warning: &&Warning| turn.after(RECENT, warning.at) != When::Due;
-    let newest = turn
-        .observed
-        .warnings
-        .iter()
-        .filter(recent)
-        .max_by_key(|warning| warning.at);
+    let newest = observed.warnings.iter().filter(recent).max_by_key(|warning| warning.at);
     let since = Some(silence.since);
     let Some(pod) = pods.first() else {
         let name = job.name_any();
@@ -176,7 +172,13 @@ fn silent(turn: &Turn<'_>, job: &Job, pods: &[&Pod]) -> Option<Obstacle> {
         );
         return Some(Obstacle::new(Reason::PodRefused, since, message));
     };
-    let newest = newest?;
+    let Some(newest) = newest else {
+        // Events are asked for once the grace is over, and no change of the pod comes with them.
+        if turn.is_due(turn.after(turn.settings.image_grace, silence.since)) {
+            turn.look_again_in(LOOK_AGAIN);
+        }
+        return None;
+    };
     let reason = match newest.reason.as_str() {
         "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => Reason::VolumeUnavailable,
         _ => Reason::PodNotStarted,

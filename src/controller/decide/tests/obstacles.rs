@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::controller::actions::{Delete, Kind};
+use crate::controller::decide::LOOK_AGAIN;
 use crate::controller::observed::Warning;
 use crate::controller::test_support::waiting;
 
@@ -132,6 +133,18 @@ fn a_volume_that_cannot_be_mounted_is_said() {
         ("True", "Training"),
         "an old warning holds no more: an image may take its time"
     );
+}
+
+/// Events about a pod do not change the pod: unless somebody looks, nobody hears of them.
+#[test]
+fn a_pod_that_has_not_started_is_looked_at_when_its_grace_is_over_and_from_then_on() {
+    let mut case = made();
+    pending(&mut case, of_pod("PodScheduled", "True", None, "", 0));
+    case.pass(20);
+    assert_eq!(case.turn().requeue, Some(Duration::from_secs(40)));
+    case.pass(40);
+    assert_eq!(case.turn().requeue, Some(LOOK_AGAIN));
+    assert_eq!(case.says(Ready), ("True", "Training"), "an image may take its time");
 }
 
 #[test]
