@@ -1,8 +1,5 @@
 //! From the scorers' scores to one order of all rows: combination, ranks, ties.
 
-mod shelves;
-
-use self::shelves::Shelves;
 use super::task::Combine;
 use crate::curriculum::rank::average_ranks;
 
@@ -106,38 +103,23 @@ impl Order {
     /// through a tie favours no part of the data set.
     pub fn new(scores: Vec<f64>, seed: u64) -> Self {
         let seed = mix(seed);
-        // The hash stands for the row, which it gives back: so a sort compares integers and nothing else.
-        let hash = |row| mix(row ^ seed);
+        // The hash stands for the row, which it gives back: so the sort compares two integers and nothing else.
+        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, mix(row ^ seed))).collect();
+        drop(scores);
+        pairs.sort_unstable();
+        let scored = count_scored(&pairs);
         // Rows without a score take the last places together, as if they were equally hard and harder than all others.
-        let place = |key| match key {
-            UNSCORED => f64::INFINITY,
-            key => from_sort_key(key),
-        };
-        let (mut scores, mut rows, scored) = match Shelves::new(scores.iter().map(|score| sort_key(*score))) {
-            Some(shelves) => {
-                drop(scores);
-                let (sizes, hashes) = shelves.sorted(hash);
-                let unscored = sizes
-                    .last()
-                    .filter(|(key, _)| *key == UNSCORED)
-                    .map_or(0, |(_, rows)| *rows);
-                let keys = sizes.iter().flat_map(|&(key, rows)| std::iter::repeat_n(key, rows));
-                let scored = hashes.len() - unscored;
-                (keys.map(place).collect(), hashes, scored)
-            }
-            None => {
-                let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, hash(row))).collect();
-                drop(scores);
-                pairs.sort_unstable();
-                let scored = count_scored(&pairs);
-                let scores: Vec<f64> = pairs.iter().map(|(key, _)| place(*key)).collect();
-                // The standard library collects them in the memory of the pairs, which is twice as much as they need.
-                let mut hashes: Vec<u64> = pairs.into_iter().map(|(_, hash)| hash).collect();
-                hashes.shrink_to_fit();
-                (scores, hashes, scored)
+        let place = |key| {
+            if key == UNSCORED {
+                f64::INFINITY
+            } else {
+                from_sort_key(key)
             }
         };
-        rows.iter_mut().for_each(|row| *row = unmix(*row) ^ seed);
+        let mut scores: Vec<f64> = pairs.iter().map(|(key, _)| place(*key)).collect();
+        // The standard library collects them in the memory of the pairs, which is twice as much as they need.
+        let mut rows: Vec<u64> = pairs.into_iter().map(|(_, hash)| unmix(hash) ^ seed).collect();
+        rows.shrink_to_fit();
         let ranks = average_ranks(&scores).collect();
         scores[scored..].fill(f64::NAN);
         Self {
