@@ -4,11 +4,11 @@
 //! The binaries are those of the local cluster; [`ApiServer::start`] says how to get them when they are missing.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use kube::{Client, Config};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
+
+use crate::process::Process;
 
 /// Time that a start may take on a busy machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
@@ -109,7 +111,7 @@ impl ApiServer {
 
     /// Process number of kube-apiserver.
     pub fn pid(&self) -> u32 {
-        self.apiserver.child.id()
+        self.apiserver.pid()
     }
 
     /// A new client of a cluster administrator, for the runtime that calls it.
@@ -159,8 +161,8 @@ impl ApiServer {
             .collect::<String>();
         write_credentials(dir.path(), &token)?;
         let kubeconfig = write_kubeconfig(dir.path(), secure, &token)?;
-        let mut etcd = Process::spawn("etcd", bin, dir.path(), &etcd_arguments(clients, peers))?;
-        let mut apiserver = Process::spawn("kube-apiserver", bin, dir.path(), &apiserver_arguments(clients, secure))?;
+        let mut etcd = spawn("etcd", bin, dir.path(), &etcd_arguments(clients, peers))?;
+        let mut apiserver = spawn("kube-apiserver", bin, dir.path(), &apiserver_arguments(clients, secure))?;
         wait_until_ready(&kubeconfig, &mut etcd, &mut apiserver).await?;
         Ok(Self {
             kubeconfig,
@@ -183,52 +185,24 @@ impl ApiServer {
     }
 }
 
-/// A child process that ends when it is dropped.
-#[derive(Debug)]
-struct Process {
-    name: &'static str,
-    child: Child,
-    log: PathBuf,
+fn spawn(name: &'static str, bin: &Path, dir: &Path, arguments: &[String]) -> io::Result<Process> {
+    let mut command = Command::new(bin.join(name));
+    command.args(arguments).current_dir(dir);
+    Process::spawn(name, &mut command, dir.join(format!("{name}.log")))
 }
 
-impl Process {
-    fn spawn(name: &'static str, bin: &Path, dir: &Path, arguments: &[String]) -> io::Result<Self> {
-        let log = dir.join(format!("{name}.log"));
-        let file = File::create(&log)?;
-        let child = Command::new(bin.join(name))
-            .args(arguments)
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()?;
-        Ok(Self { name, child, log })
-    }
-
-    /// An error when the process ended by itself.
-    fn check(&mut self) -> Result<(), StartError> {
-        match self.child.try_wait()? {
-            None => Ok(()),
-            Some(status) => Err(self.not_ready(&format!("ended with {status}"))),
-        }
-    }
-
-    fn not_ready(&self, what: &str) -> StartError {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let log = lines[lines.len().saturating_sub(20)..].join("\n");
-        StartError::NotReady {
-            what: format!("{} {what}", self.name),
-            log,
-        }
+/// An error when the process ended by itself.
+fn check(process: &mut Process) -> Result<(), StartError> {
+    match process.ended()? {
+        None => Ok(()),
+        Some(status) => Err(not_ready(process, &format!("ended with {status}"))),
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail only when the process has ended already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+fn not_ready(process: &Process, what: &str) -> StartError {
+    StartError::NotReady {
+        what: format!("{} {what}", process.name()),
+        log: process.last_lines(),
     }
 }
 
@@ -325,8 +299,8 @@ async fn wait_until_ready(kubeconfig: &Path, etcd: &mut Process, apiserver: &mut
     let client = client(kubeconfig).await?;
     let ready = async {
         loop {
-            etcd.check()?;
-            apiserver.check()?;
+            check(etcd)?;
+            check(apiserver)?;
             let request = http::Request::get("/readyz")
                 .body(Vec::new())
                 .map_err(kube::Error::HttpError)?;
@@ -338,7 +312,10 @@ async fn wait_until_ready(kubeconfig: &Path, etcd: &mut Process, apiserver: &mut
     };
     match tokio::time::timeout(READY_TIMEOUT, ready).await {
         Ok(result) => result,
-        Err(_) => Err(apiserver.not_ready(&format!("was not ready after {} s", READY_TIMEOUT.as_secs()))),
+        Err(_) => Err(not_ready(
+            apiserver,
+            &format!("was not ready after {} s", READY_TIMEOUT.as_secs()),
+        )),
     }
 }
 
@@ -363,9 +340,11 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_ends_is_named_with_its_log() {
         let dir = TempDir::new().unwrap();
-        let mut process = Process::spawn("ls", Path::new("/bin"), dir.path(), &["/nonexistent".to_owned()]).unwrap();
-        process.child.wait().unwrap();
-        let error = process.check().unwrap_err().to_string();
+        let mut process = spawn("ls", Path::new("/bin"), dir.path(), &["/nonexistent".to_owned()]).unwrap();
+        while process.ended().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let error = check(&mut process).unwrap_err().to_string();
         assert!(error.starts_with("ls ended with exit status: 2"), "{error}");
         assert!(error.contains("No such file or directory"), "{error}");
     }

@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod observe;
 pub mod operator;
 pub mod played;
+pub mod process;
 pub mod samples;
 pub mod wait;
 

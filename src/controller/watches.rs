@@ -48,30 +48,9 @@ pub(crate) fn start_watches(client: &Client, namespace: Option<&str>, names: &Na
             key_of_pod,
             label_of,
         ),
-        config_maps: watch_children(
-            &mut tasks,
-            api(client, namespace),
-            names,
-            trim_metadata,
-            owner_uid,
-            owner_of,
-        ),
-        claims: watch_children(
-            &mut tasks,
-            api(client, namespace),
-            names,
-            trim_metadata,
-            owner_uid,
-            owner_of,
-        ),
-        snapshots: watch_children(
-            &mut tasks,
-            api(client, namespace),
-            names,
-            trim_metadata,
-            owner_uid,
-            owner_of,
-        ),
+        config_maps: watch_metadata(&mut tasks, api(client, namespace), names),
+        claims: watch_metadata(&mut tasks, api(client, namespace), names),
+        snapshots: watch_metadata(&mut tasks, api(client, namespace), names),
     };
     (stores, tasks)
 }
@@ -138,6 +117,19 @@ where
     index
 }
 
+/// Keeps the metadata of children, which is all that is read of them.
+fn watch_metadata<K>(
+    tasks: &mut JoinSet<()>,
+    api: Api<PartialObjectMeta<K>>,
+    names: &Names,
+) -> Arc<Indexed<PartialObjectMeta<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    let trim = |object: &mut PartialObjectMeta<K>| trim_meta(&mut object.metadata);
+    watch_children(tasks, api, names, trim, owner_uid, owner_of)
+}
+
 /// Of a Job's spec only `suspend` is read; its pod template is most of its size.
 pub(crate) fn trim_job(job: &mut Job) {
     trim_meta(&mut job.metadata);
@@ -166,11 +158,6 @@ pub(crate) fn trim_pod(pod: &mut Pod) {
         (container.volume_mounts, container.container_id) = (None, None);
         container.image_id.clear();
     }
-}
-
-/// Of ConfigMaps, claims and snapshots nothing else is read.
-fn trim_metadata<K>(object: &mut PartialObjectMeta<K>) {
-    trim_meta(&mut object.metadata);
 }
 
 /// Of a child's metadata its name, owners, age, end and a few labels are read.

@@ -13,7 +13,7 @@ use e2e::api_server::ApiServer;
 use e2e::played::{self, PlayedJobs};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -111,11 +111,7 @@ fn play_cluster(
 
 async fn prepare(server: &ApiServer, namespace: &str) -> Client {
     server.namespace(namespace).await.unwrap();
-    let client = server.client().await.unwrap();
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
-    let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
-    accounts.create(&PostParams::default(), &account).await.unwrap();
-    client
+    server.client().await.unwrap()
 }
 
 async fn submit(client: &Client, namespace: &str, changes: &[(&str, Value)]) -> CurriculumJob {

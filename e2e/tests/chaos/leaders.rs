@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use curriculum_operator::api::job::CurriculumJob;
@@ -28,8 +28,7 @@ const CRASH: Duration = Duration::from_secs(20);
 
 /// A process of the operator; it is killed when this is dropped.
 struct Process {
-    name: &'static str,
-    child: Child,
+    process: e2e::process::Process,
     health: Client,
     _folder: TempDir,
 }
@@ -40,23 +39,18 @@ impl Process {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let folder = TempDir::new().unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_operator"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
+        command
             .arg("operator")
             .args(["--image=curriculum:test", "--health-addr", &address])
             .args(["--watch-namespace", namespace, "--lease-namespace", namespace])
             .args(["--lease-name", LEASE, "--lease-identity", name])
             .env_remove("KUBERNETES_SERVICE_HOST")
-            .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .env("KUBECONFIG", kubeconfig);
+        let process = e2e::process::Process::spawn(name, &mut command, folder.path().join("log")).unwrap();
         let health = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
         let process = Self {
-            name,
-            child,
+            process,
             health,
             _folder: folder,
         };
@@ -82,16 +76,9 @@ impl Process {
 
     fn signal(&self, signal: &str) {
         let status = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
+            .args([signal, &self.process.pid().to_string()])
             .status();
-        assert!(status.unwrap().success(), "kill {signal} {}", self.name);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        assert!(status.unwrap().success(), "kill {signal} {}", self.process.name());
     }
 }
 

@@ -10,7 +10,7 @@ use curriculum_operator::controller::{Options, Readiness, Settings, build, run};
 use e2e::api_server::ApiServer;
 use e2e::fault_proxy::{Fault, FaultProxy, WatchFault};
 use e2e::{Result, wait};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Config, ResourceExt};
 use prometheus::Registry;
@@ -101,14 +101,10 @@ impl Drop for Process {
     }
 }
 
-/// A namespace of that name with the service account that pods ask for.
+/// A client, once there is a namespace of that name.
 pub(crate) async fn prepare(server: &ApiServer, namespace: &str) -> Result<Client> {
     server.namespace(namespace).await?;
-    let client = server.client().await?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
-    let account = serde_json::from_value(json!({"metadata": {"name": "default"}}))?;
-    accounts.create(&PostParams::default(), &account).await?;
-    Ok(client)
+    Ok(server.client().await?)
 }
 
 /// Submits a CurriculumJob of two phases.

@@ -3,7 +3,7 @@
 
 mod figures;
 mod player;
-mod process;
+mod program;
 mod rival;
 mod round;
 

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::{Args, ValueEnum};
 use e2e::Result;
@@ -13,7 +14,7 @@ use kube::runtime::conditions;
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 
-use super::process::Process;
+use super::program::Program;
 
 /// Jobs of each object, one after the other.
 pub(crate) const JOBS: usize = 5;
@@ -68,16 +69,18 @@ impl Rival {
         Ok(())
     }
 
-    pub(crate) fn start(self, programs: &Programs, kubeconfig: &Path) -> Result<Process> {
-        match self {
+    pub(crate) fn start(self, programs: &Programs, kubeconfig: &Path) -> Result<Program> {
+        let mut command = match self {
             Self::Curriculum => {
                 let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-                let address = format!("--health-addr=127.0.0.1:{port}");
-                let arguments = ["operator", "--image=curriculum:scale", &address];
-                Process::start(&programs.curriculum, &arguments, kubeconfig)
+                let mut command = Command::new(&programs.curriculum);
+                command.args(["operator", "--image=curriculum:scale"]);
+                command.arg(format!("--health-addr=127.0.0.1:{port}"));
+                command
             }
-            Self::Jobset => Process::start::<&str>(&binaries().join("jobset"), &[], kubeconfig),
-        }
+            Self::Jobset => Command::new(binaries().join("jobset")),
+        };
+        Program::start(self.name(), &mut command, kubeconfig)
     }
 
     /// An object of five Jobs that follow each other.

@@ -5,16 +5,14 @@ use std::collections::HashSet;
 use e2e::Result;
 use e2e::api_server::ApiServer;
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
-use serde_json::json;
 use tokio::time::{Duration, Instant};
 
 use super::figures::Figures;
 use super::player;
-use super::process::{self, Process};
+use super::program::{self, Program};
 use super::rival::{Programs, Rival};
 
 const NAMESPACE: &str = "scale";
@@ -31,10 +29,10 @@ pub(crate) async fn play(rival: Rival, programs: &Programs, objects: usize) -> R
     let server = ApiServer::start().await?;
     rival.install(&server, programs).await?;
     let client = server.client().await?;
-    prepare(&client).await?;
+    server.namespace(NAMESPACE).await?;
     let mut program = rival.start(programs, server.kubeconfig())?;
     program.rests().await?;
-    let (before, server_before) = (program.cpu()?, process::cpu(server.pid())?);
+    let (before, server_before) = (program.cpu()?, program::cpu(server.pid())?);
     let begin = Instant::now();
     let ended = tokio::select! {
         ended = run(&client, rival, objects, &mut program) => ended,
@@ -43,7 +41,7 @@ pub(crate) async fn play(rival: Rival, programs: &Programs, objects: usize) -> R
     ended.map_err(|error| format!("{}: {error}", rival.name()))?;
     let seconds = begin.elapsed().as_secs_f64();
     program.rests().await?;
-    let (cpu, server_cpu) = (program.cpu()? - before, process::cpu(server.pid())? - server_before);
+    let (cpu, server_cpu) = (program.cpu()? - before, program::cpu(server.pid())? - server_before);
     let memory = program.peak_memory()?;
     drop(program);
     let mut again = rival.start(programs, server.kubeconfig())?;
@@ -60,18 +58,8 @@ pub(crate) async fn play(rival: Rival, programs: &Programs, objects: usize) -> R
     })
 }
 
-async fn prepare(client: &Client) -> Result {
-    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    namespaces.create(&PostParams::default(), &namespace).await?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
-    let account = serde_json::from_value(json!({"metadata": {"name": "default"}}))?;
-    accounts.create(&PostParams::default(), &account).await?;
-    Ok(())
-}
-
 /// Makes the objects, and waits until all have ended.
-async fn run(client: &Client, rival: Rival, objects: usize, program: &mut Process) -> Result {
+async fn run(client: &Client, rival: Rival, objects: usize, program: &mut Program) -> Result {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &rival.kind());
     let create = stream::iter(0..objects)
         .map(Ok)
@@ -87,7 +75,7 @@ async fn run(client: &Client, rival: Rival, objects: usize, program: &mut Proces
     Ok(())
 }
 
-async fn all_end(api: Api<DynamicObject>, rival: Rival, objects: usize, program: &mut Process) -> Result {
+async fn all_end(api: Api<DynamicObject>, rival: Rival, objects: usize, program: &mut Program) -> Result {
     let begin = Instant::now();
     let mut news = tokio::time::interval(NEWS);
     let mut ended = HashSet::new();

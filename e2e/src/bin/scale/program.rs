@@ -1,12 +1,11 @@
 //! A program under test, and what it costs.
 
-use std::ffi::OsStr;
-use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::Result;
+use e2e::process::Process;
 use procfs::process::Process as Proc;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -18,48 +17,44 @@ const REST: f64 = 0.03;
 /// Longest wait for that.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A running program; it is killed when this is dropped.
-pub(crate) struct Process {
-    child: Child,
-    folder: TempDir,
+/// A running program under test.
+pub(crate) struct Program {
+    process: Process,
+    _folder: TempDir,
 }
 
-impl Process {
+impl Program {
     /// Starts it with that kubeconfig; what it prints goes to a file that goes with it.
-    pub(crate) fn start<A: AsRef<OsStr>>(program: &Path, arguments: &[A], kubeconfig: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &'static str, command: &mut Command, kubeconfig: &Path) -> Result<Self> {
         let folder = TempDir::with_prefix("curriculum-scale-")?;
-        let log = File::create(folder.path().join("log"))?;
-        let child = Command::new(program)
-            .args(arguments)
+        command
             .env_remove("KUBERNETES_SERVICE_HOST")
-            .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        Ok(Self { child, folder })
+            .env("KUBECONFIG", kubeconfig);
+        let process = Process::spawn(name, command, folder.path().join("log"))
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+        Ok(Self {
+            process,
+            _folder: folder,
+        })
     }
 
     /// An error with the end of its log when it has ended.
     pub(crate) fn check(&mut self) -> Result {
-        let Some(status) = self.child.try_wait()? else {
+        let Some(status) = self.process.ended()? else {
             return Ok(());
         };
-        let log = std::fs::read_to_string(self.folder.path().join("log"))?;
-        let lines: Vec<&str> = log.lines().collect();
-        let end = lines[lines.len().saturating_sub(20)..].join("\n");
-        Err(format!("ended with {status}; last lines of its log:\n{end}").into())
+        let log = self.process.last_lines();
+        Err(format!("ended with {status}; last lines of its log:\n{log}").into())
     }
 
     /// Processor time in seconds since it was started, user and system.
     pub(crate) fn cpu(&self) -> Result<f64> {
-        cpu(self.child.id())
+        cpu(self.process.pid())
     }
 
     /// The most memory that it ever had, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
-        let status = Proc::new(i32::try_from(self.child.id())?)?.status()?;
+        let status = Proc::new(i32::try_from(self.process.pid())?)?.status()?;
         Ok(status.vmhwm.ok_or("no memory in the process's status")? * 1024)
     }
 
@@ -83,14 +78,6 @@ impl Process {
             }
         }
         Err(format!("not at rest after {} s", LIMIT.as_secs()).into())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail only when it has ended already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
