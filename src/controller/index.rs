@@ -1,8 +1,8 @@
 //! Local copies of what a watch shows, by the CurriculumJob that they belong to: looking up those of one job costs the same with ten
 //! jobs and with ten thousand. (kube's own store has one shelf for all, which every look-up has to walk.)
 //!
-//! Kept as JSON: in memory a pod is some 5 kB whatever is in it, written down it is less than one. Ten thousand jobs have a hundred
-//! thousand Jobs and pods, and a reconcile reads ten of them.
+//! Kept as JSON: the API's types are wide, a `Pod` has 2.2 kB and each status of a container 0.7 kB before anything is in them. Ten
+//! thousand jobs have a hundred thousand Jobs and pods, and a reconcile reads ten of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
