@@ -1,7 +1,7 @@
 //! [`Cluster`] over a Kubernetes API server, the stores that the watches fill, and the samplers' HTTP.
 
 use std::fmt::Debug;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use super::samplers::Samplers;
 use super::stored_job::StoredJob;
 use crate::api::MANAGER;
 use crate::api::job::CurriculumJob;
-use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB};
+use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB, SAMPLER_STATUS_PORT};
 use crate::api::snapshot::CurriculumSnapshot;
 use crate::api::status::CurriculumJobStatus;
 
@@ -150,6 +150,7 @@ impl Cluster for KubeCluster {
     }
 
     fn sampler(&self, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<Said> {
+        let at = at.map(|ip| SocketAddr::new(ip, SAMPLER_STATUS_PORT));
         self.samplers.latest(of, at, interval)
     }
 

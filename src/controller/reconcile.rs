@@ -21,11 +21,14 @@ use crate::api::job::CurriculumJob;
 /// Longest time for one reconcile. The client retries 429, 503 and 504 on its own, and must not do so for ever.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Brings one CurriculumJob a step further.
-pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &CurriculumJob) -> Result<Action, Error> {
+/// Brings one CurriculumJob a step further; when to look again although nothing changed, `None`: only when something changes.
+pub(super) async fn reconcile<C: Cluster>(
+    context: &Context<C>,
+    job: &CurriculumJob,
+) -> Result<Option<Duration>, Error> {
     let uid = job.uid().unwrap_or_default();
     let Some(observed) = observe(context, job).await? else {
-        return Ok(Action::requeue(context.memory.behind(&uid)));
+        return Ok(Some(context.memory.behind(&uid)));
     };
     let settings = &context.settings;
     let actions = match validate(job) {
@@ -35,9 +38,9 @@ pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &Curriculum
     match act(context, job, observed.now, actions).await? {
         Ended::Done(requeue) => {
             context.memory.caught_up(&uid);
-            Ok(requeue.map_or_else(Action::await_change, Action::requeue))
+            Ok(requeue)
         }
-        Ended::Stale => Ok(Action::requeue(context.memory.behind(&uid))),
+        Ended::Stale => Ok(Some(context.memory.behind(&uid))),
         Ended::Blocked(obstacle) => {
             let actions = decide::blocked(settings, &Head::of(job), &obstacle, &observed);
             act(context, job, observed.now, actions).await?;
@@ -46,12 +49,8 @@ pub(super) async fn reconcile<C: Cluster>(context: &Context<C>, job: &Curriculum
     }
 }
 
-/// [`reconcile`] with a deadline, a net for panics, and a place for objects that cannot be read.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "measures how long a reconcile takes; nothing is decided on it"
-)]
-pub(crate) async fn reconcile_safely<C: Cluster>(
+/// [`reconcile_safely`] for a queue, with a place for objects that cannot be read.
+pub(crate) async fn reconcile_stored<C: Cluster>(
     stored: Arc<StoredJob>,
     context: Arc<Context<C>>,
 ) -> Result<Action, Error> {
@@ -62,9 +61,22 @@ pub(crate) async fn reconcile_safely<C: Cluster>(
         Ok(job) => job,
         Err(error) => return Ok(skip(&context, &stored, &error)),
     };
+    let again = reconcile_safely(&context, &job).await?;
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// [`reconcile`] with a deadline and a net for panics.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures how long a reconcile takes; nothing is decided on it"
+)]
+pub(crate) async fn reconcile_safely<C: Cluster>(
+    context: &Context<C>,
+    job: &CurriculumJob,
+) -> Result<Option<Duration>, Error> {
     let uid = job.uid().unwrap_or_default();
     let started = std::time::Instant::now();
-    let turn = AssertUnwindSafe(reconcile(&context, &job)).catch_unwind();
+    let turn = AssertUnwindSafe(reconcile(context, job)).catch_unwind();
     let result = match tokio::time::timeout(DEADLINE, turn).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(Error::Panicked(words_of(panic.as_ref()))),

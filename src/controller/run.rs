@@ -27,7 +27,7 @@ use super::lease::{Campaign, Leadership, LeaseOptions, release};
 use super::memory::Memory;
 use super::metrics::{Jobs, Leader, Metrics};
 use super::readiness::Readiness;
-use super::reconcile::{on_error, reconcile_safely};
+use super::reconcile::{on_error, reconcile_stored};
 use super::sampler_client::SamplerClient;
 use super::samplers::Samplers;
 use super::stored_job::StoredJob;
@@ -134,7 +134,7 @@ pub async fn run(
     });
     let config = Config::default().concurrency(options.concurrency);
     let turns = applier(
-        |job, context| Box::pin(reconcile_safely(job, context)),
+        |job, context| Box::pin(reconcile_stored(job, context)),
         on_error,
         Arc::clone(&context),
         reader,

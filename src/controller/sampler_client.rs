@@ -1,10 +1,9 @@
 //! Asks a running sampler how far it is. Pods are not trusted: short deadline, small answer, no redirect, no proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::untrusted;
-use crate::api::names::SAMPLER_STATUS_PORT;
 use crate::sampler::contract::SamplerStatus;
 
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -36,8 +35,8 @@ impl SamplerClient {
 
     /// The status of the sampler at that address; `None`: no answer in time, or none within its bounds. Neither is an
     /// error: pods start and end, and an operator outside the cluster may not reach them at all.
-    pub(crate) async fn status(&self, ip: IpAddr) -> Option<SamplerStatus> {
-        match self.fetch(SocketAddr::new(ip, SAMPLER_STATUS_PORT)).await {
+    pub(crate) async fn status(&self, at: SocketAddr) -> Option<SamplerStatus> {
+        match self.fetch(at).await {
             Ok(Some(body)) => untrusted::sampler_status(&body),
             Ok(None) => None,
             Err(error) => {

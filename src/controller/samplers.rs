@@ -1,7 +1,7 @@
 //! What running samplers say: asked in the background, so that one that does not answer holds up no reconcile.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) struct Samplers {
 }
 
 struct Followed {
-    at: IpAddr,
+    at: SocketAddr,
     said: Option<SamplerStatus>,
     /// When it said so.
     heard: Instant,
@@ -68,7 +68,12 @@ impl Samplers {
 
     /// What the sampler at that address last said, if it answered when it was last asked. Asks again if the interval is over; the answer
     /// is there at the next look. Without an address: the job has no sampler any more.
-    pub(crate) fn latest(self: &Arc<Self>, of: &CurriculumJob, at: Option<IpAddr>, interval: Duration) -> Option<Said> {
+    pub(crate) fn latest(
+        self: &Arc<Self>,
+        of: &CurriculumJob,
+        at: Option<SocketAddr>,
+        interval: Duration,
+    ) -> Option<Said> {
         let uid = of.uid()?;
         let mut all = self.followed();
         let Some(at) = at else {
@@ -87,7 +92,7 @@ impl Samplers {
         entry.said.clone().map(|status| Said { status, age })
     }
 
-    async fn ask(self: Arc<Self>, uid: String, name: JobRef, at: IpAddr, interval: Duration) {
+    async fn ask(self: Arc<Self>, uid: String, name: JobRef, at: SocketAddr, interval: Duration) {
         let Ok(slot) = self.slots.acquire().await else { return };
         let said = self.client.status(at).await;
         drop(slot);
@@ -121,7 +126,7 @@ impl Samplers {
 }
 
 impl Followed {
-    fn new(at: IpAddr) -> Self {
+    fn new(at: SocketAddr) -> Self {
         Self {
             at,
             said: None,
@@ -147,7 +152,7 @@ impl From<&CurriculumJob> for JobRef {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::Ipv4Addr;
 
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -166,14 +171,12 @@ mod tests {
         job
     }
 
-    fn address(number: u8) -> IpAddr {
-        Ipv4Addr::new(127, 71, 0, number).into()
+    fn address(number: u8) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::new(127, 71, 0, number), SAMPLER_STATUS_PORT))
     }
 
     async fn listen(number: u8) -> TcpListener {
-        TcpListener::bind(SocketAddr::new(address(number), SAMPLER_STATUS_PORT))
-            .await
-            .unwrap()
+        TcpListener::bind(address(number)).await.unwrap()
     }
 
     #[tokio::test]
@@ -219,7 +222,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_does_not_answer_is_asked_less_and_less() {
         // Nobody listens there.
-        let (at, interval) = (Ipv4Addr::new(127, 71, 1, 1).into(), Duration::from_secs(10));
+        let at = SocketAddr::from((Ipv4Addr::new(127, 71, 1, 1), SAMPLER_STATUS_PORT));
+        let interval = Duration::from_secs(10);
         let samplers = Samplers::new(SamplerClient::new().unwrap(), |_| {});
         let wait = |samplers: &Arc<Samplers>| {
             let followed = samplers.followed();

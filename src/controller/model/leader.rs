@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
 use prometheus::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,7 +31,7 @@ use crate::controller::reconcile::reconcile;
 use crate::controller::test_support::settings;
 use crate::controller::watches::{trim_job, trim_pod};
 
-type Turn = Pin<Box<dyn Future<Output = Result<Action, Error>> + Send>>;
+type Turn = Pin<Box<dyn Future<Output = Result<Option<Duration>, Error>> + Send>>;
 
 /// The stores: CurriculumJobs, Jobs, pods, metadata.
 pub(crate) const STORES: usize = 4;
