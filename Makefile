@@ -28,6 +28,10 @@ check: ## Run the quick tests: no cluster
 generate: ## Rebuild every generated file: CRDs, API reference, chart copies
 	scripts/generate
 
+.PHONY: wheel
+wheel: ## Build the wheel: the binary and the Python client, for pip
+	scripts/wheel
+
 .PHONY: image
 image: ## Build the operator's image
 	scripts/image

@@ -5,6 +5,10 @@ pub mod cli;
 #[cfg(feature = "operator")]
 pub mod controller;
 pub mod curriculum;
+#[cfg(feature = "operator")]
+pub mod demo;
+#[cfg(feature = "operator")]
+pub mod local;
 pub mod sampler;
 pub mod scoring;
 pub mod simulate;

@@ -2,10 +2,14 @@
 
 #[cfg(feature = "operator")]
 mod api_docs;
+#[cfg(feature = "operator")]
+mod attend;
 mod count;
 #[cfg(feature = "operator")]
 mod crds;
 mod curriculum;
+#[cfg(feature = "operator")]
+mod demo;
 mod exec;
 #[cfg(feature = "operator")]
 mod generated;
@@ -14,6 +18,8 @@ mod inspect;
 mod install_self;
 #[cfg(feature = "operator")]
 mod operator;
+#[cfg(feature = "operator")]
+mod run;
 mod sample;
 mod sampler;
 mod score;
@@ -34,6 +40,13 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    #[cfg(feature = "operator")]
+    Demo(demo::DemoArgs),
+    #[cfg(feature = "operator")]
+    Run(run::RunArgs),
+    #[cfg(feature = "operator")]
+    #[command(hide = true)]
+    Attend(attend::AttendArgs),
     Inspect(inspect::InspectArgs),
     Count(count::CountArgs),
     Score(score::ScoreArgs),
@@ -55,6 +68,12 @@ impl Cli {
     /// Runs the command and returns the exit code of the process.
     pub fn run(self) -> ExitCode {
         match self.command {
+            #[cfg(feature = "operator")]
+            Command::Demo(args) => demo::run(&args),
+            #[cfg(feature = "operator")]
+            Command::Run(args) => run::run(args),
+            #[cfg(feature = "operator")]
+            Command::Attend(args) => attend::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Count(args) => count::run(&args),
             Command::Score(args) => score::run(&args),

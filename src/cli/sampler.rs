@@ -41,7 +41,12 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "FILE")]
     rows_file: Option<PathBuf>,
     /// File for the result, which must exist: in a container, the kubelet makes it.
-    #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CURRICULUM_TERMINATION_LOG",
+        default_value = "/dev/termination-log"
+    )]
     termination_log: PathBuf,
     #[command(flatten)]
     log: LogArgs,

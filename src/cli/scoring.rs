@@ -24,13 +24,13 @@ pub(crate) struct ScoringArgs {
     #[command(flatten)]
     log: LogArgs,
     /// Folder of the data set's volume.
-    #[arg(long, default_value = MOUNT_DATASET)]
+    #[arg(long, env = "CURRICULUM_DATASET_ROOT", default_value = MOUNT_DATASET)]
     pub(crate) dataset_root: PathBuf,
     /// Folder of the store.
-    #[arg(long, default_value = MOUNT_STORE)]
+    #[arg(long, env = "CURRICULUM_STORE_ROOT", default_value = MOUNT_STORE)]
     store_root: PathBuf,
     /// File for the report.
-    #[arg(long, default_value = "/dev/termination-log")]
+    #[arg(long, env = "CURRICULUM_TERMINATION_LOG", default_value = "/dev/termination-log")]
     termination_log: PathBuf,
     /// Most bytes of the report.
     #[arg(long, env = MESSAGE_BYTES_ENV, default_value_t = TERMINATION_MESSAGE_BYTES)]

@@ -13,28 +13,28 @@
 //! come to is tested without a cluster.
 
 mod act;
-mod actions;
+pub(crate) mod actions;
 pub mod build;
-mod cluster;
-mod context;
-mod decide;
+pub(crate) mod cluster;
+pub(crate) mod context;
+pub(crate) mod decide;
 mod error;
-mod evidence;
+pub(crate) mod evidence;
 mod index;
 mod kube_cluster;
-mod lease;
-mod memory;
+pub(crate) mod lease;
+pub(crate) mod memory;
 mod merge_patch;
 mod metrics;
 #[cfg(test)]
 mod model;
 mod observe;
-mod observed;
+pub(crate) mod observed;
 mod readiness;
-mod reconcile;
+pub(crate) mod reconcile;
 mod run;
-mod sampler_client;
-mod samplers;
+pub(crate) mod sampler_client;
+pub(crate) mod samplers;
 mod stored_job;
 #[cfg(test)]
 mod test_support;

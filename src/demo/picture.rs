@@ -1,14 +1,14 @@
 //! The picture: test accuracy and pool size over the steps of both runs.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use e2e::Result;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::outcome::Outcome;
+use super::outcome::Outcome;
 
 const SIZE: (u32, u32) = (860, 600);
 /// One colour per run, distinct for colour-blind readers too: blue for the curriculum, vermilion for uniform.
@@ -22,7 +22,7 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn draw(path: &Path, outcomes: &[Outcome]) -> Result {
+pub fn draw(path: &Path, outcomes: &[Outcome]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -30,7 +30,7 @@ pub(crate) fn draw(path: &Path, outcomes: &[Outcome]) -> Result {
     Ok(())
 }
 
-fn svg(outcomes: &[Outcome]) -> Result<String> {
+fn svg(outcomes: &[Outcome]) -> io::Result<String> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
@@ -76,7 +76,7 @@ fn chart<'a, 'b>(
     title: &str,
     below: &str,
     format: &dyn Fn(&f64) -> String,
-) -> Result<Chart<'a, 'b>> {
+) -> io::Result<Chart<'a, 'b>> {
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .margin_right(130)
@@ -102,7 +102,7 @@ fn chart<'a, 'b>(
 }
 
 /// A curve with its label behind its last point.
-fn curve(chart: &mut Chart<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor, label: &str) -> Result {
+fn curve(chart: &mut Chart<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor, label: &str) -> io::Result<()> {
     let end = points.last().copied();
     chart
         .draw_series(LineSeries::new(points, colour.stroke_width(2)))
@@ -118,7 +118,7 @@ fn curve(chart: &mut Chart<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor, l
 }
 
 /// Thin lines where the curriculum's phases begin, and their names.
-fn boundaries(chart: &mut Chart<'_, '_>, outcomes: &[Outcome], y: Range<f64>, named: bool) -> Result {
+fn boundaries(chart: &mut Chart<'_, '_>, outcomes: &[Outcome], y: Range<f64>, named: bool) -> io::Result<()> {
     let Some(curriculum) = outcomes.first() else {
         return Ok(());
     };
@@ -167,8 +167,8 @@ fn short(outcome: &Outcome) -> &str {
 }
 
 /// Errors of the drawing library borrow from its backend, which is gone when the error is shown.
-fn failed(error: impl std::fmt::Display) -> e2e::Error {
-    format!("cannot draw: {error}").into()
+fn failed(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(format!("cannot draw: {error}"))
 }
 
 #[cfg(test)]
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_names_both_runs_and_every_phase() -> Result {
+    fn the_picture_names_both_runs_and_every_phase() -> io::Result<()> {
         let run = |name: &str, accuracy: f64| Outcome {
             name: name.to_owned(),
             accuracy,
             steps: 30,
             samples: 60,
             wall_seconds: 1.0,
-            gpu_seconds: 1.0,
+            gpu_seconds: Some(1.0),
             source: "Scored".to_owned(),
             snapshots: 2,
             rows: 10,

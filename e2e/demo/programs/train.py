@@ -37,15 +37,14 @@ def save(path, student, sampler):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", default="/curriculum/dataset/train.csv")
-    parser.add_argument("--test", default="/curriculum/dataset/test.csv")
     parser.add_argument("--total-steps", type=int, required=True, help="steps of the whole run, for the learning rate")
     parser.add_argument("--checkpoint-every", type=int, default=250)
     parser.add_argument("--report-every", type=int, default=100)
     arguments = parser.parse_args()
 
-    features, labels = read_csv(arguments.train)
-    test = read_csv(arguments.test)
+    train = os.environ["CURRICULUM_DATASET"]
+    features, labels = read_csv(train)
+    test = read_csv(os.path.join(os.path.dirname(train), "test.csv"))
     sampler = curriculum.open_sampler()
     student = Student(int(os.environ["CURRICULUM_SEED"]), arguments.total_steps)
     checkpoint = os.path.join(os.environ["CURRICULUM_CHECKPOINT_DIR"], "student.npz")

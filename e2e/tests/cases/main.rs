@@ -5,6 +5,7 @@ mod claims;
 mod curricula;
 mod dataset;
 mod demo;
+mod local;
 mod obstacles;
 mod scoring;
 mod suspend;

@@ -29,11 +29,13 @@ mod volumes;
 
 pub use key::task;
 pub use plan::{ANNOTATION_PLAN_DIGEST, PLAN_FILE, plan_config_map};
+pub(crate) use pod::BINARY;
 pub(crate) use scoring_jobs::SCORER_PREFIX;
 pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
 pub use snapshot::{SnapshotInput, snapshot};
 pub use store::{claim, coverage, scores_config_map};
 pub use train_job::train_job;
+pub(crate) use volumes::{checkpoint as checkpoint_volume, dataset as dataset_volume};
 
 #[cfg(test)]
 mod tests;

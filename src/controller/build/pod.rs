@@ -19,7 +19,7 @@ use crate::scoring::report::{EXIT_DATASET, EXIT_SCORES};
 /// User and group of the operator's image and, by default, of the scoring pods.
 pub(super) const USER: i64 = 65_532;
 /// Path of the binary in the operator's image. Not `/curriculum`: below that folder the volumes are mounted.
-pub(super) const BINARY: &str = "/bin/curriculum";
+pub(crate) const BINARY: &str = "/bin/curriculum";
 
 /// Termination message policy: the end of the log stands in for a message that was not written.
 pub(super) const FALLBACK_TO_LOGS: &str = "FallbackToLogsOnError";

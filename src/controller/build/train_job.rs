@@ -26,7 +26,7 @@ use crate::{
         status::ScoreSource,
         training::Sampling,
     },
-    controller::validate::{Run, Template, Training},
+    controller::validate::{Run, Template},
     curriculum::plan::PhasePlan,
 };
 
@@ -84,7 +84,7 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     of_sampler.push(mount(shared.clone(), MOUNT_SHARED));
 
     let mut of_trainer = vec![mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET)];
-    of_trainer.extend(checkpoint_mount(&run.training, &mut volumes));
+    of_trainer.extend(checkpoint_mount(run, &mut volumes));
     // A trainer that reads a file leaves marks of how far it is beside it.
     of_trainer.push(match run.training.sampling {
         Sampling::Http => mount_read_only(shared, MOUNT_SHARED),
@@ -104,9 +104,9 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
 }
 
 /// Mounts only the checkpoint's folder, which makes the kubelet create it with the permissions of the volume's root.
-fn checkpoint_mount(training: &Training, volumes: &mut Volumes) -> Option<VolumeMount> {
-    let checkpoint = training.checkpoint.as_ref()?;
-    let name = volumes.add(volumes::from_spec(volumes::CHECKPOINT, &checkpoint.volume));
+fn checkpoint_mount(run: &Run, volumes: &mut Volumes) -> Option<VolumeMount> {
+    let checkpoint = run.training.checkpoint.as_ref()?;
+    let name = volumes.add(volumes::checkpoint(run)?);
     Some(VolumeMount {
         sub_path: checkpoint.path.clone(),
         ..mount(name, &checkpoint_dir(checkpoint.path.as_deref()))

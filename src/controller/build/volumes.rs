@@ -57,7 +57,7 @@ impl Volumes {
 }
 
 /// The data set. Read-only in the source where the source can say so: then no `fsGroup` changes the owner of the user's files.
-pub(super) fn dataset(run: &Run) -> Volume {
+pub(crate) fn dataset(run: &Run) -> Volume {
     let mut volume = from_spec(DATASET, &run.dataset.volume);
     if let Some(claim) = &mut volume.persistent_volume_claim {
         claim.read_only = Some(true);
@@ -69,6 +69,12 @@ pub(super) fn dataset(run: &Run) -> Volume {
         csi.read_only = Some(true);
     }
     volume
+}
+
+/// The checkpoint's volume, if the run has one.
+pub(crate) fn checkpoint(run: &Run) -> Option<Volume> {
+    let checkpoint = run.training.checkpoint.as_ref()?;
+    Some(from_spec(CHECKPOINT, &checkpoint.volume))
 }
 
 /// The claim of the store: the user's, or the one made for this job.

@@ -1,18 +1,16 @@
 //! The digits demo: the same model, seed and steps with a curriculum and without, on a cluster that has the operator.
 
 mod outcome;
-mod picture;
 mod progress;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use curriculum_operator::demo::{self, Outcome};
 use e2e::case::Case;
 use e2e::{Result, dump, samples};
 use kube::Client;
-
-use outcome::Outcome;
 
 /// The two runs; each file in `config/samples` has the name of its run.
 const RUNS: [&str; 2] = ["digits-curriculum", "digits-uniform"];
@@ -49,8 +47,8 @@ async fn run(args: &Args) -> Result {
         return Err(error);
     }
     let outcomes = futures::future::try_join_all(RUNS.map(|name| outcome::of(&case, name))).await?;
-    println!("\n{}", outcome::table(&outcomes));
-    picture::draw(&args.picture, &outcomes)?;
+    println!("\n{}", demo::table(&outcomes));
+    demo::draw(&args.picture, &outcomes)?;
     println!("{}", closing(args, &outcomes));
     Ok(())
 }

@@ -1,0 +1,20 @@
+//! `curriculum attend`: what `curriculum run` starts programs through.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::local::attend;
+
+/// Run a program that ends when standard input does.
+#[derive(Args, Debug)]
+pub(crate) struct AttendArgs {
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    program: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &AttendArgs) -> ExitCode {
+    ExitCode::from(attend(&args.program))
+}

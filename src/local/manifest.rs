@@ -1,0 +1,45 @@
+//! The CurriculumJob of a file.
+
+use std::path::Path;
+
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::error::LocalError;
+use crate::api::job::CurriculumJob;
+
+/// Namespace of a job whose manifest names none.
+const NAMESPACE: &str = "local";
+
+/// Reads the one CurriculumJob of a file, or of standard input for `-`; other objects of the file are left alone.
+///
+/// # Errors
+/// When there is not exactly one, or a field is not as the API has it.
+pub(super) fn read(path: &Path) -> Result<CurriculumJob, LocalError> {
+    let wrong = |problem: String| LocalError::Manifest {
+        path: path.to_owned(),
+        problem,
+    };
+    let text = match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|source| LocalError::io(path, source))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut jobs = documents
+        .into_iter()
+        .filter(|document| document["kind"] == "CurriculumJob");
+    let (Some(job), None) = (jobs.next(), jobs.next()) else {
+        return Err(wrong("must have exactly one object of kind CurriculumJob".to_owned()));
+    };
+    let mut job: CurriculumJob = serde_path_to_error::deserialize(job)
+        .map_err(|error| wrong(format!("`{}`: {}", error.path(), error.inner())))?;
+    if job.name_any().is_empty() {
+        return Err(wrong("`metadata.name` must be set".to_owned()));
+    }
+    job.metadata.namespace.get_or_insert_with(|| NAMESPACE.to_owned());
+    job.status = None;
+    // The folder is the user's, who removes it.
+    job.spec.ttl_seconds_after_finished = None;
+    Ok(job)
+}

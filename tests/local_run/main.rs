@@ -1,0 +1,197 @@
+//! `curriculum run` with real programs: what a cluster would do, without one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test; it waits no longer than two minutes"
+)]
+
+mod harness;
+
+use std::fs;
+
+use harness::{Local, STEPS, words};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+fn kill(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Of every snapshot: phase and digest of its rows.
+fn snapshots(local: &Local) -> Vec<(String, String)> {
+    let mut files: Vec<_> = fs::read_dir(local.path("run/snapshots"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let state = |path| -> Value {
+        let snapshot: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        serde_json::from_str(snapshot["spec"]["state"].as_str().unwrap()).unwrap()
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    files
+        .into_iter()
+        .map(state)
+        .map(|state| (text(&state["phaseName"]), text(&state["sequenceDigest"])))
+        .collect()
+}
+
+#[test]
+fn a_run_trains_exactly_the_rows_of_its_curriculum() {
+    let local = Local::new(&json!({}));
+    let said = local.succeeds();
+    assert_eq!(local.rows(), local.expected());
+    assert_eq!(local.starts(), 2, "once for each phase");
+    assert_eq!(local.status()["stage"], "Succeeded");
+    assert_eq!(local.status()["scores"]["source"], "Scored");
+    let phases: Vec<String> = snapshots(&local).into_iter().map(|(phase, _)| phase).collect();
+    assert_eq!(phases, ["easy", "all"]);
+    for line in [
+        "state          succeeded after ",
+        "scores         Scored",
+        "kubectl apply -f job.yaml",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    local.nothing_runs();
+    // It is over: the same command says so again, and trains nothing.
+    assert!(local.succeeds().contains("succeeded after"));
+    assert_eq!(local.starts(), 2);
+}
+
+#[test]
+fn another_run_with_the_same_seed_serves_the_same_rows() {
+    let local = Local::new(&json!({}));
+    local.succeeds();
+    let first = snapshots(&local);
+    let again = local.command().arg("--again").output().unwrap();
+    assert!(again.status.success(), "{}", words(&again));
+    assert_eq!(snapshots(&local), first);
+    assert_eq!(local.status()["scores"]["source"], "Cached");
+}
+
+#[test]
+fn an_interrupted_run_ends_in_order_and_goes_on() {
+    let local = Local::new(&Local::trainer("STEP_SECONDS", "0.05"));
+    let child = local.start(STEPS / 2);
+    kill(child.id(), Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(local.programs().is_empty(), "it waits for the end of what it started");
+    local.succeeds();
+    assert_eq!(local.rows(), local.expected());
+    assert_eq!(local.starts(), 3);
+    assert_eq!(
+        local.status()["visits"][0]["attempts"],
+        1,
+        "an interruption costs no retry"
+    );
+}
+
+#[test]
+fn what_a_killed_run_had_started_ends_with_it_and_the_run_goes_on() {
+    let local = Local::new(&Local::trainer("STEP_SECONDS", "0.05"));
+    let mut child = local.start(STEPS + STEPS / 2);
+    kill(child.id(), Signal::KILL);
+    child.wait().unwrap();
+    local.nothing_runs();
+    local.succeeds();
+    assert_eq!(local.rows(), local.expected());
+}
+
+#[test]
+fn a_trainer_that_fails_is_tried_again_from_its_checkpoint() {
+    let local = Local::new(&Local::trainer("FAIL_STARTS", "1"));
+    let said = local.succeeds();
+    assert!(said.contains("cannot allocate memory for the optimizer"), "{said}");
+    assert_eq!(local.rows(), local.expected());
+    assert_eq!(local.status()["visits"][0]["attempts"], 2);
+}
+
+#[test]
+fn a_trainer_that_leaves_early_is_no_success() {
+    let local = Local::new(&Local::trainer("EXIT_EARLY", "1"));
+    let output = local.run();
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    assert_eq!(local.status()["stage"], "Failed");
+}
+
+#[test]
+fn training_goes_on_without_scores_when_scoring_fails() {
+    let scorers = json!([{"name": "teacher", "container": {
+        "image": "none", "command": ["python3", "/tests/fake_scorer.py"], "env": [{"name": "MODE", "value": "exit1"}]}}]);
+    let local = Local::new(&json!({"scoring": {"backoffLimit": 0, "shards": 2, "scorers": scorers}}));
+    let said = local.succeeds();
+    assert!(said.contains("the teacher's weights are missing"), "{said}");
+    assert_eq!(local.status()["scores"]["source"], "Uniform");
+    assert_eq!(local.rows().len() as u64, 2 * STEPS);
+}
+
+#[test]
+fn a_scorer_may_have_another_command_here_and_the_scores_stay_the_same() {
+    let scorers = json!([{"name": "teacher", "container": {"image": "none", "command": ["teacher"]}}]);
+    let local = Local::new(&json!({"scoring": {"shards": 3, "parallelism": 2, "scorers": scorers}}));
+    let output = local
+        .command()
+        .args(["-c", "teacher=python3 /tests/fake_scorer.py"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    assert_eq!(local.status()["scores"]["source"], "Scored");
+    assert_eq!(local.rows(), local.expected());
+}
+
+#[test]
+fn a_file_of_rows_works_as_well() {
+    let local = Local::new(&json!({"training": {"sampling": "File"}}));
+    local.succeeds();
+    assert_eq!(local.rows(), local.expected());
+}
+
+#[test]
+fn everything_that_is_missing_is_said_before_anything_runs() {
+    let local = Local::new(&json!({
+        "dataset": {"volume": {"configMap": null, "persistentVolumeClaim": {"claimName": "reviews"}}},
+        "training": {"template": {"spec": {"containers": [{"name": "trainer", "image": "none"}]}}},
+    }));
+    let output = local.command().args(["-c", "tutor=python3 t.py"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    for line in [
+        "--volume reviews=DIR",
+        "--command trainer='PROGRAM",
+        "there is no container 'tutor', only trainer",
+    ] {
+        assert!(words(&output).contains(line), "{}", words(&output));
+    }
+    assert!(!local.path("run").exists());
+}
+
+#[test]
+fn a_folder_is_of_one_spec_and_of_one_process() {
+    let local = Local::new(&Local::trainer("STEP_SECONDS", "0.05"));
+    let mut child = local.start(1);
+    let second = local.run();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(
+        words(&second).contains("another process works on this run"),
+        "{}",
+        words(&second)
+    );
+    kill(child.id(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    local.write(&json!({"seed": 8}));
+    let other = local.run();
+    assert_eq!(other.status.code(), Some(2));
+    assert!(words(&other).contains("--again begins anew"), "{}", words(&other));
+}
+
+#[test]
+fn a_manifest_that_is_none_is_refused_with_its_field() {
+    let local = Local::new(&json!({"seed": "seven"}));
+    let output = local.run();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output).contains("`spec.seed`"), "{}", words(&output));
+    fs::write(local.path("job.yaml"), "kind: ConfigMap\n").unwrap();
+    assert!(words(&local.run()).contains("exactly one object of kind CurriculumJob"));
+}
