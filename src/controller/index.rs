@@ -1,8 +1,8 @@
 //! Local copies of what a watch shows, by the CurriculumJob that they belong to: looking up those of one job costs the same with ten
 //! jobs and with ten thousand. (kube's own store has one shelf for all, which every look-up has to walk.)
 //!
-//! Kept as JSON: the API's types are wide, a `Pod` has 2.2 kB and each status of a container 0.7 kB before anything is in them. Ten
-//! thousand jobs have a hundred thousand Jobs and pods, and a reconcile reads ten of them.
+//! Kept as packed JSON: the API's types are wide, a `Pod` has 2.2 kB and each status of a container 0.7 kB before anything is in them.
+//! Ten thousand jobs have a hundred thousand Jobs and pods, and a reconcile reads ten of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,8 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use tokio::sync::watch;
+
+use super::packed::Packed;
 
 /// Objects of one kind, by a key.
 pub(crate) struct Indexed<K> {
@@ -38,21 +40,16 @@ type Key = Arc<str>;
 /// Namespace and name.
 type Name = Arc<str>;
 
-/// An object as JSON.
-struct Packed(Box<[u8]>);
+fn pack<K: Serialize + ResourceExt>(object: &K) -> Option<Packed> {
+    let written = serde_json::to_vec(object);
+    let written = written.inspect_err(|error| broken(&name_of(object), error));
+    Some(Packed::new(&written.ok()?))
+}
 
-impl Packed {
-    fn new<K: Serialize + ResourceExt>(object: &K) -> Option<Self> {
-        let written = serde_json::to_vec(object);
-        let written = written.inspect_err(|error| broken(&name_of(object), error));
-        // Copied, so that no room to grow is kept with it.
-        Some(Self(Box::from(written.ok()?.as_slice())))
-    }
-
-    fn open<K: DeserializeOwned>(&self, name: &str) -> Option<K> {
-        let read = serde_json::from_slice(&self.0);
-        read.inspect_err(|error| broken(name, error)).ok()
-    }
+fn open<K: DeserializeOwned>(name: &str, object: &Packed) -> Option<K> {
+    let text = object.text().map_err(serde_json::Error::custom);
+    let read = text.and_then(|text| serde_json::from_slice(&text));
+    read.inspect_err(|error| broken(name, error)).ok()
 }
 
 /// Types of Kubernetes come back as they were written, so this is a fault of theirs or ours; whoever makes an object that it does not
@@ -86,6 +83,11 @@ impl Copies {
     fn all(&self) -> impl Iterator<Item = &(Name, Packed)> {
         self.by_key.values().flatten()
     }
+
+    /// One object of each key.
+    fn of_each(&self) -> impl Iterator<Item = &(Name, Packed)> {
+        self.by_key.values().filter_map(|shelf| shelf.first())
+    }
 }
 
 impl<K: Resource + ResourceExt + Serialize + DeserializeOwned> Indexed<K> {
@@ -99,7 +101,7 @@ impl<K: Resource + ResourceExt + Serialize + DeserializeOwned> Indexed<K> {
     }
 
     /// Takes in what the watch shows, and tells which objects came, changed or went, those that went unseen among them: after a gap, a
-    /// new listing simply lacks them.
+    /// new listing simply lacks them. Of a listing, one object of each key is told.
     pub(crate) fn take_in(&self, event: Event<K>, mut touched: impl FnMut(&K)) {
         // Every write leaves the copies whole, so a panic elsewhere has broken nothing.
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
@@ -110,8 +112,8 @@ impl<K: Resource + ResourceExt + Serialize + DeserializeOwned> Indexed<K> {
                 let new = std::mem::take(&mut shelves.listing);
                 let old = std::mem::replace(&mut shelves.now, new);
                 let gone = old.all().filter(|(name, _)| !shelves.now.keys.contains_key(name));
-                for (name, object) in shelves.now.all().chain(gone) {
-                    if let Some(object) = object.open(name) {
+                for (name, object) in shelves.now.of_each().chain(gone) {
+                    if let Some(object) = open(name, object) {
                         touched(&object);
                     }
                 }
@@ -129,7 +131,7 @@ impl<K: Resource + ResourceExt + Serialize + DeserializeOwned> Indexed<K> {
     }
 
     fn put(&self, copies: &mut Copies, object: &K) {
-        if let Some(packed) = Packed::new(object) {
+        if let Some(packed) = pack(object) {
             copies.put(name_of(object).into(), (self.key_of)(object), packed);
         }
     }
@@ -138,7 +140,7 @@ impl<K: Resource + ResourceExt + Serialize + DeserializeOwned> Indexed<K> {
     pub(crate) fn of(&self, key: &str) -> Vec<K> {
         let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
         let shelf = shelves.now.by_key.get(key).into_iter().flatten();
-        shelf.filter_map(|(name, object)| object.open(name)).collect()
+        shelf.filter_map(|(name, object)| open(name, object)).collect()
     }
 
     /// Waits until the first listing is whole.

@@ -30,6 +30,7 @@ mod metrics;
 mod model;
 mod observe;
 pub(crate) mod observed;
+mod packed;
 mod readiness;
 pub(crate) mod reconcile;
 mod run;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::decide::stage;
+use super::packed::Packed;
 use crate::api::job::CurriculumJob;
 use crate::api::status::{CurriculumJobStatus, Stage};
 
@@ -25,7 +26,7 @@ pub(crate) struct StoredJob {
     metadata: ObjectMeta,
     /// Where its run stands; `None`: its status cannot be read.
     stage: Option<Stage>,
-    json: Box<[u8]>,
+    json: Packed,
 }
 
 impl StoredJob {
@@ -34,7 +35,8 @@ impl StoredJob {
     /// # Errors
     /// When it does not fit our types.
     pub(crate) fn open(&self) -> Result<CurriculumJob, serde_json::Error> {
-        serde_json::from_slice(&self.json)
+        let text = self.json.text().map_err(serde_json::Error::custom)?;
+        serde_json::from_slice(&text)
     }
 
     /// Where its run stands; `None`: its status cannot be read.
@@ -67,8 +69,7 @@ impl<'de> Deserialize<'de> for StoredJob {
                 ..ObjectMeta::default()
             },
             stage: status.ok().map(|status| stage(status.as_ref())),
-            // Copied, so that no room to grow is kept with it.
-            json: Box::from(written.as_slice()),
+            json: Packed::new(&written),
         })
     }
 }

@@ -26,8 +26,6 @@ use super::stored_job::StoredJob;
 use crate::api::MANAGER;
 use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT, LABEL_JOB, LABEL_MANAGED_BY, LABEL_QUEUE, LABEL_VISIT};
 
-/// Objects in one answer of a listing: pods of a few kB each, of which several kinds are listed at the same time.
-const PAGE: u32 = 100;
 /// Labels and annotations of children that are read.
 const LABELS: [&str; 4] = [LABEL_COMPONENT, LABEL_JOB, LABEL_VISIT, LABEL_QUEUE];
 const ANNOTATIONS: [&str; 1] = [ANNOTATION_SUSPENDED];
@@ -69,7 +67,7 @@ where
 fn watch_jobs(tasks: &mut JoinSet<()>, api: Api<StoredJob>, names: &Names) -> Store<StoredJob> {
     let (reader, writer) = reflector::store();
     let names = names.clone();
-    let touched = watcher(api, watcher::Config::default().page_size(PAGE))
+    let touched = watcher(api, watcher::Config::default())
         .default_backoff()
         .reflect(writer)
         .touched_objects();
@@ -101,7 +99,7 @@ where
     let index = Arc::new(Indexed::new(key_of));
     let (copies, names) = (Arc::clone(&index), names.clone());
     let ours = format!("{LABEL_MANAGED_BY}={MANAGER}");
-    let ours = watcher::Config::default().page_size(PAGE).labels(&ours);
+    let ours = watcher::Config::default().labels(&ours);
     let events = watcher(api, ours).default_backoff().modify(trim);
     tasks.spawn(events.for_each(move |event| {
         match event {

@@ -37,6 +37,11 @@ pub(super) fn read(path: &Path) -> Result<CurriculumJob, LocalError> {
     if job.name_any().is_empty() {
         return Err(wrong("`metadata.name` must be set".to_owned()));
     }
+    if job.spec.suspend {
+        return Err(wrong(
+            "`spec.suspend` is true, so nothing would run; leave it out".to_owned(),
+        ));
+    }
     job.metadata.namespace.get_or_insert_with(|| NAMESPACE.to_owned());
     job.status = None;
     // The folder is the user's, who removes it.

@@ -6,6 +6,7 @@
 //! ```
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,6 +78,11 @@ impl Host {
         let grace = spec.termination_grace_period_seconds.unwrap_or(GRACE);
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
         let scratch = self.folder.join("pods").join(pod.name_any());
+        // What a pod of this name left before: this one begins with nothing, as every pod does.
+        match fs::remove_dir_all(&scratch) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(LocalError::io(&scratch, error)),
+            _ => {}
+        }
         let places = self.places_of(&scratch, spec.volumes.as_deref().unwrap_or_default())?;
         let ports = Ports::take().map_err(|source| LocalError::Process(format!("no free port: {source}")))?;
         self.begin(pod);

@@ -31,6 +31,8 @@ pub(super) struct Progress {
     step: i64,
     /// Ends of phases that were said.
     ended: usize,
+    /// What was said last of what is in the way.
+    obstacle: String,
 }
 
 impl Progress {
@@ -41,6 +43,7 @@ impl Progress {
             said: String::new(),
             line: now(),
             step: 0,
+            obstacle: String::new(),
             ended: job.status.as_ref().map_or(0, |status| status.visits.len()),
         };
         if let Ok(style) = ProgressStyle::with_template("{elapsed:>7}  {prefix} {bar:24} {pos}/{len}  {wide_msg}") {
@@ -76,10 +79,23 @@ impl Progress {
             ));
         }
         self.ended = status.visits.len();
+        self.obstacle(status);
         match &status.scores {
             None => self.scoring(status, jobs),
             Some(_) => self.training(status),
         }
+    }
+
+    /// What is in the way, such as a sampler that does not start.
+    fn obstacle(&mut self, status: &CurriculumJobStatus) {
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        let message = ready.filter(|ready| ready.status == "False" && status.completion_time.is_none());
+        let message = message.map(|ready| short(&format!("{}: {}", ready.reason, ready.message)));
+        let message = message.unwrap_or_default();
+        if message != self.obstacle && !message.is_empty() {
+            self.say(&message);
+        }
+        self.obstacle = message;
     }
 
     fn scoring<'a>(&mut self, status: &CurriculumJobStatus, jobs: impl Iterator<Item = &'a Job>) {

@@ -96,6 +96,12 @@ fn what_a_killed_run_had_started_ends_with_it_and_the_run_goes_on() {
     kill(child.id(), Signal::KILL);
     child.wait().unwrap();
     local.nothing_runs();
+    let left = local.path("run/pods/small-train-1/curriculum-shared/left");
+    fs::write(&left, "of the pod that was killed").unwrap();
+    let mut child = local.start(STEPS + STEPS / 2 + 1);
+    assert!(!left.exists(), "a new pod begins with empty folders");
+    kill(child.id(), Signal::TERM);
+    child.wait().unwrap();
     local.succeeds();
     assert_eq!(local.rows(), local.expected());
 }
@@ -192,6 +198,8 @@ fn a_manifest_that_is_none_is_refused_with_its_field() {
     let output = local.run();
     assert_eq!(output.status.code(), Some(2));
     assert!(words(&output).contains("`spec.seed`"), "{}", words(&output));
+    local.write(&json!({"suspend": true}));
+    assert!(words(&local.run()).contains("`spec.suspend`"), "nothing would run");
     fs::write(local.path("job.yaml"), "kind: ConfigMap\n").unwrap();
     assert!(words(&local.run()).contains("exactly one object of kind CurriculumJob"));
 }
