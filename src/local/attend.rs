@@ -7,14 +7,18 @@
 //! group is asked to end and, a while later, killed. When the program ends, what it left behind is killed too, as with a container.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::scoring::exec::exit_code;
 
 /// Time between the request to end and the kill once the pipe is closed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,13 +27,10 @@ const NOT_FOUND: u8 = 127;
 /// Exit code of a program that cannot be started.
 const NOT_STARTED: u8 = 126;
 
-/// Runs the program while standard input stays open, and returns its exit code: 128 + N after signal N.
-pub fn attend(words: &[OsString]) -> u8 {
-    match supervise(words) {
-        Ok(status) => {
-            let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-            u8::try_from(code).unwrap_or(1)
-        }
+/// Runs the program while standard input stays open, holding that file locked, and returns its exit code: 128 + N after signal N.
+pub fn attend(words: &[OsString], lock: &Path) -> u8 {
+    match supervise(words, lock) {
+        Ok(status) => exit_code(status),
         Err(error) => {
             let name = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
             eprintln!("cannot start '{name}': {error}");
@@ -42,7 +43,10 @@ pub fn attend(words: &[OsString]) -> u8 {
     }
 }
 
-fn supervise(words: &[OsString]) -> io::Result<ExitStatus> {
+fn supervise(words: &[OsString], lock: &Path) -> io::Result<ExitStatus> {
+    // Whoever goes on with the run waits until this is set free.
+    let lock = File::open(lock)?;
+    lock.lock_shared()?;
     // Before the start: no signal gets lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
     let [program, arguments @ ..] = words else {

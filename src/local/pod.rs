@@ -24,6 +24,7 @@ use super::error::LocalError;
 use super::places::{Place, Places};
 use super::process::{self, Stop};
 use super::program::{Commands, Here, program};
+use super::run::PROGRAMS;
 use crate::api::names::{MOUNT_DATASET, MOUNT_STORE, SAMPLER, SAMPLER_PORT, SAMPLER_STATUS_PORT};
 use crate::controller::cluster::Cluster as _;
 
@@ -250,11 +251,11 @@ impl Host {
         if let Some(index) = pod.annotations().get(COMPLETION_INDEX) {
             extra.push(("JOB_COMPLETION_INDEX".to_owned(), index.clone()));
         }
-        let program = program(container, pod, &self.commands, &here, &extra)
-            .map_err(|missing| LocalError::Missing(vec![missing]))?;
+        let program = program(container, pod, &self.commands, &here, &extra);
         Ok(Started {
             process: process::Spec {
                 attend: self.binary.clone(),
+                lock: self.folder.join(PROGRAMS),
                 program,
                 log: logs.join(format!("{}.log", container.name)),
                 last_words,

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
 use super::program::Program;
+use crate::scoring::exec::exit_code as exit_code_of;
 
 /// Bytes of the log's end that stand in for last words, as with the kubelet.
 const LOG_BYTES: u64 = 2048;
@@ -26,6 +26,8 @@ pub(super) struct Spec {
     /// The binary that attends to the program.
     pub(super) attend: PathBuf,
     pub(super) program: Program,
+    /// Locked, shared, while the program lives.
+    pub(super) lock: PathBuf,
     /// Standard output and error, one attempt after the other.
     pub(super) log: PathBuf,
     /// The termination log.
@@ -92,7 +94,7 @@ pub(super) async fn run(spec: &Spec, grace: Duration, stop: &Stop) -> Exit {
             status = child.wait() => status?,
             () = stop.asked() => end(&mut child, pipe, grace).await?,
         };
-        Ok::<_, io::Error>(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        Ok::<_, io::Error>(i32::from(exit_code_of(status)))
     };
     let (code, problem) = match ended.await {
         Ok(code) => (code, String::new()),
@@ -126,7 +128,10 @@ fn start(spec: &Spec) -> io::Result<Child> {
     let mut command = Command::new(&spec.attend);
     find_beside(command.as_std_mut());
     command
-        .args(["attend", "--"])
+        .arg("attend")
+        .arg("--lock")
+        .arg(&spec.lock)
+        .arg("--")
         .args(&spec.program.words)
         .envs(spec.program.env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())

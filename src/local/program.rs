@@ -106,16 +106,13 @@ impl Here {
 }
 
 /// The program of a container in that pod; `extra` are variables that this machine adds.
-///
-/// # Errors
-/// Names what cannot be had here.
 pub(super) fn program(
     container: &Container,
     pod: &Pod,
     commands: &Commands,
     here: &Here,
     extra: &[(String, String)],
-) -> Result<Program, String> {
+) -> Program {
     // As the pod has it; what this machine has in its place comes last, and once.
     let mut env: Vec<(String, String)> = Vec::new();
     for variable in container.env.iter().flatten() {
@@ -123,14 +120,8 @@ pub(super) fn program(
             None => expand(variable.value.as_deref().unwrap_or_default(), &env),
             Some(_) => match from_pod(variable, pod) {
                 Some(value) => value,
-                // A Secret or a ConfigMap: the user may have set the variable.
-                None if std::env::var_os(&variable.name).is_some() => continue,
-                None => {
-                    return Err(format!(
-                        "the variable {} of container '{}': set it",
-                        variable.name, container.name
-                    ));
-                }
+                // A Secret or a ConfigMap: `unset` has seen to it that the user has set the variable.
+                None => continue,
             },
         };
         env.push((variable.name.clone(), value));
@@ -153,11 +144,22 @@ pub(super) fn program(
         .working_dir
         .as_deref()
         .map(|folder| PathBuf::from(here.text(folder)));
-    Ok(Program {
+    Program {
         words,
         env,
         folder: folder.filter(|folder| folder.is_dir()),
-    })
+    }
+}
+
+/// The variables of a container that come from a Secret or a ConfigMap and that nobody has set here.
+pub(super) fn unset(container: &str, env: &[EnvVar]) -> Vec<String> {
+    let foreign = env
+        .iter()
+        .filter(|variable| variable.value_from.is_some() && from_pod(variable, &Pod::default()).is_none());
+    let unset = foreign.filter(|variable| std::env::var_os(&variable.name).is_none());
+    unset
+        .map(|variable| format!("the variable {} of '{container}': set it", variable.name))
+        .collect()
 }
 
 /// A variable that names a field of its pod.
@@ -247,7 +249,7 @@ mod tests {
             ..Pod::default()
         };
         let extra = [("MORE".to_owned(), "1".to_owned())];
-        let made = program(&container, &pod, &Commands::default(), &here(), &extra).unwrap();
+        let made = program(&container, &pod, &Commands::default(), &here(), &extra);
         assert_eq!(made.words, ["python3", "train-$(X)-$(NONE).py", "--data=/data"]);
         let env: Vec<_> = made.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
@@ -267,13 +269,13 @@ mod tests {
         let wrapped = container(
             json!({"name": "scorer-teacher", "command": ["/tools/curriculum", "exec", "--", "old"], "args": ["x"]}),
         );
-        let made = program(&wrapped, &Pod::default(), &commands, &here(), &[]).unwrap();
+        let made = program(&wrapped, &Pod::default(), &commands, &here(), &[]);
         assert_eq!(
             made.words,
             ["/tools/curriculum", "exec", "--", "python3", "t e.py", "/data"]
         );
         let plain = container(json!({"name": "teacher", "args": ["x"]}));
-        let made = program(&plain, &Pod::default(), &commands, &here(), &[]).unwrap();
+        let made = program(&plain, &Pod::default(), &commands, &here(), &[]);
         assert_eq!(made.words, ["python3", "t e.py", "/data"]);
     }
 
@@ -296,7 +298,7 @@ mod tests {
         let secret = container(json!({"name": "trainer", "env": [
             {"name": "NOBODY_HAS_SET_THIS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
         ]}));
-        let problem = program(&secret, &Pod::default(), &commands, &here(), &[]).unwrap_err();
-        assert!(problem.contains("NOBODY_HAS_SET_THIS"), "{problem}");
+        let missing = unset("trainer", secret.env.as_deref().unwrap());
+        assert_eq!(missing, ["the variable NOBODY_HAS_SET_THIS of 'trainer': set it"]);
     }
 }

@@ -142,11 +142,6 @@ impl Progress {
         }
     }
 
-    /// Waits until the bar wants to be drawn again.
-    pub(super) async fn due(&self) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-
     /// Takes the bar away.
     pub(super) fn stop(&self) {
         self.bar.finish_and_clear();

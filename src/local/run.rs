@@ -17,7 +17,7 @@ use super::jobs::Jobs;
 use super::manifest;
 use super::places::Places;
 use super::pod::Host;
-use super::program::Commands;
+use super::program::{Commands, unset};
 use super::progress::Progress;
 use super::result;
 use super::world::World;
@@ -38,7 +38,9 @@ use crate::controller::{Metrics, Settings};
 pub(super) const STATE: &str = "state.json";
 /// File that is locked while a process works on the run.
 const LOCK: &str = "lock";
-/// Folders of one run, its checkpoints among them; of its volumes only the store is of use to a run that begins anew.
+/// File that every program of the run locks, shared, for as long as it lives.
+pub(super) const PROGRAMS: &str = "programs.lock";
+/// Folders of one run. Of its volumes only the store is of use to a run that begins anew.
 const OF_A_RUN: [&str; 3] = ["logs", "pods", "snapshots"];
 /// Folder of the volumes that begin empty.
 pub(super) const VOLUMES: &str = "volumes";
@@ -100,6 +102,7 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
     let (places, commands) = resources(options, &parsed, &folder)?;
     fs::create_dir_all(&folder).map_err(|source| LocalError::io(&folder, source))?;
     let lock = lock(&folder)?;
+    wait_for_programs(&folder).await?;
     let client = SamplerClient::new().map_err(|error| LocalError::Process(error.to_string()))?;
     let http = reqwest::Client::builder().no_proxy().timeout(PROBE).build();
     let world = world(options, job, &store_claim(&parsed), &folder)?;
@@ -147,13 +150,12 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
         {
             break Ok(outcome);
         }
-        // With nothing to wait for, only a change or the end of a task goes on.
-        let wait = again.unwrap_or(SECOND * 3600);
+        // The end of a Job's task is no change, and the bar shows the time.
+        let wait = again.map_or(SECOND, |again| again.min(SECOND));
         tokio::select! {
             // An error means that the cluster is gone, which this holds.
             _ = changes.changed() => {}
             () = tokio::time::sleep(wait) => {}
-            () = progress.due() => {}
             () = &mut interrupted => break Ok(Outcome::Interrupted),
             Some(problem) = problem.recv() => break Err(problem),
             _ = broken.changed() => {
@@ -230,14 +232,15 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
     let mut known = Vec::new();
     for container in trainers {
         missing.extend(commands.problem(container));
+        missing.extend(unset(&container.name, container.env.as_deref().unwrap_or_default()));
         known.push(container.name.clone());
     }
-    let programs = run
-        .scoring
-        .scorers
-        .iter()
-        .filter(|scorer| matches!(scorer.kind, ScorerKind::Container(_)));
-    known.extend(programs.map(|scorer| format!("{SCORER_PREFIX}{}", scorer.name)));
+    for scorer in &run.scoring.scorers {
+        if let ScorerKind::Container(container) = &scorer.kind {
+            missing.extend(unset(&scorer.name, &container.env));
+            known.push(format!("{SCORER_PREFIX}{}", scorer.name));
+        }
+    }
     missing.extend(commands.strangers(&known));
     if missing.is_empty() {
         Ok((places, commands))
@@ -264,15 +267,22 @@ fn lock(folder: &Path) -> Result<File, LocalError> {
     Ok(file)
 }
 
+/// Waits until nothing lives any more of what a process that was killed had started: two trainers must never meet.
+async fn wait_for_programs(folder: &Path) -> Result<(), LocalError> {
+    let path = folder.join(PROGRAMS);
+    let file = File::create(&path).map_err(|source| LocalError::io(&path, source))?;
+    let locked = tokio::task::spawn_blocking(move || file.lock()).await;
+    let locked = locked.map_err(|error| LocalError::Process(error.to_string()))?;
+    locked.map_err(|source| LocalError::io(&path, source))
+}
+
 /// The run of the folder, or a new one.
 fn world(options: &Options, job: CurriculumJob, store: &str, folder: &Path) -> Result<World, LocalError> {
-    let known = if options.again {
-        None
-    } else {
-        World::read(&folder.join(STATE))?
-    };
-    let Some(mut world) = known else {
+    let known = World::read(&folder.join(STATE))?;
+    if known.is_some() && options.again {
         clear(folder, store)?;
+    }
+    let Some(mut world) = known.filter(|_| !options.again) else {
         return Ok(World::new(job, uuid::Uuid::new_v4().to_string(), super::process::now()));
     };
     if world.curriculum_job.name_any() != job.name_any() || world.curriculum_job.spec != job.spec {
@@ -297,7 +307,7 @@ fn world(options: &Options, job: CurriculumJob, store: &str, folder: &Path) -> R
     Ok(world)
 }
 
-/// Removes what an earlier run left, but for its scores.
+/// Removes what the run of this folder left, but for its scores. A folder without a run keeps all that it has.
 fn clear(folder: &Path, store: &str) -> Result<(), LocalError> {
     let volumes = match fs::read_dir(folder.join(VOLUMES)) {
         Ok(volumes) => volumes.filter_map(|entry| Some(entry.ok()?.path())).collect(),

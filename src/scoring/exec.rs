@@ -135,7 +135,7 @@ fn pass_on(child: &Child, signal: i32) {
 }
 
 /// Exit code of a shell for the same end.
-fn exit_code(status: ExitStatus) -> u8 {
+pub(crate) fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     u8::try_from(code).unwrap_or(1)
 }

@@ -9,8 +9,9 @@
 mod harness;
 
 use std::fs;
+use std::process::Stdio;
 
-use harness::{Local, STEPS, words};
+use harness::{Local, STEPS, eventually, words};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -104,6 +105,58 @@ fn what_a_killed_run_had_started_ends_with_it_and_the_run_goes_on() {
     child.wait().unwrap();
     local.succeeds();
     assert_eq!(local.rows(), local.expected());
+}
+
+/// Ends at no request, and says so when another one lives.
+const STUBBORN: &str = "
+import fcntl, os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+alone = open('alone', 'w')
+try:
+    fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    open('met', 'w').close()
+open(f'begun-{os.getpid()}', 'w').close()
+time.sleep(60)
+";
+
+#[test]
+fn a_run_goes_on_only_when_the_programs_of_a_killed_one_are_gone() {
+    let local = Local::new(&json!({}));
+    fs::write(local.path("stubborn.py"), STUBBORN).unwrap();
+    let start = || {
+        let mut command = local.command();
+        command
+            .args(["-c", "trainer=python3 stubborn.py"])
+            .stdout(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let begun = || {
+        let names = fs::read_dir(local.path("."))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with("begun-"))
+            .count()
+    };
+    let mut first = start();
+    eventually("the first trainer begins", || begun() == 1);
+    kill(first.id(), Signal::KILL);
+    let mut second = start();
+    first.wait().unwrap();
+    eventually("the second trainer begins", || begun() == 2);
+    kill(second.id(), Signal::TERM);
+    second.wait().unwrap();
+    assert!(!local.path("met").exists(), "two trainers met");
+}
+
+#[test]
+fn a_folder_without_a_run_keeps_what_it_has() {
+    let local = Local::new(&json!({}));
+    fs::create_dir_all(local.path("run/logs")).unwrap();
+    fs::write(local.path("run/logs/mine"), "of somebody else").unwrap();
+    assert!(local.command().arg("--again").output().unwrap().status.success());
+    assert!(local.path("run/logs/mine").exists());
 }
 
 #[test]
