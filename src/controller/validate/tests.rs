@@ -98,7 +98,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
         seed: 7,
         dataset: Dataset {
             volume: job.spec.dataset.volume,
-            path: "train.csv".to_owned(),
+            paths: Paths::One("train.csv".to_owned()),
             format: Format::Csv,
             delimiter: ',',
             max_bad_rows: 0,

@@ -32,7 +32,7 @@ fn format_comes_from_the_extension_unless_it_is_given() {
     ];
     for (path, expected) in cases {
         let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.path = Some(path.to_owned());
         assert_eq!(task(&validate(&job).unwrap()).format, expected, "{path}");
         job.spec.dataset.format = Some(crate::api::dataset::Format::Csv);
         assert_eq!(task(&validate(&job).unwrap()).format, Format::Csv, "{path}");
@@ -43,7 +43,7 @@ fn format_comes_from_the_extension_unless_it_is_given() {
 fn the_delimiter_is_that_of_the_file_unless_it_is_given() {
     for (path, expected) in [("a.csv", ','), ("a.tsv", '\t'), ("a.tsv.gz", '\t'), ("a.jsonl", ',')] {
         let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.path = Some(path.to_owned());
         assert_eq!(task(&validate(&job).unwrap()).delimiter, expected, "{path}");
         job.spec.dataset.delimiter = Some(";".to_owned());
         assert_eq!(task(&validate(&job).unwrap()).delimiter, ';', "{path}");
@@ -54,7 +54,7 @@ fn the_delimiter_is_that_of_the_file_unless_it_is_given() {
 fn the_key_follows_the_delimiter_that_is_used() {
     let key = |path: &str, delimiter: Option<&str>| {
         let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.path = Some(path.to_owned());
         job.spec.dataset.delimiter = delimiter.map(str::to_owned);
         task(&validate(&job).unwrap()).key
     };
