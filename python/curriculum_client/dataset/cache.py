@@ -99,6 +99,9 @@ class Recent:
     def __contains__(self, key: Any) -> bool:
         return key in self._held
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def get(self, key: Any) -> Any:
         """The value, or ``None``."""
         entry = self._held.get(key)

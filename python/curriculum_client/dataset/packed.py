@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from contextlib import contextmanager
-from typing import Any, BinaryIO, Iterator, Optional
+from typing import Any, BinaryIO, Callable, Iterator, Optional
 
 from ..errors import CurriculumError, DatasetError
 from .cache import Cache, name_of
@@ -76,29 +75,44 @@ def unpacked(paths: list[str], room: int, cache: Cache) -> list[str]:
     return plain
 
 
-def _writer(path: str, packed: str, room: int) -> Any:
+def _writer(path: str, packed: str, room: int) -> Callable[[BinaryIO], None]:
     def write(out: BinaryIO) -> None:
-        with _reader(path, packed) as text:
-            try:
-                while data := text.read(_PIECE):
-                    out.write(data)
-                    if out.tell() > room:
-                        raise DatasetError(f"the unpacked copies take more than `unpack` allows, of which {room} bytes were left for {path}")
-            except (EOFError, zlib.error, gzip.BadGzipFile, *_zstd_errors()) as error:
-                raise DatasetError(f"{path}: its {packed} data are damaged or cut off: {error}") from error
+        damage: tuple[type[BaseException], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
+        pieces = _gzip_pieces(path)
+        if packed != "gzip":
+            zstandard = zstandard_module(path)
+            damage, pieces = (EOFError, zstandard.ZstdError), _zstandard_pieces(path, zstandard)
+        try:
+            for piece in pieces:
+                out.write(piece)
+                if out.tell() > room:
+                    raise DatasetError(f"the unpacked copies take more than `unpack` allows, of which {room} bytes were left for {path}")
+        except damage as error:
+            raise DatasetError(f"{path}: its {packed} data are damaged or cut off: {error}") from error
 
     return write
 
 
-@contextmanager
-def _reader(path: str, packed: str) -> Iterator[Any]:
-    if packed == "gzip":
-        with gzip.open(path) as text:
-            yield text
-        return
-    zstandard = zstandard_module(path)
+def _gzip_pieces(path: str) -> Iterator[bytes]:
+    with gzip.open(path) as text:
+        while piece := text.read(_PIECE):
+            yield piece
+
+
+def _zstandard_pieces(path: str, zstandard: Any) -> Iterator[bytes]:
+    """Frame by frame: only the end of a frame tells that nothing is missing."""
+    unpacker, inside = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW), False
+    frame = unpacker.decompressobj()
     with open(path, "rb") as file:
-        yield zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(file, read_across_frames=True)
+        while data := file.read(_PIECE // 16):
+            while data:
+                yield frame.decompress(data)
+                inside = not frame.eof
+                data = b"" if inside else frame.unused_data
+                if not inside:
+                    frame = unpacker.decompressobj()
+    if inside:
+        raise EOFError("the last frame has no end")
 
 
 def zstandard_module(path: str) -> Any:
@@ -112,10 +126,3 @@ def zstandard_module(path: str) -> Any:
         raise CurriculumError(f"{path} is packed with Zstandard, which Python reads with a package: pip install zstandard") from error
     return zstandard
 
-
-def _zstd_errors() -> tuple[type[BaseException], ...]:
-    try:
-        import zstandard  # noqa: PLC0415
-    except ImportError:
-        return ()
-    return (zstandard.ZstdError,)

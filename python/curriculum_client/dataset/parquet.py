@@ -29,6 +29,8 @@ _OPEN_FILES = 64
 _STRIDE = 1 << 13
 #: Row groups that are decoded once more before that is told.
 _AGAIN = 64
+#: Fewer rows than these are read one by one from the whole data set, and more by Arrow at once.
+_FEW = 32
 #: What a batch of a copy counts as: its values stay on the disk.
 _MAPPED = 1 << 12
 
@@ -42,7 +44,7 @@ class ParquetRows(Rows):
     :param unpack: Bytes that the shared cache may take for copies of the files that need no decoding; 0: none are made.
     """
 
-    _PASSING = ("_files", "_groups", "_firsts", "_seen", "_again")
+    _PASSING = ("_files", "_groups", "_firsts", "_seen", "_again", "_whole", "_apart")
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class ParquetRows(Rows):
         self._memory, self._cache = memory, cache
         self._names = list(_read(paths[0], pq.read_schema).names if columns is None else columns)
         self._shards = Shards(paths, rows or [_read(path, pq.read_metadata).num_rows for path in paths])
-        # What each file's copy may take: all processes must come to the same, without asking each other.
+        # Of each file what its copy may take: all processes must come to the same, without asking each other.
         sizes = [os.path.getsize(path) for path in paths]
         self._shares = [unpack * size // max(1, sum(sizes)) for size in sizes] if unpack else None
         super().__init__(len(self._shards), transform)
@@ -68,8 +70,13 @@ class ParquetRows(Rows):
         self._firsts: dict[int, list[int]] = {}
         self._seen: set[tuple[int, int]] = set()
         self._again = 0
+        self._whole: Optional[_Values] = None
+        # Whether the row groups cannot be put together.
+        self._apart = self._shares is not None
 
     def _read(self, rows: Sequence[int]) -> list[Any]:
+        if self._whole is not None:
+            return self._whole.rows(rows)
         parts: list[tuple[bool, int, int, int, list[int]]] = []
         at = 0
         for file, inside in self._shards.runs(rows):
@@ -81,23 +88,40 @@ class ParquetRows(Rows):
         # What is here comes first, for what is decoded takes the place of what was asked for longest ago.
         for _, file, group, at, wanted in sorted(parts, key=lambda part: part[0]):
             values[at : at + len(wanted)] = self._values(file, group, wanted)
+        if len(self._groups) > 1 and not self._apart:
+            self._put_together()
         return values
 
-    def _values(self, file: int, group: int, rows: list[int]) -> Iterator[Any]:
+    def _values(self, file: int, group: int, rows: list[int]) -> list[Any]:
         """Rows of a row group, by their numbers in it."""
-        names = self._names
-        getters = self._groups.get((file, group))
-        if getters is None:
+        values = self._groups.get((file, group))
+        if values is None:
             opened = self._file(file)
-            if opened.bytes_of(group) > self._memory:
-                yield from opened.pick(group, rows)
-                return
+            if not opened.mapped and opened.bytes_of(group) > self._memory:
+                return list(opened.pick(group, rows))
             self._tell_again(file, group, opened)
             table = opened.read(group)
-            getters = [getter(column) for column in table.columns]
-            self._groups.put((file, group), getters, _MAPPED if opened.mapped else table.nbytes)
-        for row in rows:
-            yield dict(zip(names, [get(row) for get in getters]))
+            values = _Values(self._names, table.columns)
+            self._groups.put((file, group), values, _MAPPED if opened.mapped else table.nbytes)
+        return values.rows(rows)
+
+    def _put_together(self) -> None:
+        """Once all row groups are here, makes one piece of them: Arrow then takes the rows of a batch at once."""
+        files = sum(first < behind for first, behind in zip(self._shards.firsts, self._shards.firsts[1:]))
+        count = sum(len(set(firsts)) - 1 for firsts in self._firsts.values())
+        if len(self._firsts) < files or len(self._groups) < count:
+            return
+        keys = [(file, group) for file, firsts in sorted(self._firsts.items()) for group in range(len(firsts) - 1)]
+        groups = [self._groups.get(key) for key in keys if self._firsts[key[0]][key[1]] < self._firsts[key[0]][key[1] + 1]]
+        if None in groups:
+            return
+        self._apart = True
+        try:
+            columns = [pa.chunked_array([group.columns[at] for group in groups]).combine_chunks() for at in range(len(self._names))]
+        except (pa.ArrowException, TypeError):
+            return  # Columns of other types in other files, or texts of more bytes than one array may have.
+        self._whole = _Values(self._names, columns)
+        self._groups, self._files = Recent(0), Recent(0)
 
     def _file(self, file: int) -> _File:
         opened = self._files.get(file)
@@ -119,7 +143,8 @@ class ParquetRows(Rows):
         """A copy of a file in the shared cache, made by the first process that wants it; ``None`` where it has no room."""
         assert self._shares is not None
         path, share = self._shards.paths[file], self._shares[file]
-        made = self._cache.file(name_of("arrow", [path], self._names, share), lambda out: decoded.write(out, share))
+        piece = self._memory // 4
+        made = self._cache.file(name_of("arrow", [path], self._names, share), lambda out: decoded.write(out, share, piece))
         if made is not None and os.path.getsize(made) == 0:
             warnings.warn(
                 f"the copy of {path} would take more than its share of `unpack`, {share} bytes; its row groups are decoded instead",
@@ -142,6 +167,27 @@ class ParquetRows(Rows):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+class _Values:
+    """Columns of some rows in memory."""
+
+    def __init__(self, names: list[str], columns: list[Any]) -> None:
+        self.columns = [_one(column) for column in columns]
+        self._names = names
+        self._getters = [getter(column) for column in self.columns]
+        self._plain = not any(isinstance(column, pa.ChunkedArray) for column in self.columns)
+
+    def each(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """A few scattered rows."""
+        names, getters = self._names, self._getters
+        return [dict(zip(names, [get(row) for get in getters])) for row in rows]
+
+    def rows(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Rows, by the way that is faster for so many."""
+        if len(rows) < _FEW or not self._plain:
+            return self.each(rows)
+        return pa.RecordBatch.from_arrays(self.columns, self._names).take(pa.array(rows, pa.int64())).to_pylist()
 
 
 class _File:
@@ -202,15 +248,27 @@ class _Decoded(_File):
                 return
             first += len(batch)
 
-    def write(self, out: BinaryIO, share: int) -> None:
-        """Writes all values as they are in memory; nothing when they take more than ``share`` bytes."""
+    def write(self, out: BinaryIO, share: int, piece: int) -> None:
+        """Writes all values as they are in memory; nothing when they take more than ``share`` bytes.
+
+        :param piece: Bytes that are written at once: of few large pieces rows are taken faster.
+        """
         schema = pa.schema([self._file.schema_arrow.field(name) for name in self._names])
+        waiting: list[Any] = []
         with pa.ipc.new_file(out, schema) as writer:
             for batch in self._batches(range(len(self._groups))):
-                writer.write_batch(batch.select(self._names))
-                if out.tell() > share:
+                waiting.append(batch.select(self._names))
+                size = sum(one.nbytes for one in waiting)
+                if out.tell() + size > share:
                     break
-        if out.tell() > share:
+                if size >= piece:
+                    writer.write_table(pa.Table.from_batches(waiting).combine_chunks())
+                    waiting = []
+            else:
+                if waiting:
+                    writer.write_table(pa.Table.from_batches(waiting).combine_chunks())
+                    waiting = []
+        if waiting or out.tell() > share:
             out.seek(0)
             out.truncate()
 
@@ -238,6 +296,13 @@ class _Copied(_File):
 
     def read(self, group: int) -> Any:
         return self._file.get_batch(group)
+
+
+def _one(column: Any) -> Any:
+    """A column in one piece, where Arrow could make it one."""
+    if isinstance(column, pa.ChunkedArray) and column.num_chunks < 2:
+        return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    return column
 
 
 def _by_group(rows: list[int], firsts: list[int]) -> Iterator[tuple[int, list[int]]]:
