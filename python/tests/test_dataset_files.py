@@ -12,6 +12,7 @@ import unittest
 from unittest import mock
 
 from rowfiles import RowsCase
+from support import free_port
 
 import curriculum_client as curriculum
 from curriculum_client.dataset import files, offsets
@@ -144,10 +145,22 @@ class WithSampler(RowsCase):
             self.open(None)
 
     def test_a_sampler_that_knows_nothing_leaves_it_to_the_order_of_names(self):
-        self.put("b.jsonl", b'{"a":1}\n')
-        self.put("B.jsonl", b'{"a":0}\n')
+        self.put("d/b.jsonl", b'{"a":1}\n')
+        self.put("d/B.jsonl", b'{"a":0}\n')
+        os.environ["CURRICULUM_DATASET"] = str(self.data / "d")
         self.assertEqual([row["a"] for row in self.open(None)], [0, 1])
         self.assertEqual(self.server.asked, ["/v1/dataset"])
+        # The root is also what stands there when the job lists its files in an order of its own.
+        os.environ["CURRICULUM_DATASET"] = str(self.data)
+        with self.assertRaisesRegex(DatasetError, "`dataset.paths`, whose order only the sampler knows, and it does not: give `path`"):
+            self.open(None)
+        self.assertEqual([row["a"] for row in self.open(None, sampler=False)], [0, 1])
+
+    def test_a_sampler_that_does_not_answer_is_done_without(self):
+        os.environ["CURRICULUM_DATASET"] = str(self.put("a.jsonl", b'{"a":0}\n'))
+        gone = curriculum.Sampler(f"http://127.0.0.1:{free_port()}", timeout=0.0)
+        with self.assertWarnsRegex(RuntimeWarning, "no answer from the sampler .*; the data set's files are read in the order of their names"):
+            self.assertEqual(list(self.open(None, sampler=gone)), [{"a": 0}])
 
     def test_files_that_changed_since_the_inspection_are_refused(self):
         self.know("a.jsonl", [b'{"a":0}\n'])

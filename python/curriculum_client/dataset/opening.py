@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, Optional, Sequence, Union
 
 from ..client import Sampler
-from ..errors import CurriculumError, DatasetError
+from ..errors import CurriculumError, DatasetError, SamplerUnavailable
 from . import text
 from .cache import Cache
 from .files import braces, find, format_of
@@ -71,9 +72,14 @@ def open_rows(
     else:
         told = _told(sampler) if sampler else None
     if told is not None:
-        about = told.dataset()
+        about = _about(told)
         if about is not None:
             return _as_told(about, told, options)
+    if is_jobs and sampler is not False and os.path.abspath(given[0]) == os.environ.get("CURRICULUM_DATASET_ROOT"):
+        raise DatasetError(
+            f"{given[0]} is the root of the volume, so the job may list `dataset.paths`, whose order only the sampler knows, and it does not: "
+            "give `path`, the files in the order of the job, or sampler=False when all files count in the order of their names"
+        )
     format = format or _guess(given[0])
     if format not in FORMATS:
         raise CurriculumError(f"`format` is {format!r}; expected one of {', '.join(FORMATS)}")
@@ -115,6 +121,15 @@ def _told(sampler: Union[str, Sampler, bool, None]) -> Optional[Sampler]:
     if sampler is False or (sampler is None and not os.environ.get("CURRICULUM_SAMPLER")):
         return None
     return Sampler(sampler if isinstance(sampler, str) else None)
+
+
+def _about(sampler: Sampler) -> Optional[dict[str, Any]]:
+    """What the sampler knows of the files; ``None`` when it does not, or does not answer."""
+    try:
+        return sampler.dataset()
+    except SamplerUnavailable as error:
+        warnings.warn(f"{error}; the data set's files are read in the order of their names", RuntimeWarning, stacklevel=3)
+        return None
 
 
 def _guess(path: str) -> str:

@@ -41,19 +41,20 @@ def csv_records(file: BinaryIO, path: str, delimiter: bytes) -> Iterator[array[i
     header = True
     last = 0
     open_quote = False
+    quoted = _Quoted(delimiter)
     for base, piece in _pieces(file, _behind_record_end):
-        if b"\r" in piece and piece.count(b"\r") != piece.count(b"\r\n"):
-            # Each of CR, LF and both ends a record, and an empty line is none: so one sign for all finds the same records.
-            piece = piece.replace(b"\r", b"\n")
         if base == 0 and piece.startswith(BYTE_ORDER_MARK):
             base, piece = len(BYTE_ORDER_MARK), piece[len(BYTE_ORDER_MARK) :]
-        lines = _lines(piece)
-        if not open_quote and b'"' not in piece:
+        if open_quote or b'"' in piece:
+            starts, open_quote = quoted.starts(piece, base, open_quote)
+        else:
+            if b"\r" in piece and piece.count(b"\r") != piece.count(b"\r\n"):
+                # Each of CR, LF and both ends a record, and an empty line is none: so one sign for all finds the same records.
+                piece = piece.replace(b"\r", b"\n")
+            lines = _lines(piece)
             starts = _starts(lines, base)
             if not all(lines) or b"\r" in lines:
                 starts = array("Q", (start for start, line in zip(starts, lines) if line not in (b"", b"\r")))
-        else:
-            starts, open_quote = _quoted(lines, base, delimiter, open_quote)
         if starts:
             last = starts[-1]
             if header:
@@ -76,43 +77,38 @@ def line_of(file: BinaryIO, offset: int) -> int:
     return lines
 
 
-def _quoted(lines: list[bytes], base: int, delimiter: bytes, open_quote: bool) -> tuple[array[int], bool]:
-    """Offsets of the records that begin in these lines, and whether a quoted field goes on behind them."""
-    starts = array("Q")
-    at = base
-    opening = delimiter + b'"'
-    for line in lines:
+class _Quoted:
+    """Finds records in text that has quotes: one in the beginning of a field opens it, elsewhere it has no meaning."""
+
+    def __init__(self, delimiter: bytes) -> None:
+        separator = re.escape(delimiter)
+        rest = rb"[^%s\r\n]*" % separator
+        # The second kind of field begins with anything but a quote; the third is empty.
+        field = rb'(?:"[^"]*(?:""[^"]*)*"(?!")%s|[^"%s\r\n]%s|)' % (rest, separator, rest)
+        end = rb"(?:[\r\n]|\Z)"
+        self._record = re.compile(rb"[\r\n]*(?=[^\r\n])(%s(?:%s%s)*)%s" % (field, separator, field, end))
+        self._rest = re.compile(rb"%s(?:%s%s)*%s" % (rest, separator, field, end))
+
+    def starts(self, piece: bytes, base: int, open_quote: bool) -> tuple[array[int], bool]:
+        """Offsets of the records that begin in whole lines, and whether a quoted field goes on behind them.
+
+        :param open_quote: Whether the lines begin within a quoted field.
+        """
+        starts, at = array("Q"), 0
         if open_quote:
-            closed = _CLOSE.match(line)
-            open_quote = closed is None or _ends_open(line, closed.end(), opening)
-        elif line and line != b"\r":
-            starts.append(at)
-            if b'"' in line:
-                open_quote = _ends_open(line, 0, opening)
-        at += len(line) + 1
-    return starts, open_quote
-
-
-def _ends_open(line: bytes, at: int, opening: bytes) -> bool:
-    """Whether a quoted field is open at the line's end. ``at`` is 0, or behind a quote that closed one.
-
-    A quote opens a field only where the field begins; elsewhere it has no meaning.
-    """
-    if at == 0 and line[:1] == b'"':
-        at = 1
-    else:
-        begin = line.find(opening, at)
-        if begin < 0:
-            return False
-        at = begin + 2
-    while True:
-        closed = _CLOSE.match(line, at)
-        if closed is None:
-            return True
-        begin = line.find(opening, closed.end())
-        if begin < 0:
-            return False
-        at = begin + 2
+            closed = _CLOSE.match(piece)
+            rest = None if closed is None else self._rest.match(piece, closed.end())
+            if rest is None:
+                return starts, True
+            at = rest.end()
+        for record in iter(self._record.scanner(piece, at).match, None):  # type: ignore[attr-defined]
+            starts.append(base + record.start(1))
+            at = record.end()
+        # What is no record has a quote that is not closed yet.
+        behind = len(piece) - len(piece[at:].lstrip(b"\r\n"))
+        if behind < len(piece):
+            starts.append(base + behind)
+        return starts, behind < len(piece)
 
 
 def _lines(piece: bytes) -> list[bytes]:

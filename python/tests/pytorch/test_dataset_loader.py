@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import subprocess
 import sys
 import unittest
 
@@ -18,6 +20,17 @@ from curriculum_client.pytorch import CurriculumLoader
 
 #: How workers begin, and how many they are.
 WORKERS = [(None, 0), ("fork", 1), ("fork", 2), ("spawn", 2)]
+
+MODEL = """
+import json
+
+def encode(row):
+    assert sorted(row) == ["label", "text"] and len(row["text"]) == row["label"]
+    return row["label"]
+
+def train_on(batch):
+    print(json.dumps(batch.tolist()))
+"""
 
 
 def encode(row):
@@ -69,6 +82,30 @@ class Loader(RowsCase):
         dataset = self.open(path, bad_rows="none")
         loader = DataLoader(dataset, batch_size=3, collate_fn=lambda rows: default_collate([row for row in rows if row is not None]))
         self.assertEqual(next(iter(loader))["a"].tolist(), [1, 3])
+
+    def test_the_program_of_the_guide_trains_on_the_rows_of_the_sampler(self):
+        page = (pathlib.Path(__file__).resolve().parents[3] / "docs/trainers.md").read_text(encoding="utf-8")
+        section = page.split("## Reading rows by number", 1)[1]
+        work = self.folder / "work"
+        work.mkdir()
+        (work / "train.py").write_text(re.search(r"^```python\n(.*?)^```", section, re.M | re.S).group(1))
+        (work / "model.py").write_text(MODEL)
+        data = "".join(json.dumps({"text": "x" * row, "label": row, "more": None}) + "\n" for row in range(ROWS))
+        sampler = self.start()
+        environment = {
+            **os.environ,
+            "CURRICULUM_DATASET": str(self.put("rows.jsonl", data.encode())),
+            "CURRICULUM_FORMAT": "JsonLines",
+            "CURRICULUM_SAMPLER": sampler.url,
+            "PYTHONPATH": str(pathlib.Path(__file__).resolve().parents[2]),
+            "PYTHONWARNINGS": "ignore",
+            "TMPDIR": str(self.folder),
+        }
+        done = subprocess.run([sys.executable, "train.py"], cwd=work, env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        trained = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(trained, list(self.client.batches()))
+        self.assertEqual(sampler.result()["servedStep"], END)
 
 
 if __name__ == "__main__":
