@@ -159,7 +159,9 @@ class WithSampler(RowsCase):
     def test_a_sampler_that_does_not_answer_is_done_without(self):
         os.environ["CURRICULUM_DATASET"] = str(self.put("a.jsonl", b'{"a":0}\n'))
         gone = curriculum.Sampler(f"http://127.0.0.1:{free_port()}", timeout=0.0)
-        with self.assertWarnsRegex(RuntimeWarning, "no answer from the sampler .*; the data set's files are read in the order of their names"):
+        with self.assertWarnsRegex(
+            RuntimeWarning, "no answer from the sampler .*; the data set's files are read in the order of their names"
+        ):
             self.assertEqual(list(self.open(None, sampler=gone)), [{"a": 0}])
 
     def test_files_that_changed_since_the_inspection_are_refused(self):
@@ -189,13 +191,40 @@ class Find(RowsCase):
 
     def setUp(self):
         super().setUp()
-        for name in ("b.jsonl", "B.jsonl", "a.txt", "a/z.ndjson", "a/b/c.jsonl.gz", "a-b.jsonl", ".c.jsonl", "_d.jsonl", "a/.git/e.jsonl",
-                     "a/_f/g.jsonl", "train-*.jsonl", "train-0.jsonl", "train-10.jsonl", "train-2.jsonl", "[x].jsonl", "\u00e9.jsonl"):
+        for name in (
+            "b.jsonl",
+            "B.jsonl",
+            "a.txt",
+            "a/z.ndjson",
+            "a/b/c.jsonl.gz",
+            "a-b.jsonl",
+            ".c.jsonl",
+            "_d.jsonl",
+            "a/.git/e.jsonl",
+            "a/_f/g.jsonl",
+            "train-*.jsonl",
+            "train-0.jsonl",
+            "train-10.jsonl",
+            "train-2.jsonl",
+            "[x].jsonl",
+            "\u00e9.jsonl",
+        ):
             self.put(name, b"{}\n")
 
     def test_a_folder_has_the_files_of_its_format_in_the_order_of_their_bytes(self):
-        expected = ["B.jsonl", "[x].jsonl", "a-b.jsonl", "a/b/c.jsonl.gz", "a/z.ndjson", "b.jsonl", "train-*.jsonl", "train-0.jsonl",
-                    "train-10.jsonl", "train-2.jsonl", "\u00e9.jsonl"]
+        expected = [
+            "B.jsonl",
+            "[x].jsonl",
+            "a-b.jsonl",
+            "a/b/c.jsonl.gz",
+            "a/z.ndjson",
+            "b.jsonl",
+            "train-*.jsonl",
+            "train-0.jsonl",
+            "train-10.jsonl",
+            "train-2.jsonl",
+            "\u00e9.jsonl",
+        ]
         self.assertEqual(self.names(""), expected)
         self.assertEqual(self.names("a/"), ["a/b/c.jsonl.gz", "a/z.ndjson"])
         with self.assertRaisesRegex(DatasetError, r"has no file in it or below whose name ends with .parquet"):
@@ -210,8 +239,17 @@ class Find(RowsCase):
             "train-[!0-1].jsonl": ["train-*.jsonl", "train-2.jsonl"],
             "[[]x].jsonl": ["[x].jsonl"],
             "[]b].jsonl": ["b.jsonl"],
-            "*.jsonl": ["B.jsonl", "[x].jsonl", "a-b.jsonl", "b.jsonl", "train-*.jsonl", "train-0.jsonl", "train-10.jsonl",
-                        "train-2.jsonl", "\u00e9.jsonl"],
+            "*.jsonl": [
+                "B.jsonl",
+                "[x].jsonl",
+                "a-b.jsonl",
+                "b.jsonl",
+                "train-*.jsonl",
+                "train-0.jsonl",
+                "train-10.jsonl",
+                "train-2.jsonl",
+                "\u00e9.jsonl",
+            ],
             "*/*": ["a/z.ndjson"],
             "**/z.*": ["a/z.ndjson"],
             "a/**": ["a/b/c.jsonl.gz", "a/z.ndjson"],
@@ -268,7 +306,9 @@ class Find(RowsCase):
 class Packed(RowsCase):
     def test_gzip_is_unpacked_once_when_there_is_room(self):
         path = self.put("data.csv.gz", gzip.compress(b"a,b\n1,x\n") + gzip.compress(b"2\n3,z\n"))
-        with self.assertRaisesRegex(DatasetError, "data.csv.gz is packed with gzip, so that no row can be read without all those before it"):
+        with self.assertRaisesRegex(
+            DatasetError, "data.csv.gz is packed with gzip, so that no row can be read without all those before it"
+        ):
             self.open(path)
         dataset = self.open(path, unpack=1 << 20)
         with self.assertRaisesRegex(DatasetError, r"data.csv.gz, line 3 \(row 1\): it has 1 field"):

@@ -33,7 +33,7 @@ CSV = [
     (b'a,b\n1,"x,""y""\n"\n2,y\n', [("1", 'x,"y"\n'), ("2", "y")]),
     (b'a,b\n1, "x"\n2,y\n', [("1", ' "x"'), ("2", "y")]),
     (b'a,b\n1,5" pipe\n2,y\n', [("1", '5" pipe'), ("2", "y")]),
-    (b'a,b\n"1"x"y",2\n3,"""\n"""\n', [("1x\"y\"", "2"), ("3", '"\n"')]),
+    (b'a,b\n"1"x"y",2\n3,"""\n"""\n', [('1x"y"', "2"), ("3", '"\n"')]),
     (b'"a","b"\n"","\n"\n', [("", "\n")]),
     (MARK + b"a,b\n1,x\n2,y\n", [("1", "x"), ("2", "y")]),
     (MARK + b'"a",b\n1,x\n', [("1", "x")]),
@@ -223,8 +223,12 @@ class Both(RowsCase):
             again = pickle.loads(pickle.dumps(dataset))
             self.assertEqual(again[999], {"a": 0})
         self.assertLess(len(pickle.dumps(dataset)), 2000)
+        for kept in self.cache.iterdir():
+            kept.unlink()
         # Other content, other rows.
         path.write_bytes(b'{"a":1}\n' * 10)
+        with self.assertRaisesRegex(DatasetError, "data.jsonl has changed since it was opened"):
+            pickle.loads(pickle.dumps(dataset))[0]
         self.assertEqual(list(self.open(path)), [{"a": 1}] * 10)
 
     def test_without_a_place_for_the_cache_offsets_stay_in_memory(self):

@@ -17,7 +17,9 @@ def main() -> int:
     table = commands.add_parser("table", help="write one line for each row, for the job's `dataset.path`")
     table.add_argument("source", help="a folder of images or MDS shards; a file, folder or pattern of WebDataset shards")
     table.add_argument("--out", required=True, help="a file that ends with .csv or .jsonl")
-    table.add_argument("--format", choices=[name for name in FORMATS if name not in OPERATOR_FORMATS], help="default: what the source shows")
+    table.add_argument(
+        "--format", choices=[name for name in FORMATS if name not in OPERATOR_FORMATS], help="default: what the source shows"
+    )
     table.add_argument("--class", dest="class_name", help="the file of a sample (default: cls) or the column that holds the class")
     table.add_argument("--columns", default="", help="other files or columns to copy, separated by commas")
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Single values of Arrow arrays as Python's, read from the arrays' memory: a call of Arrow for each of a few scattered values costs more."""
+"""Single values of Arrow arrays as Python's, read from the arrays' memory: for a few scattered values calls of Arrow cost more."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _memory(values: Any) -> Optional[memoryview]:
     return _view(values.buffers()[1], code, values.offset, len(values))
 
 
-def _view(buffer: Any, code: str, offset: int, count: int) -> memoryview:
+def _view(buffer: Any, code: Any, offset: int, count: int) -> memoryview:
     if count == 0 or buffer is None:
         return memoryview(b"").cast(code)
     view = memoryview(buffer).cast("B")
@@ -73,18 +73,15 @@ def _texts(values: Any) -> Optional[Get]:
 
 def _lists(values: Any) -> Optional[Get]:
     kind = values.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inside = values.values
-        numbers = _memory(inside) if inside.null_count == 0 else None
-        if numbers is None:
-            return None
-        code = "q" if pa.types.is_large_list(kind) else "i"
-        ends = _view(values.buffers()[1], code, values.offset, len(values) + 1)
-        return lambda at: numbers[ends[at] : ends[at + 1]].tolist()
-    if pa.types.is_fixed_size_list(kind):
-        inside, width, first = values.values, kind.list_size, values.offset
-        numbers = _memory(inside) if inside.null_count == 0 else None
-        if numbers is None:
-            return None
+    fixed = pa.types.is_fixed_size_list(kind)
+    if not fixed and not pa.types.is_list(kind) and not pa.types.is_large_list(kind):
+        return None
+    memory = _memory(values.values) if values.values.null_count == 0 else None
+    if memory is None:
+        return None
+    numbers = memory
+    if fixed:
+        width, first = kind.list_size, values.offset
         return lambda at: numbers[(first + at) * width : (first + at + 1) * width].tolist()
-    return None
+    ends = _view(values.buffers()[1], "q" if pa.types.is_large_list(kind) else "i", values.offset, len(values) + 1)
+    return lambda at: numbers[ends[at] : ends[at + 1]].tolist()

@@ -34,7 +34,7 @@ class ImageRows(Rows):
         names, self._ends, self._firsts = bytearray(), array("Q"), [0]
         for name in self.classes:
             for path in _images(os.path.join(self._folder, name)):
-                names += os.fsencode(os.path.relpath(path, self._folder))
+                names += os.fsencode(path[len(self._folder) + 1 :])
                 self._ends.append(len(names))
             if len(self._ends) == self._firsts[-1]:
                 raise DatasetError(f"{self._folder}: class `{name}` has no image; the extensions are {', '.join(_EXTENSIONS)}")

@@ -74,7 +74,9 @@ class MdsRows(Rows):
         self._columns = None if columns is None else list(columns)
         for shard in self._about:
             if shard.get("format") != "mds" or shard.get("version") != 2:
-                raise DatasetError(f"{folder}: index.json has shards of format {shard.get('format')}, version {shard.get('version')}; MDS 2 is read")
+                raise DatasetError(
+                    f"{folder}: index.json has shards of format {shard.get('format')}, version {shard.get('version')}; MDS 2 is read"
+                )
             for name in self._columns or ():
                 if name not in shard["column_names"]:
                     raise DatasetError(f"{folder}: column `{name}` is not there; the columns are {', '.join(shard['column_names'])}")
@@ -165,7 +167,7 @@ class MdsRows(Rows):
             for inside in range(self._about[number]["samples"]):
                 begin, end = begins[inside], begins[inside + 1]
                 sample = self._decode(number, read(begin, end)) if class_name or columns else {}
-                about = {"key": f"{os.path.basename(path)}:{inside}", "class": sample.get(class_name), "bytes": end - begin}
+                about = {"key": f"{os.path.basename(path)}:{inside}", "class": sample.get(class_name or ""), "bytes": end - begin}
                 yield {**about, **{name: sample.get(name) for name in columns}}
                 row += 1
 

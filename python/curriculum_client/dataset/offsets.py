@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import mmap
 import os
+import random
 import sys
 from array import array
 from itertools import accumulate
@@ -43,8 +44,8 @@ class Shards:
 
     def runs(self, rows: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
         """Ascending rows by their files: the number of the file, and row numbers in it."""
-        current, inside, end = -1, [], 0
-        first = 0
+        inside: list[int] = []
+        current, first, end = -1, 0, 0
         for row in rows:
             if row >= end:
                 if inside:
@@ -61,9 +62,13 @@ class LocalOffsets:
 
     def __init__(self, paths: list[str], kind: str, scan: Scan, cache: Cache, *about: Any) -> None:
         self._paths, self._scan, self._cache = paths, scan, cache
-        self._names = [name_of(kind, [path], *about) for path in paths]
+        self._kind, self._about = kind, about
+        self._names = [self._name(file) for file in range(len(paths))]
         self._memory: dict[int, array[int]] = {}
         self._open = Recent(_OPEN_TABLES)
+        # In an order of its own, so that the ranks of a machine divide the work. The program's own chances stay as they are.
+        for file in random.Random().sample(range(len(paths)), len(paths)):
+            self._kept(file)
         self.rows = [self._count(file) for file in range(len(paths))]
 
     def ranges(self, file: int, rows: list[int]) -> list[tuple[int, int]]:
@@ -72,6 +77,9 @@ class LocalOffsets:
         if table is None:
             table = self._open.put(file, self._table(file))
         return [(table[row], table[row + 1]) for row in rows]
+
+    def _name(self, file: int) -> str:
+        return name_of(self._kind, [self._paths[file]], *self._about)
 
     def _count(self, file: int) -> int:
         kept = self._kept(file)
@@ -99,6 +107,8 @@ class LocalOffsets:
 
     def _pieces(self, file: int) -> Iterator[array[int]]:
         path = self._paths[file]
+        if self._name(file) != self._names[file]:
+            raise DatasetError(f"{path} has changed since it was opened; a data set must not change during a run")
         with open(path, "rb") as content:
             yield from self._scan(content, path)
             yield array("Q", [os.fstat(content.fileno()).st_size])
@@ -117,6 +127,11 @@ class SamplerOffsets:
     They are kept in a file of the shared cache, 8 bytes for each row, with one byte for each block that says whether it is there. All
     write the same, so nobody needs to wait. Where the cache has no room, 64 blocks stay in memory.
     """
+
+    _tried: bool
+    _file: int
+    _table: Optional[memoryview]
+    _map: Any
 
     def __init__(self, shards: Shards, sizes: list[int], client: Sampler, cache: Cache) -> None:
         self._shards, self._sizes, self._client, self._cache = shards, sizes, client, cache
@@ -167,12 +182,15 @@ class SamplerOffsets:
             offsets.byteswap()
         return offsets
 
+    def _hole(self, out: BinaryIO) -> None:
+        out.truncate(len(self._shards) * _WIDTH + self._blocks)
+
     def _kept(self) -> Optional[memoryview]:
         """The file's offsets, mapped; ``None`` without a file."""
         if not self._tried:
             self._tried = True
             bytes_of_offsets = len(self._shards) * _WIDTH
-            path = self._cache.file(self._name, lambda out: out.truncate(bytes_of_offsets + self._blocks) and None)
+            path = self._cache.file(self._name, lambda out: self._hole(out))
             if path is not None:
                 self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
@@ -180,9 +198,7 @@ class SamplerOffsets:
         return self._table
 
     def _fresh(self) -> None:
-        self._tried, self._file = False, -1
-        self._table: Optional[memoryview] = None
-        self._map: Any = b""
+        self._tried, self._file, self._table = False, -1, None
         self._recent = Recent(64)
 
     def __del__(self) -> None:

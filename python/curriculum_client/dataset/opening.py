@@ -77,8 +77,8 @@ def open_rows(
             return _as_told(about, told, options)
     if is_jobs and sampler is not False and os.path.abspath(given[0]) == os.environ.get("CURRICULUM_DATASET_ROOT"):
         raise DatasetError(
-            f"{given[0]} is the root of the volume, so the job may list `dataset.paths`, whose order only the sampler knows, and it does not: "
-            "give `path`, the files in the order of the job, or sampler=False when all files count in the order of their names"
+            f"{given[0]} is the root of the volume, so the job may list `dataset.paths`, whose order only the sampler knows, and it does "
+            "not: give `path`, the files in the order of the job, or sampler=False when all files count in the order of their names"
         )
     format = format or _guess(given[0])
     if format not in FORMATS:
@@ -154,7 +154,8 @@ def _as_told(about: dict[str, Any], sampler: Sampler, options: Options) -> Rows:
             raise DatasetError(f"{path}, which the sampler names, cannot be read: {error.strerror}") from error
         if found != file["bytes"]:
             raise DatasetError(
-                f"{path} had {file['bytes']} bytes when the data set was inspected and now has {found}; a data set must not change during a run"
+                f"{path} had {file['bytes']} bytes when the data set was inspected and now has {found}; a data set must not change during "
+                "a run"
             )
     rows = [file["rows"] for file in about["files"]]
     return _files(about["format"], paths, about.get("delimiter") or ",", options, rows, sampler)
@@ -177,21 +178,32 @@ def _files(
 
         return TarRows(paths, options.columns, options.transform, options.cache)
     plain = unpacked(paths, options.unpack, options.cache)
-    shards, offsets = None, None
-    if sampler is not None and rows is not None and plain == paths:
-        shards = Shards(paths, rows)
-        offsets = SamplerOffsets(shards, [os.path.getsize(path) for path in paths], sampler, options.cache)
-        if not offsets.knows():
-            offsets = None
-    if shards is None or offsets is None:
-        offsets = LocalOffsets(plain, format, text.scan_of(format, delimiter), options.cache, delimiter)
-        for path, found, told in zip(paths, offsets.rows, rows or offsets.rows):
-            if found != told:
-                raise DatasetError(f"{path} has {found} rows, but the sampler says {told}; a data set must not change during a run")
-        shards = Shards(plain, offsets.rows)
+    shards, offsets = _placed(format, paths, plain, delimiter, options, rows, sampler)
     if format == "Csv":
         return text.CsvRows(shards, offsets, options.columns, options.transform, options.skip_bad, paths, delimiter=delimiter)
     return text.JsonRows(shards, offsets, options.columns, options.transform, options.skip_bad, paths)
+
+
+def _placed(
+    format: str,  # noqa: A002
+    paths: list[str],
+    plain: list[str],
+    delimiter: str,
+    options: Options,
+    rows: Optional[list[int]],
+    sampler: Optional[Sampler],
+) -> tuple[Shards, Union[LocalOffsets, SamplerOffsets]]:
+    """Where the rows of text files begin: by the sampler, else by a pass over them. ``plain``: the files, unpacked."""
+    if sampler is not None and rows is not None and plain == paths:
+        shards = Shards(paths, rows)
+        told = SamplerOffsets(shards, [os.path.getsize(path) for path in paths], sampler, options.cache)
+        if told.knows():
+            return shards, told
+    found = LocalOffsets(plain, format, text.scan_of(format, delimiter), options.cache, delimiter)
+    for path, own, expected in zip(paths, found.rows, rows or found.rows):
+        if own != expected:
+            raise DatasetError(f"{path} has {own} rows, but the sampler says {expected}; a data set must not change during a run")
+    return Shards(plain, found.rows), found
 
 
 def _folder(format: str, given: list[str], options: Options) -> Rows:  # noqa: A002

@@ -125,4 +125,3 @@ def zstandard_module(path: str) -> Any:
     except ImportError as error:
         raise CurriculumError(f"{path} is packed with Zstandard, which Python reads with a package: pip install zstandard") from error
     return zstandard
-

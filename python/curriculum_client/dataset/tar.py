@@ -32,7 +32,9 @@ class TarRows(Rows):
         for path in paths:
             packed = packing(path)
             if packed is not None:
-                raise DatasetError(f"{path} is packed with {packed}, so that no sample can be read without all those before it; unpack the shard")
+                raise DatasetError(
+                    f"{path} is packed with {packed}, so that no sample can be read without all those before it; unpack the shard"
+                )
         self._columns = None if columns is None else list(columns)
         self._offsets = LocalOffsets(paths, "WebDataset", _scan, cache)
         self._shards = Shards(paths, self._offsets.rows)
@@ -63,10 +65,11 @@ class TarRows(Rows):
     def table(self, class_name: Optional[str], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Of each row key, class and bytes; see :mod:`.table`."""
         class_name = class_name or "cls"
-        for first in range(0, len(self), 64):
-            for row in self._read(range(first, min(first + 64, len(self)))):
-                size = sum(len(value) for name, value in row.items() if name != "__key__")
-                yield {"key": row["__key__"], "class": row.get(class_name), "bytes": size, **{name: row.get(name) for name in columns}}
+        for path in self._shards.paths:
+            with open(path, "rb") as file:
+                for key, sizes, content in _samples(file, path, {class_name, *columns}):
+                    about = {"key": key, "class": content.get(class_name), "bytes": sum(sizes)}
+                    yield {**about, **{name: content.get(name) for name in columns}}
 
 
 class _Member(NamedTuple):
@@ -86,6 +89,23 @@ def _scan(file: BinaryIO, path: str) -> Iterator[array[int]]:
             starts.append(member.start)
             last = key
     yield starts
+
+
+def _samples(file: BinaryIO, path: str, wanted: set[str]) -> Iterator[tuple[str, list[int], dict[str, bytes]]]:
+    """Of each sample its key, the sizes of its files, and the content of those that are wanted: nothing else is read."""
+    handle, current = file.fileno(), None
+    sizes: list[int] = []
+    content: dict[str, bytes] = {}
+    for key, suffix, member in _files(lambda at, count: os.pread(handle, count, at), os.fstat(handle).st_size, path):
+        if key != current:
+            if current is not None:
+                yield current, sizes, content
+            current, sizes, content = key, [], {}
+        sizes.append(member.size)
+        if suffix.lower() in wanted:
+            content[suffix.lower()] = os.pread(handle, member.size, member.data)
+    if current is not None:
+        yield current, sizes, content
 
 
 def _files(read: Callable[[int, int], bytes], end: int, path: str) -> Iterator[tuple[str, str, _Member]]:

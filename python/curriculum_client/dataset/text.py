@@ -26,7 +26,7 @@ class TextRows(Rows):
     :param skip_bad: Whether a bad row is ``None`` instead of an error.
     """
 
-    _PASSING = ("_handles",)
+    _PASSING: tuple[str, ...] = ("_handles",)
 
     def __init__(
         self,

@@ -76,7 +76,14 @@ class Mds(RowsCase):
     }
 
     def sample(self, row):
-        types = {"u8": numpy.uint8, "i32": numpy.int32, "u64": numpy.uint64, "f16": numpy.float16, "f32": numpy.float32, "f64": numpy.float64}
+        types = {
+            "u8": numpy.uint8,
+            "i32": numpy.int32,
+            "u64": numpy.uint64,
+            "f16": numpy.float16,
+            "f32": numpy.float32,
+            "f64": numpy.float64,
+        }
         values = {"text": "\u00e9" * row, "raw": b"\xff" * row, "int": -row, "big": 10**30 + row, "price": Decimal(row) / 100}
         values.update(more={"row": [row]}, free=numpy.arange(row * 2 + 2, dtype=numpy.float64).reshape(2, -1))
         values.update(typed=numpy.full((1, 300, 1), row, numpy.int16), fixed=numpy.full((2, 3), row, numpy.float32))

@@ -99,7 +99,9 @@ class Parquet(RowsCase):
 
     def test_files_may_differ_in_the_order_and_types_of_columns(self):
         pq.write_table(pa.table({"a": [1, 2], "b": ["x", "y"]}), self.data / "0.parquet")
-        pq.write_table(pa.table({"c": [0], "b": pa.array(["z"], pa.large_string()), "a": pa.array([3], pa.int8())}), self.data / "1.parquet")
+        pq.write_table(
+            pa.table({"c": [0], "b": pa.array(["z"], pa.large_string()), "a": pa.array([3], pa.int8())}), self.data / "1.parquet"
+        )
         expected = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, {"a": 3, "b": "z"}]
         for options in WAYS[:4]:
             dataset = self.open(self.data, "Parquet", **options)
@@ -119,9 +121,13 @@ class Parquet(RowsCase):
                 self.assertLessEqual(dataset._groups._size, 80_000)
         dataset = self.open(self.data, "Parquet", memory=2_000_000)
         self.assertIsNone(dataset._whole)
-        self.assertEqual([row["n"] for row in dataset.__getitems__(range(0, 200_000, 999))], [row % 100_000 for row in range(0, 200_000, 999)])
+        self.assertEqual(
+            [row["n"] for row in dataset.__getitems__(range(0, 200_000, 999))], [row % 100_000 for row in range(0, 200_000, 999)]
+        )
         self.assertIsNotNone(dataset._whole)
-        self.assertEqual([row["n"] for row in dataset.__getitems__(range(5, 200_000, 999))], [row % 100_000 for row in range(5, 200_000, 999)])
+        self.assertEqual(
+            [row["n"] for row in dataset.__getitems__(range(5, 200_000, 999))], [row % 100_000 for row in range(5, 200_000, 999)]
+        )
 
     def test_what_was_decoded_is_used_by_later_batches_though_each_batch_wants_all(self):
         pq.write_table(pa.table({"n": range(10_000)}), self.data / "0.parquet", row_group_size=100)

@@ -57,7 +57,9 @@ class Loader(RowsCase):
                 loader = DataLoader(dataset, batch_sampler=sampler, num_workers=workers, multiprocessing_context=start)
                 batches = list(sampler.track(loader))
                 self.assertEqual([batch["row"].tolist() for batch in batches], [[self.order[row] for row in rows] for rows in expected])
-                self.assertEqual([batch["length"].tolist() for batch in batches], [[self.order[row] % 50 * 3 for row in rows] for rows in expected])
+                self.assertEqual(
+                    [batch["length"].tolist() for batch in batches], [[self.order[row] % 50 * 3 for row in rows] for rows in expected]
+                )
                 processes = {int(process) for batch in batches for process in batch["process"]}
                 self.assertEqual(len(processes), max(1, workers))
                 self.assertEqual(os.getpid() in processes, workers == 0)
