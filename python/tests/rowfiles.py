@@ -7,6 +7,8 @@ import subprocess
 
 from support import SamplerCase, binary
 
+KEY = "a" * 64
+
 
 class RowsCase(SamplerCase):
     """A test with a folder of data and a cache of its own."""
@@ -30,29 +32,34 @@ class RowsCase(SamplerCase):
         return dataset.open(path, *arguments, cache=self.cache, **options)
 
 
-def inspected(path, delimiter=","):
-    """Rows and bad rows by the operator's own inspection, or the words that it refuses the file with."""
-    path = pathlib.Path(path)
+def inspect(root, format, paths, store):
+    """What the operator's own inspection tells of files below a folder; what it found stands in the store."""
     task = {
-        "path": path.name,
-        "format": "JsonLines" if path.suffix == ".jsonl" else "Csv",
-        "delimiter": delimiter,
+        **({"paths": paths} if isinstance(paths, list) else {"path": paths}),
+        "format": format,
         "maxBadRows": 1 << 32,
         "datasetKey": "0" * 64,
-        "key": "a" * 64,
+        "key": KEY,
         "seed": 1,
         "shards": 1,
         "scorers": [{"name": "program", "weight": "1", "kind": "container"}],
         "combine": "MeanRank",
         "minCoverage": "0.1",
     }
-    file, report = path.parent / ".task.json", path.parent / ".report.json"
+    store.mkdir(exist_ok=True)
+    file, report = store / "task.json", store / "report.json"
     file.write_text(json.dumps(task))
-    report.touch()
-    command = [binary(), "inspect", "--task", file, "--dataset-root", path.parent, "--store-root", path.parent / ".store"]
+    report.write_text("")
+    command = [binary(), "inspect", "--task", file, "--dataset-root", root, "--store-root", store]
     environment = {**os.environ, "CURRICULUM_LOG": "error"}
     subprocess.run([*command, "--termination-log", report], env=environment, stderr=subprocess.DEVNULL, check=False)
-    told = json.loads(report.read_text())
+    return json.loads(report.read_text())
+
+
+def inspected(path):
+    """Rows and bad rows of a file by the operator's own inspection, or the words that it refuses the file with."""
+    path = pathlib.Path(path)
+    told = inspect(path.parent, "JsonLines" if path.suffix == ".jsonl" else "Csv", path.name, path.parent / ".store")
     if "error" in told:
         words = told["error"]["message"]
         return (0, 0) if words.endswith("has no rows; at least one is needed") else words
