@@ -244,8 +244,15 @@ class Both(RowsCase):
     def test_a_cache_that_others_can_write_is_refused(self):
         self.cache.mkdir()
         self.cache.chmod(0o777)
+        path = self.put("data.csv", b"a\n1\n")
         with self.assertRaisesRegex(DatasetError, "can be written by other users"):
-            self.open(self.put("data.csv", b"a\n1\n"))
+            self.open(path)
+        # What was put there before is not believed either.
+        self.cache.chmod(0o700)
+        self.open(path)
+        self.cache.chmod(0o777)
+        with self.assertRaisesRegex(DatasetError, "can be written by other users"):
+            self.open(path)
 
     def test_a_file_that_became_shorter_is_told(self):
         path = self.put("data.jsonl", b'{"a":0}\n' * 100)

@@ -36,10 +36,10 @@ class Cache:
         Of several processes that want the same file, one makes it and the others wait.
         """
         path = os.path.join(self.folder, name)
-        if os.path.exists(path):
-            return path
         try:
             self._check()
+            if os.path.exists(path):
+                return path
             with open(f"{path}.lock", "wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not os.path.exists(path):

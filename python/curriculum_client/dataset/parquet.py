@@ -44,7 +44,7 @@ class ParquetRows(Rows):
     :param unpack: Bytes that the shared cache may take for copies of the files that need no decoding; 0: none are made.
     """
 
-    _PASSING = ("_files", "_groups", "_firsts", "_seen", "_again", "_whole", "_apart")
+    _PASSING = ("_files", "_groups", "_firsts", "_known", "_seen", "_again", "_whole", "_apart")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class ParquetRows(Rows):
         self._memory, self._cache = memory, cache
         self._names = list(_read(paths[0], pq.read_schema).names if columns is None else columns)
         self._shards = Shards(paths, rows or [_read(path, pq.read_metadata).num_rows for path in paths])
+        self._files_with_rows = len(set(self._shards.firsts)) - 1
         # Of each file what its copy may take: all processes must come to the same, without asking each other.
         sizes = [os.path.getsize(path) for path in paths]
         self._shares = [unpack * size // max(1, sum(sizes)) for size in sizes] if unpack else None
@@ -68,6 +69,8 @@ class ParquetRows(Rows):
         self._files = Recent(_OPEN_FILES)
         self._groups = Recent(self._memory)
         self._firsts: dict[int, list[int]] = {}
+        # Row groups with rows in them, of the files that were opened.
+        self._known = 0
         self._seen: set[tuple[int, int]] = set()
         self._again = 0
         self._whole: Optional[_Values] = None
@@ -107,9 +110,7 @@ class ParquetRows(Rows):
 
     def _put_together(self) -> None:
         """Once all row groups are here, makes one piece of them: Arrow then takes the rows of a batch at once."""
-        files = sum(first < behind for first, behind in zip(self._shards.firsts, self._shards.firsts[1:]))
-        count = sum(len(set(firsts)) - 1 for firsts in self._firsts.values())
-        if len(self._firsts) < files or len(self._groups) < count:
+        if len(self._firsts) < self._files_with_rows or len(self._groups) < self._known:
             return
         keys = [(file, group) for file, firsts in sorted(self._firsts.items()) for group in range(len(firsts) - 1)]
         groups = [self._groups.get(key) for key in keys if self._firsts[key[0]][key[1]] < self._firsts[key[0]][key[1] + 1]]
@@ -127,7 +128,9 @@ class ParquetRows(Rows):
         opened = self._files.get(file)
         if opened is None:
             opened = self._files.put(file, self._open(file))
-            self._firsts[file] = opened.firsts
+            if file not in self._firsts:
+                self._firsts[file] = opened.firsts
+                self._known += len(set(opened.firsts)) - 1
         return opened
 
     def _open(self, file: int) -> _File:
@@ -176,7 +179,8 @@ class _Values:
         self.columns = [_one(column) for column in columns]
         self._names = names
         self._getters = [getter(column) for column in self.columns]
-        self._plain = not any(isinstance(column, pa.ChunkedArray) for column in self.columns)
+        plain = not any(isinstance(column, pa.ChunkedArray) for column in self.columns)
+        self._batch = pa.RecordBatch.from_arrays(self.columns, names) if plain else None
 
     def each(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """A few scattered rows."""
@@ -185,9 +189,9 @@ class _Values:
 
     def rows(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Rows, by the way that is faster for so many."""
-        if len(rows) < _FEW or not self._plain:
+        if len(rows) < _FEW or self._batch is None:
             return self.each(rows)
-        return pa.RecordBatch.from_arrays(self.columns, self._names).take(pa.array(rows, pa.int64())).to_pylist()
+        return self._batch.take(pa.array(rows, pa.int64())).to_pylist()
 
 
 class _File:
