@@ -150,11 +150,11 @@ class WithSampler(RowsCase):
         os.environ["CURRICULUM_DATASET"] = str(self.data / "d")
         self.assertEqual([row["a"] for row in self.open(None)], [0, 1])
         self.assertEqual(self.server.asked, ["/v1/dataset"])
-        # The root is also what stands there when the job lists its files in an order of its own.
+        # A job that lists its files has an order of its own.
         os.environ["CURRICULUM_DATASET"] = str(self.data)
-        with self.assertRaisesRegex(DatasetError, "`dataset.paths`, whose order only the sampler knows, and it does not: give `path`"):
-            self.open(None)
-        self.assertEqual([row["a"] for row in self.open(None, sampler=False)], [0, 1])
+        self.put("z.jsonl", b'{"a":2}\n')
+        os.environ["CURRICULUM_DATASET_PATHS"] = json.dumps(["z.jsonl", "d/*"])
+        self.assertEqual([row["a"] for row in self.open(None)], [2, 0, 1])
 
     def test_a_sampler_that_does_not_answer_is_done_without(self):
         os.environ["CURRICULUM_DATASET"] = str(self.put("a.jsonl", b'{"a":0}\n'))

@@ -33,9 +33,9 @@ pub struct DatasetSpec {
         {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
          "message": "must be a path relative to the volume's root, without '..'"}]))]
     pub path: Option<String>,
-    /// Files, folders and patterns within the volume, in the order of their rows, in place of `path`.
+    /// Up to 64 files, folders and patterns within the volume, in the order of their rows, in place of `path`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 512)), extend("x-kubernetes-validations" = [
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-validations" = [
         {"rule": "self.all(p, !p.startsWith('/') && !p.matches('(^|/)[.][.](/|$)'))",
          "message": "must be paths relative to the volume's root, without '..'"}]))]
     pub paths: Vec<String>,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from typing import Any, Optional, Sequence, Union
@@ -75,11 +76,8 @@ def open_rows(
         about = _about(told)
         if about is not None:
             return _as_told(about, told, options)
-    if is_jobs and sampler is not False and os.path.abspath(given[0]) == os.environ.get("CURRICULUM_DATASET_ROOT"):
-        raise DatasetError(
-            f"{given[0]} is the root of the volume, so the job may list `dataset.paths`, whose order only the sampler knows, and it does "
-            "not: give `path`, the files in the order of the job, or sampler=False when all files count in the order of their names"
-        )
+    if is_jobs and (listed := os.environ.get("CURRICULUM_DATASET_PATHS")):
+        given = [os.path.join(given[0], one) for one in json.loads(listed)]
     format = format or _guess(given[0])
     if format not in FORMATS:
         raise CurriculumError(f"`format` is {format!r}; expected one of {', '.join(FORMATS)}")

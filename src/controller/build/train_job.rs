@@ -11,6 +11,8 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
+use serde_json::json;
+
 use super::{
     Settings, Visit, job_metadata, key, labels, names,
     plan::PLAN_FILE,
@@ -204,6 +206,9 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
         env("CURRICULUM_DATASET_ROOT", MOUNT_DATASET),
         env("CURRICULUM_FORMAT", key::format_name(dataset.format)),
     ];
+    if let Paths::Several(paths) = &dataset.paths {
+        env.push(self::env("CURRICULUM_DATASET_PATHS", &json!(paths).to_string()));
+    }
     if dataset.format == Format::Csv {
         env.push(self::env("CURRICULUM_DELIMITER", &dataset.delimiter.to_string()));
     }

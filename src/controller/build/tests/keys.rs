@@ -63,6 +63,35 @@ fn the_key_follows_the_delimiter_that_is_used() {
     assert_eq!(key("a.tsv", None), key("a.tsv", Some("\t")));
 }
 
+#[test]
+fn a_list_of_files_is_its_own_data_set_in_its_own_order() {
+    let of = |path: Option<&str>, paths: &[&str]| {
+        let mut job = job(SMALL);
+        job.spec.dataset.path = path.map(str::to_owned);
+        job.spec.dataset.paths = paths.iter().map(|&path| path.to_owned()).collect();
+        let run = validate(&job).unwrap();
+        let made = train_job(&settings(), &run, &phase(), 0, ScoreSource::Scored);
+        let env = containers(&made).flat_map(|container| container.env.iter().flatten());
+        let listed: Vec<_> = env
+            .filter(|env| env.name == "CURRICULUM_DATASET_PATHS")
+            .filter_map(|env| env.value.clone())
+            .collect();
+        (task(&run), listed)
+    };
+    let (one, none) = of(Some("a.csv"), &[]);
+    assert!(none.is_empty() && one.paths.is_empty());
+    let (first, listed) = of(None, &["a.csv", "b/*.csv"]);
+    assert_eq!(listed, [r#"["a.csv","b/*.csv"]"#]);
+    assert_eq!(
+        (first.path.as_deref(), &first.paths[..]),
+        (None, &["a.csv".to_owned(), "b/*.csv".to_owned()][..])
+    );
+    let (second, _) = of(None, &["b/*.csv", "a.csv"]);
+    for (a, b) in [(&one, &first), (&first, &second)] {
+        assert!(a.key != b.key && a.dataset_key != b.dataset_key);
+    }
+}
+
 /// Replaces `from` in the full spec, which must have it, and returns the task.
 fn edited(from: &str, to: &str) -> crate::scoring::task::Task {
     assert!(FULL.contains(from), "{from}");
