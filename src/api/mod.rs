@@ -16,6 +16,8 @@ pub mod job;
 #[cfg(feature = "operator")]
 pub mod schema;
 #[cfg(feature = "operator")]
+pub mod scorer_volume;
+#[cfg(feature = "operator")]
 pub mod scoring;
 #[cfg(feature = "operator")]
 pub mod snapshot;

@@ -38,3 +38,9 @@ pub const MOUNT_CHECKPOINT: &str = "/curriculum/checkpoint";
 pub const MOUNT_SHARED: &str = "/curriculum/shared";
 /// Mount of a volume of the pod that holds the operator's binary for container scorers.
 pub const MOUNT_TOOLS: &str = "/curriculum/tools";
+/// Mount of a container scorer's `sharedMemory`.
+pub const MOUNT_SHARED_MEMORY: &str = "/dev/shm";
+/// Everything that the operator mounts by a path of its own is below this folder.
+pub const MOUNTS: &str = "/curriculum";
+/// Variables whose names begin so are set by the operator.
+pub const ENV_PREFIX: &str = "CURRICULUM_";

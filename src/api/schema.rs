@@ -1,6 +1,6 @@
 //! Schema helpers: embedded `core/v1` types without their descriptions, and bounds for types that are not ours.
 
-use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodTemplateSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -136,6 +136,26 @@ pub fn env_list(generator: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [{
             "rule": "!self.exists(e, e.name.startsWith('CURRICULUM_'))",
             "message": "names that start with 'CURRICULUM_' are set by the operator and must not be set here"}]})
+}
+
+/// Secrets and ConfigMaps whose keys become variables of a container scorer.
+pub fn env_from_list(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = core::<EnvFromSource>(generator);
+    if let Some(prefix) = item.pointer_mut("/properties/prefix").and_then(Value::as_object_mut) {
+        prefix.insert("maxLength".into(), 256.into());
+    }
+    json_schema!({"type": "array", "maxItems": 16, "items": item, "x-kubernetes-validations": [
+        {"rule": "self.all(e, [has(e.secretRef), has(e.configMapRef)].exists_one(x, x))",
+         "message": "each must have exactly one of `secretRef` and `configMapRef`"},
+        {"rule": "!self.exists(e, has(e.prefix) && e.prefix.startsWith('CURRICULUM_'))",
+         "message": "`prefix` must not begin with 'CURRICULUM_': such names are set by the operator"}]})
+}
+
+/// A size of memory greater than 0, in the notation of quantities.
+pub fn memory_size(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 32, "x-kubernetes-validations": [{
+        "rule": "self.matches('^[0-9]+([.][0-9]+)?([KMGTPE]i|[kMGTPE])?$') && !self.matches('^0+([.]0+)?[A-Za-z]*$')",
+        "message": "must be a size of memory greater than 0, such as '1Gi' or '512Mi'"}]})
 }
 
 /// A map of label keys to label values.

@@ -1,11 +1,14 @@
 //! `spec.scoring`: how difficulty is measured, and what happens when that fails.
 
-use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::{
+    EnvFromSource, EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, Toleration,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{curriculum::Fraction, schema};
+use super::{curriculum::Fraction, schema, scorer_volume::ScorerVolume};
 
 /// How difficulty is measured, and what happens when that fails.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
@@ -139,6 +142,12 @@ pub struct RarityScorer {
 /// Score from a program: it reads the data set and writes one score per row of its shard (see the guide on scorers).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(w, w.mountPath == v.mountPath))",
+     "message": "each of `volumes` must have a `mountPath` of its own", "fieldPath": ".volumes"},
+    {"rule": "!has(self.sharedMemory) || !has(self.volumes) || !self.volumes.exists(v, v.mountPath == '/dev/shm')",
+     "message": "no `mountPath` may be '/dev/shm' where `sharedMemory` is set, which is mounted there", "fieldPath": ".volumes"}
+]))]
 pub struct ContainerScorer {
     /// Image of the program.
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
@@ -158,6 +167,19 @@ pub struct ContainerScorer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::env_list")]
     pub env: Vec<EnvVar>,
+    /// Secrets and ConfigMaps whose every key becomes a variable, such as a hub's token. The operator never reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::env_from_list")]
+    pub env_from: Vec<EnvFromSource>,
+    /// Volumes of the program's own: weights, configuration, a cache. Mounted read-only by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub volumes: Vec<ScorerVolume>,
+    /// Size of `/dev/shm`, such as `1Gi`, for data loaders of several processes and for GPU libraries. It is memory: what is
+    /// in it counts against the container's limit. Default: what the cluster gives, most often 64Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::memory_size")]
+    pub shared_memory: Option<Quantity>,
     /// Compute resources, GPUs included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::core::<ResourceRequirements>")]

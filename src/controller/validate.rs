@@ -6,6 +6,7 @@
 
 mod head;
 mod run;
+mod scorer;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,7 @@ use crate::api::curriculum::CurriculumSpec;
 use crate::api::dataset::{self, DatasetSpec};
 use crate::api::job::{CurriculumJob, StoreSpec};
 use crate::api::names::{LABEL_QUEUE, SAMPLER, TRAINER};
-use crate::api::scoring::{ScorerSpec, ScoringSpec};
+use crate::api::scoring::ScoringSpec;
 use crate::api::training::TrainingSpec;
 use crate::curriculum::plan::{Curriculum, MAX_GROUPS};
 use crate::scoring::task::Format;
@@ -34,7 +35,6 @@ use crate::scoring::task::Format;
 const MAX_NAME: usize = 40;
 /// Labels of a CurriculumJob that its Jobs get too: by these Kueue knows the queue and the priority of a Job.
 const QUEUE_LABELS: [&str; 2] = [LABEL_QUEUE, "kueue.x-k8s.io/priority-class"];
-const DEFAULT_WEIGHT: &str = "1";
 const DEFAULT_COVERAGE: &str = "1";
 const STORAGE: &str = "storage";
 
@@ -106,7 +106,12 @@ fn curriculum(spec: &CurriculumSpec) -> Result<Curriculum, Failure> {
 fn scoring(spec: &ScoringSpec) -> Result<Scoring, Failure> {
     let min_coverage = spec.min_coverage.as_ref().map(|fraction| fraction.0.clone());
     Ok(Scoring {
-        scorers: spec.scorers.iter().map(scorer).collect::<Result<_, _>>()?,
+        scorers: spec
+            .scorers
+            .iter()
+            .enumerate()
+            .map(scorer::scorer)
+            .collect::<Result<_, _>>()?,
         combine: spec.combine,
         min_coverage: min_coverage.unwrap_or_else(|| DEFAULT_COVERAGE.to_owned()),
         shards: at_least(1, spec.shards, "scoring.shards")?,
@@ -115,26 +120,6 @@ fn scoring(spec: &ScoringSpec) -> Result<Scoring, Failure> {
         timeout: at_least(1, spec.timeout_seconds, "scoring.timeoutSeconds").map(Duration::from_secs)?,
         on_failure: spec.on_failure,
         pod: spec.pod.clone(),
-    })
-}
-
-fn scorer(spec: &ScorerSpec) -> Result<Scorer, Failure> {
-    let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.container) {
-        (Some(column), None, None, None) => ScorerKind::Column(column.clone()),
-        (None, Some(length), None, None) => ScorerKind::Length(length.clone()),
-        (None, None, Some(rarity), None) => ScorerKind::Rarity(rarity.clone()),
-        (None, None, None, Some(container)) => ScorerKind::Container(container.clone()),
-        _ => {
-            return refused(format!(
-                "exactly one of `column`, `length`, `rarity` and `container` must be set in scorer '{}'",
-                spec.name
-            ));
-        }
-    };
-    Ok(Scorer {
-        name: spec.name.clone(),
-        weight: spec.weight.clone().unwrap_or_else(|| DEFAULT_WEIGHT.to_owned()),
-        kind,
     })
 }
 

@@ -93,6 +93,11 @@ impl Places {
         given(&volume.name, &format!("the volume '{}'", volume.name))
     }
 
+    /// The folder that the user gave for a Secret or ConfigMap, claim or volume.
+    pub(crate) fn given(&self, name: &str) -> Option<&Path> {
+        self.given.get(name).map(PathBuf::as_path)
+    }
+
     /// Paths that images have and this machine has elsewhere.
     pub(crate) fn of_images(&self) -> impl Iterator<Item = (&str, &Path)> {
         let all = self.given.iter().filter(|(name, _)| name.starts_with('/'));

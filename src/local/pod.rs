@@ -23,9 +23,9 @@ use super::cluster::LocalCluster;
 use super::error::LocalError;
 use super::places::{Place, Places};
 use super::process::{self, Stop};
-use super::program::{Commands, Here, program};
+use super::program::{Commands, Here, from_folders, program};
 use super::run::PROGRAMS;
-use crate::api::names::{MOUNT_DATASET, MOUNT_STORE, SAMPLER, SAMPLER_PORT, SAMPLER_STATUS_PORT};
+use crate::api::names::{MOUNT_DATASET, MOUNT_SHARED_MEMORY, MOUNT_STORE, SAMPLER, SAMPLER_PORT, SAMPLER_STATUS_PORT};
 use crate::controller::cluster::Cluster as _;
 
 /// Where containers leave their last words, unless they name another file.
@@ -215,7 +215,9 @@ impl Host {
         };
         let mut dataset_root = None;
         let mut store_root = None;
-        for mount in container.volume_mounts.iter().flatten() {
+        // This machine has shared memory of its own.
+        let mounts = container.volume_mounts.iter().flatten();
+        for mount in mounts.filter(|mount| mount.mount_path != MOUNT_SHARED_MEMORY) {
             let Some((_, folder)) = places.iter().find(|(name, _)| *name == mount.name) else {
                 continue;
             };
@@ -223,7 +225,8 @@ impl Host {
                 .sub_path
                 .as_ref()
                 .map_or_else(|| folder.clone(), |path| folder.join(path));
-            if mount.sub_path.is_some() {
+            // It may be a file.
+            if mount.sub_path.is_some() && !folder.exists() {
                 make(&folder)?;
             }
             here.paths.add(&mount.mount_path, &folder);
@@ -251,7 +254,8 @@ impl Host {
         if let Some(index) = pod.annotations().get(COMPLETION_INDEX) {
             extra.push(("JOB_COMPLETION_INDEX".to_owned(), index.clone()));
         }
-        let program = program(container, pod, &self.commands, &here, &extra);
+        let whole = from_folders(container.env_from.as_deref().unwrap_or_default(), &self.places)?;
+        let program = program(container, pod, &self.commands, &here, whole, &extra);
         Ok(Started {
             process: process::Spec {
                 attend: self.binary.clone(),

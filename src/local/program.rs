@@ -1,12 +1,14 @@
 //! A container as a program of this machine: its words, its environment, its folder.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
+use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, Pod};
 use kube::ResourceExt;
 
-use super::places::Paths;
+use super::error::LocalError;
+use super::places::{Paths, Places};
 use crate::controller::build::SCORER_PREFIX;
 
 /// What is started.
@@ -105,16 +107,18 @@ impl Here {
     }
 }
 
-/// The program of a container in that pod; `extra` are variables that this machine adds.
+/// The program of a container in that pod. `whole` are its variables of whole Secrets and ConfigMaps, `extra` those that this machine
+/// adds.
 pub(super) fn program(
     container: &Container,
     pod: &Pod,
     commands: &Commands,
     here: &Here,
+    whole: Vec<(String, String)>,
     extra: &[(String, String)],
 ) -> Program {
     // As the pod has it; what this machine has in its place comes last, and once.
-    let mut env: Vec<(String, String)> = Vec::new();
+    let mut env = whole;
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
             None => expand(variable.value.as_deref().unwrap_or_default(), &env),
@@ -160,6 +164,65 @@ pub(super) fn unset(container: &str, env: &[EnvVar]) -> Vec<String> {
     unset
         .map(|variable| format!("the variable {} of '{container}': set it", variable.name))
         .collect()
+}
+
+/// The Secrets and ConfigMaps that a container takes all variables of and for which no folder was given: which variables those are,
+/// nobody can know here.
+pub(super) fn untold(container: &str, from: &[EnvFromSource], places: &Places) -> Vec<String> {
+    let unknown = from
+        .iter()
+        .filter_map(whole)
+        .filter(|(_, name, optional)| !optional && places.given(name).is_none());
+    unknown
+        .map(|(kind, name, _)| {
+            format!(
+                "the {kind} '{name}' whose variables '{container}' has: give a folder with a file for each, or an empty one \
+                 where they are set already, with --volume {name}=DIR"
+            )
+        })
+        .collect()
+}
+
+/// The variables of whole Secrets and ConfigMaps: in the folder that was given for one, the file `NAME` has the value of `NAME`.
+///
+/// # Errors
+/// When a file cannot be read as text.
+pub(super) fn from_folders(from: &[EnvFromSource], places: &Places) -> Result<Vec<(String, String)>, LocalError> {
+    let mut env = Vec::new();
+    for source in from {
+        let Some(folder) = whole(source).and_then(|(_, name, _)| places.given(name)) else {
+            continue;
+        };
+        let entries = fs::read_dir(folder).map_err(|error| LocalError::io(folder, error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| LocalError::io(folder, error))?.path();
+            let Some(name) = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .filter(|_| path.is_file())
+            else {
+                continue;
+            };
+            let value = fs::read_to_string(&path).map_err(|error| LocalError::io(&path, error))?;
+            let prefix = source.prefix.as_deref().unwrap_or_default();
+            env.push((format!("{prefix}{name}"), value));
+        }
+    }
+    Ok(env)
+}
+
+/// Kind and name of what all variables are taken of, and whether it may be missing.
+fn whole(from: &EnvFromSource) -> Option<(&'static str, &str, bool)> {
+    let secret = from
+        .secret_ref
+        .as_ref()
+        .map(|secret| ("Secret", secret.name.as_str(), secret.optional));
+    let map = from
+        .config_map_ref
+        .as_ref()
+        .map(|map| ("ConfigMap", map.name.as_str(), map.optional));
+    let (kind, name, optional) = secret.or(map)?;
+    Some((kind, name, optional == Some(true)))
 }
 
 /// A variable that names a field of its pod.
@@ -249,7 +312,7 @@ mod tests {
             ..Pod::default()
         };
         let extra = [("MORE".to_owned(), "1".to_owned())];
-        let made = program(&container, &pod, &Commands::default(), &here(), &extra);
+        let made = program(&container, &pod, &Commands::default(), &here(), vec![], &extra);
         assert_eq!(made.words, ["python3", "train-$(X)-$(NONE).py", "--data=/data"]);
         let env: Vec<_> = made.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
@@ -269,13 +332,13 @@ mod tests {
         let wrapped = container(
             json!({"name": "scorer-teacher", "command": ["/tools/curriculum", "exec", "--", "old"], "args": ["x"]}),
         );
-        let made = program(&wrapped, &Pod::default(), &commands, &here(), &[]);
+        let made = program(&wrapped, &Pod::default(), &commands, &here(), vec![], &[]);
         assert_eq!(
             made.words,
             ["/tools/curriculum", "exec", "--", "python3", "t e.py", "/data"]
         );
         let plain = container(json!({"name": "teacher", "args": ["x"]}));
-        let made = program(&plain, &Pod::default(), &commands, &here(), &[]);
+        let made = program(&plain, &Pod::default(), &commands, &here(), vec![], &[]);
         assert_eq!(made.words, ["python3", "t e.py", "/data"]);
     }
 

@@ -17,7 +17,7 @@ use super::jobs::Jobs;
 use super::manifest;
 use super::places::Places;
 use super::pod::Host;
-use super::program::{Commands, unset};
+use super::program::{Commands, unset, untold};
 use super::progress::Progress;
 use super::result;
 use super::world::World;
@@ -220,6 +220,8 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
     let mut volumes: Vec<Volume> = vec![build::dataset_volume(run)];
     volumes.extend(checkpoint);
     volumes.extend(template.pod.volumes.iter().flatten().cloned());
+    let of_scorers = run.scoring.scorers.iter().flat_map(build::scorer_volumes);
+    volumes.extend(of_scorers.map(|mounted| mounted.volume));
     let volumes = volumes.iter().filter_map(|volume| places.of(volume, |_| false).err());
     let mut missing: BTreeSet<String> = volumes.collect();
     let init = template.pod.init_containers.iter().flatten();
@@ -233,11 +235,17 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
     for container in trainers {
         missing.extend(commands.problem(container));
         missing.extend(unset(&container.name, container.env.as_deref().unwrap_or_default()));
+        missing.extend(untold(
+            &container.name,
+            container.env_from.as_deref().unwrap_or_default(),
+            &places,
+        ));
         known.push(container.name.clone());
     }
     for scorer in &run.scoring.scorers {
         if let ScorerKind::Container(container) = &scorer.kind {
             missing.extend(unset(&scorer.name, &container.env));
+            missing.extend(untold(&scorer.name, &container.env_from, &places));
             known.push(format!("{SCORER_PREFIX}{}", scorer.name));
         }
     }

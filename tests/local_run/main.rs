@@ -236,6 +236,69 @@ fn a_scorer_may_have_another_command_here_and_the_scores_stay_the_same() {
     assert_eq!(local.rows(), local.expected());
 }
 
+/// Scores by a table that it finds where its arguments and variables say, and by a variable of a Secret.
+const WEIGHED: &str = "
+import os, sys
+weights = dict(line.split(',') for line in open(sys.argv[1] + '/weights.csv').read().split())
+assert open(os.environ['WORDS']).read() == 'words', 'a file of a ConfigMap'
+assert os.environ['HUB_TOKEN'] == 'secret', 'a variable of a Secret'
+open(sys.argv[2] + '/written', 'x').close()
+assert os.path.isdir(sys.argv[3]), 'this machine has shared memory of its own'
+start, end = int(os.environ['CURRICULUM_ROW_START']), int(os.environ['CURRICULUM_ROW_END'])
+with open(os.environ['CURRICULUM_OUTPUT'] + '.csv', 'w') as output:
+    print('row,score', file=output)
+    for row in range(start, end):
+        print(row, float(weights['sign']) * row, sep=',', file=output)
+";
+
+#[test]
+fn a_scorer_reads_weights_of_a_volume() {
+    let scorers = json!([{"name": "teacher", "container": {
+        "image": "none",
+        "command": ["python3", "score.py"], "args": ["/weights", "/cache", "/dev/shm"],
+        "env": [{"name": "WORDS", "value": "/etc/words.txt"}],
+        "envFrom": [{"prefix": "HUB_", "secretRef": {"name": "hub"}}],
+        "sharedMemory": "64Mi",
+        "volumes": [
+            {"name": "weights", "mountPath": "/weights", "subPath": "v2", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "words", "mountPath": "/etc/words.txt", "subPath": "words.txt", "image": {"reference": "words:1"}},
+            {"name": "cache", "mountPath": "/cache", "emptyDir": {}},
+        ],
+    }}]);
+    let local = Local::new(&json!({"scoring": {"shards": 2, "scorers": scorers}}));
+    fs::write(local.path("score.py"), WEIGHED).unwrap();
+    for (file, text) in [
+        ("models/v2/weights.csv", "sign,-1\n"),
+        ("words/words.txt", "words"),
+        ("hub/TOKEN", "secret"),
+    ] {
+        let path = local.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let output = local.run();
+    assert_eq!(output.status.code(), Some(2));
+    for line in [
+        "the claim 'models': say which folder that is here, with --volume models=DIR",
+        "the volume 'teacher--words': say which folder that is here, with --volume teacher--words=DIR",
+        "the Secret 'hub' whose variables 'teacher' has: give a folder with a file for each",
+    ] {
+        assert!(words(&output).contains(line), "{}", words(&output));
+    }
+    let mut command = local.command();
+    command.args(["-v", "models=models", "-v", "teacher--words=words", "-v", "hub=hub"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    assert_eq!(local.status()["scores"]["source"], "Scored");
+    let rows = local.rows();
+    assert_eq!(rows, local.expected());
+    // With these weights the last rows are the easy ones.
+    assert!(
+        rows[..STEPS as usize].iter().flatten().all(|&row| row >= 75),
+        "{rows:?}"
+    );
+}
+
 #[test]
 fn a_file_of_rows_works_as_well() {
     let local = Local::new(&json!({"training": {"sampling": "File"}}));

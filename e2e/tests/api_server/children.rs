@@ -11,6 +11,7 @@ use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PoolP
 use curriculum_operator::scoring::report::IndexSummary;
 use e2e::api_server::ApiServer;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
@@ -182,8 +183,22 @@ async fn scoring_pods_are_admitted_where_pods_are_restricted() {
         let volume = &job.spec.dataset.volume;
         volume.nfs.is_none() && volume.host_path.is_none() && job.spec.scoring.pod.security_context.is_none()
     };
-    let jobs: Vec<_> = samples().into_iter().filter(of_ours_only).collect();
+    let mut jobs: Vec<_> = samples().into_iter().filter(of_ours_only).collect();
     assert!(jobs.len() >= 2, "{}", jobs.len());
+    let scorers = jobs.iter_mut().flat_map(|job| &mut job.spec.scoring.scorers);
+    let programs: Vec<_> = scorers.filter_map(|scorer| scorer.container.as_mut()).collect();
+    assert!(!programs.is_empty());
+    for program in programs {
+        program.shared_memory = Some(Quantity("1Gi".into()));
+        program.volumes = serde_json::from_value(json!([
+            {"name": "claim", "mountPath": "/claim", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "map", "mountPath": "/map", "configMap": {"name": "map"}},
+            {"name": "secret", "mountPath": "/secret", "secret": {"secretName": "secret"}},
+            {"name": "csi", "mountPath": "/csi", "csi": {"driver": "csi.example.com"}},
+            {"name": "cache", "mountPath": "/cache", "emptyDir": {}},
+        ]))
+        .unwrap();
+    }
     for job in &jobs {
         let pods = scoring_jobs(&settings, job).into_iter().map(|job| {
             let spec = job.spec.unwrap().template.spec.unwrap();

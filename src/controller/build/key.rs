@@ -8,6 +8,7 @@ use crate::{
     api::{
         self,
         dataset::DatasetSpec,
+        scorer_volume::ScorerVolume,
         scoring::{self, ContainerScorer, ScorerSpec},
     },
     controller::validate::{self, Dataset, Paths, Run},
@@ -23,8 +24,8 @@ const SCORES_VERSION: u32 = 2;
 /// The task of every scoring pod of `run`.
 ///
 /// `datasetKey` is the SHA-256 of the data set's volume source and paths. `key` is that of everything that decides the
-/// scores: the whole `spec.dataset` but for `maxBadRows`, the scorers but for their resources and pull policy, `combine`, `minCoverage` (an
-/// index that satisfied less must not be reused) and `seed`. Both hash JSON with sorted object keys and no white space.
+/// scores: the whole `spec.dataset` but for `maxBadRows`, the scorers but for their resources, pull policy, `/dev/shm` and volumes that begin
+/// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused) and `seed`. Both hash JSON with sorted object keys and no white space.
 pub fn task(run: &Run) -> Task {
     let Run { dataset, scoring, .. } = run;
     Task {
@@ -110,14 +111,26 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
         validate::ScorerKind::Length(length) => spec.length = Some(length.clone()),
         validate::ScorerKind::Rarity(rarity) => spec.rarity = Some(rarity.clone()),
         validate::ScorerKind::Container(container) => {
+            // What begins empty brings nothing to the scores.
+            let volumes = container.volumes.iter().filter(|volume| volume.empty_dir.is_none());
             spec.container = Some(ContainerScorer {
                 resources: None,
                 image_pull_policy: None,
-                ..container.clone()
+                shared_memory: None,
+                volumes: volumes.cloned().map(read_only_or_not).collect(),
+                ..ContainerScorer::clone(container)
             });
         }
     }
     value(&spec)
+}
+
+/// A volume's content is the same whether it may be written to or not.
+fn read_only_or_not(volume: ScorerVolume) -> ScorerVolume {
+    ScorerVolume {
+        read_only: None,
+        ..volume
+    }
 }
 
 fn scorer(scorer: &validate::Scorer) -> Scorer {

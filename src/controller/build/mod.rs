@@ -35,7 +35,7 @@ pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
 pub use snapshot::{SnapshotInput, snapshot};
 pub use store::{claim, coverage, scores_config_map};
 pub use train_job::train_job;
-pub(crate) use volumes::{checkpoint as checkpoint_volume, dataset as dataset_volume};
+pub(crate) use volumes::{checkpoint as checkpoint_volume, dataset as dataset_volume, of_scorer as scorer_volumes};
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use k8s_openapi::{
 use super::{
     Settings, job_metadata, key, labels, names,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, no_privileges, own_container, requests, runtime_default},
-    volumes::{self, Volumes, mount, mount_read_only},
+    volumes::{self, Mounted, Volumes, mount, mount_read_only},
 };
 use crate::{
     api::{
@@ -221,10 +221,17 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
         }
     }
     for container in &mut containers {
-        container
-            .volume_mounts
-            .get_or_insert_default()
-            .splice(0..0, mounts.iter().cloned());
+        let of_scorer = run
+            .scoring
+            .scorers
+            .iter()
+            .find(|scorer| container.name == program_name(&scorer.name));
+        let all = container.volume_mounts.get_or_insert_default();
+        all.splice(0..0, mounts.iter().cloned());
+        for Mounted { volume, mut mount } in of_scorer.map(volumes::of_scorer).unwrap_or_default() {
+            mount.name = volumes.add(volume);
+            all.push(mount);
+        }
     }
     if !init_containers.is_empty() {
         volumes.add(volumes::empty_dir(volumes::TOOLS));
@@ -287,6 +294,11 @@ fn tools(settings: &Settings) -> Container {
     }
 }
 
+/// Name of the container of a scorer's program.
+fn program_name(scorer: &str) -> String {
+    format!("{SCORER_PREFIX}{scorer}")
+}
+
 /// A container scorer: the user's program, started through `curriculum exec`.
 fn program(name: &str, scorer: &ContainerScorer, task: &Task) -> Container {
     let binary = format!("{MOUNT_TOOLS}/curriculum");
@@ -297,7 +309,7 @@ fn program(name: &str, scorer: &ContainerScorer, task: &Task) -> Container {
         PullPolicy::Never => "Never",
     });
     Container {
-        name: format!("{SCORER_PREFIX}{name}"),
+        name: program_name(name),
         image: Some(scorer.image.clone()),
         image_pull_policy: pull_policy.map(str::to_owned),
         command: Some(wrapper.into_iter().chain(scorer.command.iter().cloned()).collect()),
@@ -307,6 +319,7 @@ fn program(name: &str, scorer: &ContainerScorer, task: &Task) -> Container {
                 .chain(scorer.env.iter().cloned())
                 .collect(),
         ),
+        env_from: Some(scorer.env_from.clone()).filter(|list| !list.is_empty()),
         resources: scorer.resources.clone(),
         security_context: Some(no_privileges()),
         termination_message_policy: Some(FALLBACK_TO_LOGS.to_owned()),

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod keys;
+mod scorer_volumes;
 
 const SMALL: &str = r#"
 apiVersion: curriculum.dev/v1alpha1

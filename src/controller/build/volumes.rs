@@ -3,10 +3,14 @@
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Volume, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::names;
 use crate::api::dataset::VolumeSpec;
-use crate::controller::validate::{Run, Store};
+use crate::api::names::MOUNT_SHARED_MEMORY;
+use crate::api::scorer_volume::ScorerVolume;
+use crate::api::scoring::ContainerScorer;
+use crate::controller::validate::{Run, Scorer, ScorerKind, Store};
 
 /// Names of the volumes that the operator adds to pods.
 pub(super) const DATASET: &str = "curriculum-dataset";
@@ -58,7 +62,11 @@ impl Volumes {
 
 /// The data set. Read-only in the source where the source can say so: then no `fsGroup` changes the owner of the user's files.
 pub(crate) fn dataset(run: &Run) -> Volume {
-    let mut volume = from_spec(DATASET, &run.dataset.volume);
+    read_only(from_spec(DATASET, &run.dataset.volume))
+}
+
+/// As it is, but not to be written to; there is no such word for the other kinds.
+fn read_only(mut volume: Volume) -> Volume {
     if let Some(claim) = &mut volume.persistent_volume_claim {
         claim.read_only = Some(true);
     }
@@ -69,6 +77,66 @@ pub(crate) fn dataset(run: &Run) -> Volume {
         csi.read_only = Some(true);
     }
     volume
+}
+
+/// A volume and where a container has it.
+pub(crate) struct Mounted {
+    pub(crate) volume: Volume,
+    pub(super) mount: VolumeMount,
+}
+
+/// What a scorer's own container mounts beside what all have; nothing of a built-in scorer.
+///
+/// Names of volumes have no `--` of their own: so no two scorers have one, and none is the operator's.
+pub(crate) fn of_scorer(scorer: &Scorer) -> Vec<Mounted> {
+    let ScorerKind::Container(program) = &scorer.kind else {
+        return vec![];
+    };
+    let name = |name: &str| format!("{}--{name}", scorer.name);
+    let volumes = program.volumes.iter().map(|volume| mounted(name(&volume.name), volume));
+    volumes.chain(shared_memory(name("shared-memory"), program)).collect()
+}
+
+fn mounted(name: String, spec: &ScorerVolume) -> Mounted {
+    let is_read_only = spec.read_only == Some(true);
+    let volume = Volume {
+        name: name.clone(),
+        persistent_volume_claim: spec.persistent_volume_claim.clone(),
+        nfs: spec.nfs.clone(),
+        csi: spec.csi.clone(),
+        host_path: spec.host_path.clone(),
+        config_map: spec.config_map.clone(),
+        secret: spec.secret.clone(),
+        image: spec.image.clone(),
+        empty_dir: spec.empty_dir.clone(),
+        ..Volume::default()
+    };
+    Mounted {
+        volume: if is_read_only { read_only(volume) } else { volume },
+        mount: VolumeMount {
+            name,
+            mount_path: spec.mount_path.clone(),
+            sub_path: spec.sub_path.clone(),
+            read_only: is_read_only.then_some(true),
+            ..VolumeMount::default()
+        },
+    }
+}
+
+fn shared_memory(name: String, program: &ContainerScorer) -> Option<Mounted> {
+    let size: Quantity = program.shared_memory.clone()?;
+    let volume = Volume {
+        name: name.clone(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".to_owned()),
+            size_limit: Some(size),
+        }),
+        ..Volume::default()
+    };
+    Some(Mounted {
+        volume,
+        mount: mount(name, MOUNT_SHARED_MEMORY),
+    })
 }
 
 /// The checkpoint's volume, if the run has one.

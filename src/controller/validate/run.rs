@@ -138,8 +138,8 @@ pub enum ScorerKind {
     Length(LengthScorer),
     /// Measures how rare the tokens of a text are.
     Rarity(RarityScorer),
-    /// Runs a program.
-    Container(ContainerScorer),
+    /// Runs a program; of each of its volumes `readOnly` is set.
+    Container(Box<ContainerScorer>),
 }
 
 /// Where the score index lives.

@@ -182,7 +182,7 @@ fn what_a_job_says_is_taken_over() {
         ScorerKind::Rarity(RarityScorer {
             column: "text".to_owned(),
         }),
-        ScorerKind::Container(job.spec.scoring.scorers[2].container.clone().unwrap()),
+        ScorerKind::Container(Box::new(job.spec.scoring.scorers[2].container.clone().unwrap())),
     ];
     assert!(scoring.scorers.iter().map(|scorer| &scorer.kind).eq(&kinds));
     assert!(
