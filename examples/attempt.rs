@@ -6,7 +6,7 @@
 //!  "seed": 7, "rows": 500, "groups": 5, "phase": 0}
 //! ```
 //! `groups` is the number of groups; row r is in group r mod `groups`, and the order of difficulty follows from the seed. Without it
-//! there are no scores, and every row is equally likely.
+//! there are no scores, and every row is equally likely, but for those of `"heldOut": {"rows": 50, "seed": 1}`, which are in no batch.
 
 use std::error::Error;
 use std::fs;
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use curriculum_operator::api::curriculum::CurriculumSpec;
 use curriculum_operator::curriculum::permute::Permutation;
 use curriculum_operator::curriculum::plan::{Facts, PlanScores, compile};
+use curriculum_operator::curriculum::split::HeldOut;
 use curriculum_operator::scoring::combine::Order;
 use curriculum_operator::scoring::index_file::{self, IndexContent};
 use serde::Deserialize;
@@ -23,12 +24,13 @@ use serde::Deserialize;
 const KEY: &str = "example";
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
     curriculum: CurriculumSpec,
     seed: u64,
     rows: u64,
     groups: Option<u64>,
+    held_out: Option<HeldOut>,
     phase: u32,
 }
 
@@ -64,6 +66,9 @@ impl Request {
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("expected a folder")?);
     let request: Request = serde_json::from_reader(io::stdin())?;
+    if request.groups.is_some() && request.held_out.is_some() {
+        return Err("`heldOut` goes without `groups`".into());
+    }
     let mut scores = None;
     if request.groups.is_some() {
         let path = folder.join("store/index").join(KEY).join("index.arrow");
@@ -75,8 +80,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let facts = Facts {
         seed: request.seed,
-        rows: request.rows,
-        group_rows: request.group_rows(),
+        rows: request.rows - request.held_out.map_or(0, |held_out| held_out.rows),
+        group_rows: request.groups.map(|_| request.group_rows()).unwrap_or_default(),
+        held_out: request.held_out,
         scores,
         ..Facts::default()
     };

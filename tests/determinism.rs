@@ -36,6 +36,7 @@ fn plan(seed: u64, group_rows: &[u64], curriculum: Value) -> Plan {
         groups: (0..group_rows.len() as u32)
             .map(|group| (format!("g{group}"), group))
             .collect(),
+        held_out: None,
         scores: Some(PlanScores {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),

@@ -10,10 +10,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-/// The n-th code block of a language in a file of `docs/`.
-fn block(file: &str, language: &str, n: usize) -> String {
+/// The first code block of a language below a heading in a file of `docs/`.
+fn block(file: &str, heading: &str, language: &str) -> String {
     let text = fs::read_to_string(format!("{}/docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let start = text.split(&format!("```{language}\n")).nth(n + 1).unwrap();
+    let below = text.split_once(&format!("\n## {heading}\n")).unwrap().1;
+    let start = below.split_once(&format!("```{language}\n")).unwrap().1;
     start.split_once("```").unwrap().0.to_owned()
 }
 
@@ -27,7 +28,7 @@ fn the_scorer_of_the_guide_scores_its_rows() {
     let list = format!("path,start,end\n{},0,2\n{},2,4\n", first.display(), second.display());
     fs::write(&files, list).unwrap();
     let output = Command::new("python3")
-        .args(["-c", &block("scorers.md", "python", 0)])
+        .args(["-c", &block("scorers.md", "A scorer of your own", "python")])
         .env("CURRICULUM_FILES", &files)
         .env("CURRICULUM_ROW_START", "1")
         .env("CURRICULUM_ROW_END", "3")
@@ -141,7 +142,7 @@ const FROM_A_CHECKPOINT: &str = "train [3020, 3021]\nsave 303 this run\n";
 
 #[test]
 fn the_http_trainer_of_the_guide_trains_each_step_once() {
-    let program = block("trainers.md", "python", 0);
+    let program = block("trainers.md", "Python, standard library only", "python");
     let environment = [("CURRICULUM_SAMPLER", &*fake_sampler())];
     assert_eq!(train(&program, None, &environment), FROM_THE_START);
     assert_eq!(train(&program, Some(302), &environment), FROM_A_CHECKPOINT);
@@ -150,7 +151,7 @@ fn the_http_trainer_of_the_guide_trains_each_step_once() {
 
 #[test]
 fn the_file_trainer_of_the_guide_trains_each_step_once() {
-    let program = block("trainers.md", "python", 1);
+    let program = block("trainers.md", "Without HTTP", "python");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rows.u64");
     fs::write(&file, (300..303).flat_map(rows).collect::<Vec<u8>>()).unwrap();

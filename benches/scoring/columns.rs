@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args, name: &'static str) {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            split: None,
             path: Some("data".to_owned()),
             paths: Vec::new(),
             format,

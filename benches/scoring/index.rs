@@ -110,6 +110,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
         delimiter: ',',
         max_bad_rows: 0,
         revision: None,
+        split: None,
         path: Some("none".to_owned()),
         paths: Vec::new(),
         format: Format::Csv,
@@ -188,7 +189,7 @@ fn time_stage(scores: &Path, folder: &Path) -> f64 {
             key: String::new(),
             group_rows: Vec::new(),
             group_names: Vec::new(),
-            order: Order::new(scores, 1),
+            order: Order::new(scores, 1, None),
             grouped: None,
         };
         index_file::write(&path, content).expect("an index")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import http.client
 import json
 import os
+import sys
 import threading
 import time
 import urllib.parse
@@ -149,6 +151,17 @@ class Sampler:
             return self._call("GET", f"/v1/offsets?from={first}&count={count}")[2]
         except SessionRefused:
             return None
+
+    def held_out(self) -> Optional[list[int]]:
+        """The rows that the job's ``dataset.split`` holds out of training, ascending: for validation. ``None`` without a split."""
+        try:
+            reply = self._call("GET", "/v1/held-out")[2]
+        except SessionRefused:
+            return None
+        rows = array.array("Q", reply)
+        if sys.byteorder == "big":
+            rows.byteswap()
+        return rows.tolist()
 
     def _post_report(self, report: bytes, seconds: float) -> dict[str, Any]:
         return json.loads(self._call("POST", "/v1/report", report, seconds)[2])

@@ -71,6 +71,18 @@ class WithTheOperator(RowsCase):
                 files[f"{number}.jsonl"] = generator.choice((b"", MARK)) + body + generator.choice((b"", b"\n"))
             self.compare(files, "JsonLines", generator.choice(([*files], [*files][::-1], "*.jsonl", "[!_]*.jsonl", "?.jsonl")))
 
+    def test_rows_that_are_held_out_are_told_and_in_no_batch(self):
+        plan = {**attempt(), "heldOut": {"rows": 40, "seed": 3}}
+        sampler = self.start(plan)
+        client = curriculum.Sampler(sampler.url)
+        held_out, everything = client.held_out(), plan["rows"]
+        self.assertEqual((len(held_out), held_out), (40, sorted({*held_out})))
+        self.assertEqual((client.plan()["rows"], client.plan()["heldOutRows"]), (everything, 40))
+        trained = {row for batch in client.batches() for row in batch}
+        self.assertFalse(trained & {*held_out})
+        self.assertLess(max(trained), everything)
+        self.assertIsNone(curriculum.Sampler(self.start(attempt()).url).held_out())
+
     def test_packed_files_among_others(self):
         files = {"a.jsonl.gz": gzip.compress(b'{"a":1}\n\n{"a":2}'), "b.jsonl": b'{"a":3}\n'}
         self.assertEqual([row["a"] for row in self.compare(files, "JsonLines", "*.jsonl*", LocalOffsets)], [1, 2, 3])

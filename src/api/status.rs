@@ -105,13 +105,17 @@ impl Stage {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DatasetStatus {
-    /// Number of rows.
+    /// Number of rows to train on.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub rows: i64,
+    /// Number of rows that `dataset.split` holds out of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_COUNT))]
+    pub held_out_rows: Option<i64>,
     /// Number of distinct values of `groupColumn`; 1 without one.
     #[schemars(range(min = 0, max = 256))]
     pub groups: i32,
-    /// Rows of each group, in the order of the groups' values; empty without `groupColumn`.
+    /// Rows of each group to train on, in the order of the groups' values; empty without `groupColumn`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(range(min = 0, max = MAX_COUNT)))]
     pub group_rows: Vec<i64>,

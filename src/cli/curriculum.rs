@@ -28,7 +28,7 @@ pub(crate) struct CurriculumArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct DataSource {
-    /// Number of rows; row r has rank (r + 1)/N.
+    /// Number of rows to train on; row r has rank (r + 1)/N.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_EXACT))]
     rows: Option<u64>,
     /// Score index, `index/<key>/index.arrow` of the job's store: rows, groups and scores.
@@ -49,11 +49,11 @@ struct DataArgs {
 }
 
 impl CurriculumArgs {
-    /// The rows.
-    pub(crate) fn population(&self) -> Result<Population, SimulateError> {
+    /// The rows of a curriculum. Of `--rows` and `--manifest` no score index is known, and all rows are ones to train on.
+    pub(crate) fn population(&self, document: &Document) -> Result<Population, SimulateError> {
         let groups = self.data.groups.as_deref().map(groups).transpose()?.unwrap_or_default();
         match &self.data.source {
-            DataSource { index: Some(path), .. } => Population::index(path),
+            DataSource { index: Some(path), .. } => Population::index(path, document.split),
             DataSource {
                 manifest: Some(path), ..
             } => Population::manifest(path),

@@ -59,8 +59,8 @@ pub(crate) fn run(args: &SampleArgs) -> ExitCode {
 }
 
 fn sample(args: &SampleArgs) -> Result<(), SimulateError> {
-    let population = args.curriculum.population()?;
     let document = Document::read(&args.curriculum.file)?;
+    let population = args.curriculum.population(&document)?;
     for note in &document.notes {
         eprintln!("curriculum sample: {note}");
     }

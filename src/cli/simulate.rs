@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -74,16 +74,24 @@ fn simulate(args: &SimulateArgs) -> Result<(), SimulateError> {
         let problem = "goes with -o table, svg and html; run `-o json` once for each curriculum";
         return Err(SimulateError::argument("--compare", problem));
     }
-    let population = args.curriculum.population()?;
+    let document = Document::read(&args.curriculum.file)?;
+    let population = args.curriculum.population(&document)?;
     let steps = args.steps.as_deref().map(Steps::parse).transpose()?.unwrap_or_default();
-    let first = Compiled::new(args, &args.curriculum.file, &population, &steps)?;
+    let first = Compiled::new(args, document, &population, &steps)?;
     if args.output == Output::Json {
         return lines(args, &first, &population, &steps);
     }
-    let others = args
-        .compare
-        .iter()
-        .map(|path| Compiled::new(args, path, &population, &steps));
+    let others = args.compare.iter().map(|path| {
+        let document = Document::read(path)?;
+        if document.kind == Kind::Job && document.split != first.document.split {
+            let problem = format!(
+                "{} has another `dataset.split`, so that it has other rows",
+                path.display()
+            );
+            return Err(SimulateError::argument("--compare", problem));
+        }
+        Compiled::new(args, document, &population, &steps)
+    });
     let others = others.collect::<Result<Vec<_>, _>>()?;
     let summary = first.summary(args, &population, &steps)?;
     let others = others.iter().map(|other| {
@@ -118,8 +126,12 @@ struct Compiled {
 }
 
 impl Compiled {
-    fn new(args: &SimulateArgs, path: &Path, population: &Population, steps: &Steps) -> Result<Self, SimulateError> {
-        let mut document = Document::read(path)?;
+    fn new(
+        args: &SimulateArgs,
+        mut document: Document,
+        population: &Population,
+        steps: &Steps,
+    ) -> Result<Self, SimulateError> {
         if let (Kind::DeepSpeed, Some(end)) = (document.kind, steps.end) {
             deepspeed::extend(&mut document.spec, end);
         }

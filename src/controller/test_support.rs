@@ -186,6 +186,7 @@ pub(crate) fn summary(key: &str) -> IndexSummary {
 
 pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
     say(&Report::Inspected(Inspection {
+        held_out_rows: 0,
         named_groups: Vec::new(),
         rows: ROWS,
         group_rows: Vec::new(),
@@ -198,6 +199,7 @@ pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
 /// What an inspection says of a data set with groups: their rows, and the places of those that the curriculum names.
 pub(crate) fn inspected_groups(group_rows: &[u64], named_groups: &[Option<u32>]) -> String {
     say(&Report::Inspected(Inspection {
+        held_out_rows: 0,
         named_groups: named_groups.to_vec(),
         rows: group_rows.iter().sum(),
         group_rows: group_rows.to_vec(),

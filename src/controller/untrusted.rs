@@ -62,6 +62,7 @@ pub(crate) fn sampler_result(message: &str) -> Option<SamplerStatus> {
 pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
     let Inspection {
         rows,
+        held_out_rows,
         group_rows,
         named_groups,
         bad_rows,
@@ -75,13 +76,16 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
         .iter()
         .flatten()
         .all(|&place| (place as usize) < group_rows.len());
+    let all = rows.saturating_add(held_out_rows);
     let fits = (1..=MAX_EXACT).contains(&rows)
+        && all <= MAX_EXACT
         && add_up(&group_rows, rows)
-        && bad_rows <= rows
+        && bad_rows <= all
         && named_groups.len() <= MAX_GROUPS
         && places_fit;
     fits.then_some(Inspection {
         rows,
+        held_out_rows,
         group_rows,
         named_groups,
         bad_rows,

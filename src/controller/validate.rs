@@ -19,16 +19,17 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 
 pub use self::head::{Head, JobId};
-pub use self::run::{Dataset, Paths, Run, Scorer, ScorerKind, Scoring, Store, Template, Training};
+pub use self::run::{Dataset, Paths, Run, Scorer, ScorerKind, Scoring, Split, Store, Template, Training};
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
 use crate::api::curriculum::CurriculumSpec;
-use crate::api::dataset::{self, DatasetSpec};
+use crate::api::dataset::{self, DatasetSpec, SplitSpec};
 use crate::api::job::{CurriculumJob, StoreSpec};
 use crate::api::names::{LABEL_QUEUE, SAMPLER, TRAINER};
 use crate::api::scoring::ScoringSpec;
 use crate::api::training::TrainingSpec;
 use crate::curriculum::plan::{Curriculum, MAX_GROUPS};
+use crate::curriculum::share::Share;
 use crate::scoring::task::Format;
 
 /// Longest name of a CurriculumJob: child names keep room for a phase, an attempt and a pod's index.
@@ -197,8 +198,20 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         delimiter: given.unwrap_or(by_extension),
         max_bad_rows: at_least(0, spec.max_bad_rows, "dataset.maxBadRows")?,
         revision: spec.revision.clone(),
+        split: spec.split.as_ref().map(split).transpose()?,
         group_column: spec.group_column.clone(),
     })
+}
+
+fn split(spec: &SplitSpec) -> Result<Split, Failure> {
+    match Share::try_from(&spec.held_out) {
+        Ok(fraction) if Share::ZERO < fraction && fraction < Share::ONE => Ok(Split {
+            held_out: spec.held_out.clone(),
+            seed: at_least(0, spec.seed, "dataset.split.seed")?,
+        }),
+        Ok(_) => refused("`dataset.split.heldOut` must be greater than 0 and less than 1"),
+        Err(error) => refused(format!("`dataset.split.heldOut`: {error}")),
+    }
 }
 
 /// The extension, without that of a file packed as a whole.

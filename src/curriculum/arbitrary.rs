@@ -256,6 +256,7 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
                 .map(|group| (group.to_string(), group))
                 .collect(),
             group_rows,
+            held_out: None,
             scores: Some(scores()),
         }
     })

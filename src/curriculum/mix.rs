@@ -16,6 +16,8 @@ pub(super) enum Purpose {
     Slots = 3,
     /// Order of a scope under `Order::Random`.
     RandomOrder = 4,
+    /// Which rows are held out of training.
+    HeldOut = 5,
 }
 
 /// Mixes 64 bits, bijectively: the finalizer of SplitMix64 with Stafford's constants ("Mix13").

@@ -21,3 +21,4 @@ pub mod rank;
 pub mod sampler;
 pub mod share;
 pub mod snapshot;
+pub mod split;

@@ -15,6 +15,7 @@ mod pool;
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
+use super::split::{HeldOut, Split};
 use crate::api::curriculum::Order;
 
 pub use compile::{Facts, compile};
@@ -57,10 +58,13 @@ pub struct Plan {
     pub batch_size: u64,
     /// Which end of the order comes first.
     pub order: Order,
-    /// Rows of the data set.
+    /// Rows that are drawn from: those of the data set but for the held-out ones.
     pub rows: u64,
-    /// Rows of each group, in the order of the groups; one entry when there are no groups.
+    /// Rows of each group that are drawn from, in the order of the groups; one entry when there are no groups.
     pub group_rows: Vec<u64>,
+    /// Rows of the data set that no batch holds; `None`: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// The index that the pools refer to; `None`: uniform sampling, and every phase has one pool of all rows.
     pub scores: Option<PlanScores>,
     /// The phases in this plan: all of them, or just the one that an attempt trains.
@@ -143,6 +147,16 @@ impl Plan {
             phases: vec![phase.clone()],
             ..self.without_phases()
         })
+    }
+
+    /// Rows of the data set, held-out ones included.
+    pub fn dataset_rows(&self) -> u64 {
+        self.rows + self.held_out.map_or(0, |held_out| held_out.rows)
+    }
+
+    /// The parts of the data set, where rows are held out.
+    pub fn split(&self) -> Option<Split> {
+        Some(Split::new(self.dataset_rows(), self.held_out?))
     }
 
     /// The same steps and phases with every row equally likely: what a run falls back to without a score index. It is what

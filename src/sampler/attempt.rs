@@ -46,7 +46,7 @@ impl Attempt {
         let facts = Facts {
             steps: steps.clone(),
             batch: opened.plan.batch_size,
-            rows: opened.plan.rows,
+            rows: opened.plan.dataset_rows(),
             run: run.clone(),
         };
         let progress = Progress::restore(state, &opened.plan_digest, facts);

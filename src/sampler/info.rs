@@ -26,8 +26,11 @@ pub struct PlanInfo {
     pub end_step: u64,
     /// Rows in one global batch.
     pub batch_size: u64,
-    /// Rows of the data set.
+    /// Rows of the data set, held-out ones included.
     pub rows: u64,
+    /// Rows that are held out of training; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_rows: Option<u64>,
     /// Seed of the run.
     pub seed: u64,
     /// Which rows come first.
@@ -58,7 +61,8 @@ impl PlanInfo {
             start_step: phase.start_step,
             end_step: phase.end_step,
             batch_size: plan.batch_size,
-            rows: plan.rows,
+            rows: plan.dataset_rows(),
+            held_out_rows: plan.held_out.map(|held_out| held_out.rows),
             seed: plan.seed,
             order: plan.order,
             source: opened.source,

@@ -51,6 +51,7 @@ pub fn trainer_router(attempt: Arc<Attempt>, files: Arc<DatasetFiles>) -> Router
         )
         .route("/v1/batches", get(batches))
         .route("/v1/batches.json", get(batches_json))
+        .route("/v1/held-out", get(held_out))
         .route("/v1/report", post(report).layer(DefaultBodyLimit::max(REPORT_BYTES)))
         .route("/v1/status", get(status))
         .with_state(attempt)
@@ -181,6 +182,22 @@ fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawErr
         attempt.hand_out(session, request.from, request.to);
     }
     Ok(json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches}))
+}
+
+/// The rows that are held out, in ascending order.
+async fn held_out(State(attempt): State<Arc<Attempt>>) -> Result<Response, Refusal> {
+    let drawn = tokio::task::spawn_blocking(move || {
+        let mut rows: Vec<u64> = attempt.opened().plan.split()?.held_out().collect();
+        rows.sort_unstable();
+        Some(rows.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+    });
+    match drawn.await {
+        Ok(Some(bytes)) => Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
+        Ok(None) => Err(Refusal::Unknown(
+            "the job has no `dataset.split`: no rows are held out".to_owned(),
+        )),
+        Err(error) => Ok(broken(&error)),
+    }
 }
 
 async fn dataset(State(files): State<Arc<DatasetFiles>>) -> Response {

@@ -74,7 +74,7 @@ impl Rows for Drawn {
     fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError> {
         self.sampler
             .batch_for_rank(step, part.rank, part.world, &*self.order, out)?;
-        let rows = self.sampler.plan().rows;
+        let rows = self.sampler.plan().dataset_rows();
         if out.iter().all(|row| *row < rows) {
             Ok(())
         } else {
@@ -109,10 +109,10 @@ impl RowGroups {
     /// `None` without groups, and for more than 2²⁴ rows.
     fn read(plan: &Plan, order: &dyn RowOrder) -> Option<Self> {
         let count = plan.group_rows.len();
-        if count < 2 || plan.rows > GROUPED_ROWS {
+        if count < 2 || plan.dataset_rows() > GROUPED_ROWS {
             return None;
         }
-        let mut of = vec![0; usize::try_from(plan.rows).ok()?];
+        let mut of = vec![0; usize::try_from(plan.dataset_rows()).ok()?];
         for (group, &rows) in (0_u8..=255).zip(&plan.group_rows) {
             for position in 0..rows {
                 let row = order.row(OrderScope::Group(u32::from(group)), position);
@@ -157,15 +157,19 @@ impl Opened {
             .scores
             .as_ref()
             .map(|scores| open(scores).and_then(|index| fitting(index, &plan)));
+        let without_scores: SharedOrder = match plan.split() {
+            Some(split) => Arc::new(split),
+            None => Arc::new(Identity),
+        };
         let (plan, order, source, unusable): (_, SharedOrder, _, _) = match index {
             Some(Ok(index)) => (plan, index.order, Source::Index, None),
             Some(Err(unusable)) => (
                 plan.uniform(),
-                Arc::new(Identity),
+                without_scores,
                 Source::UniformIndexUnusable,
                 Some(unusable),
             ),
-            None => (plan, Arc::new(Identity), Source::Uniform, None),
+            None => (plan, without_scores, Source::Uniform, None),
         };
         let groups = match source {
             Source::Index => RowGroups::read(&plan, &*order),
@@ -206,13 +210,21 @@ fn fitting(index: Index, plan: &Plan) -> Result<Index, Unusable> {
         fault: IndexFault::DigestMismatch,
         message,
     };
-    if index.rows != plan.rows {
+    let rows = plan.dataset_rows();
+    if index.rows != rows {
         return Err(other(format!(
-            "the score index has {} rows, the plan {}",
-            index.rows, plan.rows
+            "the score index has {} rows, the plan {rows}",
+            index.rows
         )));
     }
-    if index.group_rows != plan.group_rows {
+    // Of every group the index has the held-out rows too, as the last ones.
+    let same_groups = if plan.held_out.is_none() {
+        index.group_rows == plan.group_rows
+    } else {
+        let mut pairs = index.group_rows.iter().zip(&plan.group_rows);
+        index.group_rows.len() == plan.group_rows.len() && pairs.all(|(all, trained)| trained <= all)
+    };
+    if !same_groups {
         let (found, planned) = (index.group_rows.len(), plan.group_rows.len());
         return Err(other(format!(
             "the {found} groups of the score index are not the {planned} groups of the plan"

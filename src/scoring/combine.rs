@@ -2,6 +2,7 @@
 
 use super::task::Combine;
 use crate::curriculum::rank::average_ranks;
+use crate::curriculum::split::Split;
 
 /// Scores of several scorers on their way to one: add them scorer by scorer, so that only one is in memory at a time.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ pub struct Order {
     /// Combined score of each, aligned with `rows`; NaN for rows without one.
     pub scores: Vec<f64>,
     /// Average rank of each among all rows, as a fraction in (0, 1], aligned with `rows`; ties are equal, and so are all rows
-    /// without a score.
+    /// without a score. Those of rows that are held out are NaN.
     pub ranks: Vec<f64>,
     /// Rows with a score.
     pub scored: usize,
@@ -100,17 +101,22 @@ pub struct Order {
 
 impl Order {
     /// Sorts rows by their scores. Rows of equal scores follow in an order that depends only on `seed`, so that a cut
-    /// through a tie favours no part of the data set.
-    pub fn new(scores: Vec<f64>, seed: u64) -> Self {
+    /// through a tie favours no part of the data set. Rows that are `held_out` come behind all others, without a score.
+    pub fn new(scores: Vec<f64>, seed: u64, held_out: Option<&Split>) -> Self {
         let seed = mix(seed);
         // The hash stands for the row, which it gives back: so the sort compares two integers and nothing else.
         let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, mix(row ^ seed))).collect();
         drop(scores);
+        let mut trained = pairs.len();
+        for row in held_out.into_iter().flat_map(Split::held_out) {
+            pairs[row as usize].0 = HELD_OUT;
+            trained -= 1;
+        }
         pairs.sort_unstable();
         let scored = count_scored(&pairs);
         // Rows without a score take the last places together, as if they were equally hard and harder than all others.
         let place = |key| {
-            if key == UNSCORED {
+            if key >= UNSCORED {
                 f64::INFINITY
             } else {
                 from_sort_key(key)
@@ -120,7 +126,8 @@ impl Order {
         // The standard library collects them in the memory of the pairs, which is twice as much as they need.
         let mut rows: Vec<u64> = pairs.into_iter().map(|(_, hash)| unmix(hash) ^ seed).collect();
         rows.shrink_to_fit();
-        let ranks = average_ranks(&scores).collect();
+        let mut ranks: Vec<f64> = average_ranks(&scores[..trained]).collect();
+        ranks.resize(scores.len(), f64::NAN);
         scores[scored..].fill(f64::NAN);
         Self {
             rows,
@@ -151,11 +158,13 @@ impl Order {
 
 /// How many of the sorted pairs have a score.
 fn count_scored(sorted: &[(u64, u64)]) -> usize {
-    sorted.partition_point(|(key, _)| *key != UNSCORED)
+    sorted.partition_point(|(key, _)| *key < UNSCORED)
 }
 
+/// Sort key of rows that are held out of training, behind all others.
+const HELD_OUT: u64 = u64::MAX;
 /// Sort key of rows without a score: greater than that of any number.
-const UNSCORED: u64 = u64::MAX;
+const UNSCORED: u64 = u64::MAX - 1;
 const SIGN: u64 = 1 << 63;
 
 /// (key, row) of every row: keys compare as the scores do, −0 is 0, NaN comes last.
@@ -173,7 +182,7 @@ fn sort_key(score: f64) -> u64 {
 
 fn from_sort_key(key: u64) -> f64 {
     match key {
-        UNSCORED => f64::NAN,
+        UNSCORED.. => f64::NAN,
         key if key & SIGN == 0 => f64::from_bits(!key),
         key => f64::from_bits(key & !SIGN),
     }

@@ -13,6 +13,7 @@ use super::store::{Store, StoredSummary};
 use super::summary;
 use super::task::Task;
 use super::validate;
+use crate::curriculum::split::Split;
 
 /// Merges, checks, combines, ranks and sorts the scores, and writes the score index, its summary, and the data set's record of it.
 /// The index is the same bytes for the same scores, however many shards they came in.
@@ -25,7 +26,8 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
     let manifest = Manifest::load(store, task)?;
     let groups = load_groups(task, store, &manifest)?;
     let combined = combine(task, store, &manifest)?;
-    let order = Order::new(combined, task.seed);
+    let split = manifest.held_out.map(|held_out| Split::new(manifest.rows, held_out));
+    let order = Order::new(combined, task.seed, split.as_ref());
     let grouped = groups
         .as_ref()
         .map(|groups| order.by_group(groups, &manifest.group_rows));
@@ -33,14 +35,14 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
     let mut summary = IndexSummary {
         key: task.key.clone(),
         digest: String::new(),
-        rows: manifest.rows,
+        rows: manifest.trained_rows(),
         scored_rows: order.scored as u64,
         quantiles: summary::quantiles(sorted),
         histogram: summary::histogram(sorted),
-        group_rows: manifest.group_rows.clone(),
+        group_rows: manifest.trained_group_rows(),
         group_names: manifest.group_names.clone(),
         group_mean_ranks: groups
-            .map(|groups| summary::mean_ranks(&order, &groups, &manifest.group_rows))
+            .map(|groups| summary::mean_ranks(&order, &groups, &manifest.trained_group_rows()))
             .unwrap_or_default(),
     };
     let content = IndexContent {
@@ -56,6 +58,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         created: now,
         bytes: written.bytes,
         source: Some(manifest.source),
+        held_out: manifest.held_out,
         summary,
     };
     write_json(&store.summary(&task.key), &stored)?;
@@ -83,7 +86,6 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
 
 /// The combined score of every row, NaN for rows without one.
 fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, ScoringError> {
-    let rows = usize::try_from(manifest.rows).map_err(|e| ScoringError::store(&store.manifest(task), e))?;
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults) = (false, Vec::new());
     for scorer in &task.scorers {
@@ -101,8 +103,14 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
         return Err(ScoringError::ScoresInvalid(faults));
     }
     let combined = combination.finish();
-    let scored = combined.iter().filter(|score| !score.is_nan()).count();
-    if validate::coverage(scored as u64, manifest.rows, manifest.bad_rows) < validate::min_coverage(task)? {
+    let mut scored = combined.iter().filter(|score| !score.is_nan()).count();
+    // Whether a row that is held out has a score is all the same.
+    if let Some(held_out) = manifest.held_out {
+        let apart = Split::new(manifest.rows, held_out);
+        scored -= apart.held_out().filter(|row| !combined[*row as usize].is_nan()).count();
+    }
+    let rows = manifest.trained_rows();
+    if validate::coverage(scored as u64, rows, manifest.bad_rows) < validate::min_coverage(task)? {
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,
@@ -113,7 +121,7 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
             }
         )));
     }
-    if scored < rows {
+    if (scored as u64) < rows {
         tracing::warn!(scored, rows, "rows without a score are ranked last: {faults}");
     }
     Ok(combined)

@@ -15,6 +15,7 @@ use super::store::{Store, StoredSummary, read_json};
 use super::task::{Format, Task};
 use super::validate;
 use crate::curriculum::plan::MAX_GROUPS;
+use crate::curriculum::split::Split;
 
 /// Inspects the data set below `root`, writes the manifest and the rows' groups to the store, and looks for an index there.
 ///
@@ -32,7 +33,8 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
             task.shown()
         )));
     }
-    let (manifest, groups) = survey.finish(task, dataset)?;
+    let (mut manifest, groups) = survey.finish(task, dataset)?;
+    hold_out(task, &mut manifest, &groups)?;
     if task.group_column.is_some() {
         let path = store.groups(task);
         write_whole(&path, |writer| {
@@ -45,13 +47,35 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
     let named_groups = find_groups(task, &manifest)?;
     let (found, stale_index) = find_index(task, store, &manifest)?;
     Ok(Inspection {
-        rows: manifest.rows,
+        rows: manifest.trained_rows(),
+        held_out_rows: manifest.held_out.map_or(0, |held_out| held_out.rows),
         named_groups,
-        group_rows: manifest.group_rows,
+        group_rows: manifest.trained_group_rows(),
         bad_rows: manifest.bad_rows,
         found,
         stale_index,
     })
+}
+
+/// Writes down which rows are held out, and how many of each group.
+fn hold_out(task: &Task, manifest: &mut Manifest, groups: &[u8]) -> Result<(), ScoringError> {
+    let Some(held_out) = validate::held_out(task, manifest.rows)? else {
+        return Ok(());
+    };
+    if held_out.rows >= manifest.rows {
+        return Err(ScoringError::DatasetEmpty(format!(
+            "`dataset.split` holds out {} of {} rows, which leaves none to train on; lower `dataset.split.heldOut`",
+            held_out.rows, manifest.rows
+        )));
+    }
+    manifest.held_out = Some(held_out);
+    if !groups.is_empty() {
+        manifest.held_out_group_rows = vec![0; manifest.group_rows.len()];
+        for row in Split::new(manifest.rows, held_out).held_out() {
+            manifest.held_out_group_rows[usize::from(groups[row as usize])] += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The places of the groups that the curriculum names. A name that is no group is most often written in another way: so the error
@@ -198,9 +222,11 @@ impl Survey {
             delimiter: (task.format == Format::Csv).then_some(task.delimiter),
             rows: self.rows,
             source: dataset.fingerprint,
+            held_out: None,
             bad_rows: self.bad_rows,
             group_names: groups.names,
             group_rows: groups.rows,
+            held_out_group_rows: Vec::new(),
             files: files
                 .map(|(data, rows)| SourceFile {
                     path: data.name,
@@ -287,8 +313,9 @@ fn fit(store: &Store, stored: &StoredSummary, manifest: &Manifest) -> Result<Fit
     if let Some(difference) = source.difference(&manifest.source) {
         return Ok(Fit::Stale(format!("the data have changed: {difference}")));
     }
-    let same_rows = summary.rows == manifest.rows
-        && summary.group_rows == manifest.group_rows
+    let same_rows = stored.held_out == manifest.held_out
+        && summary.rows == manifest.trained_rows()
+        && summary.group_rows == manifest.trained_group_rows()
         && summary.group_names == manifest.group_names;
     Ok(if same_rows { Fit::Yes } else { Fit::No })
 }

@@ -1,6 +1,7 @@
 //! What `curriculum inspect` leaves on the store for the commands that follow.
 
 use std::fs;
+use std::iter;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::store::Store;
 use super::task::{Format, Task};
+use crate::curriculum::split::HeldOut;
 
 /// Version of the manifest's format.
 pub const MANIFEST_VERSION: u32 = 3;
@@ -31,13 +33,19 @@ pub struct Manifest {
     pub rows: u64,
     /// Which content of the files was inspected.
     pub source: Fingerprint,
+    /// Rows that are held out of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// Rows that are bad as a whole, such as lines that are no JSON: at most the task's `maxBadRows`.
     #[serde(default)]
     pub bad_rows: u64,
     /// The groups' values, ordered; empty without a group column.
     pub group_names: Vec<String>,
-    /// Rows of each group.
+    /// Rows of each group, held-out ones included.
     pub group_rows: Vec<u64>,
+    /// Rows of each group that are held out; empty without groups, and where none are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_out_group_rows: Vec<u64>,
     /// The files, in the order of their rows: row numbers run on from one to the next.
     #[serde(default)]
     pub files: Vec<SourceFile>,
@@ -95,6 +103,19 @@ impl Manifest {
         let json = fs::read(&path).map_err(|e| ScoringError::io("read", &path, e))?;
         let only = task.path.as_deref().unwrap_or_default();
         Self::parse(&json, only).map_err(|e| ScoringError::store(&path, e))
+    }
+
+    /// Rows to train on.
+    pub fn trained_rows(&self) -> u64 {
+        self.rows
+            .saturating_sub(self.held_out.map_or(0, |held_out| held_out.rows))
+    }
+
+    /// Of these, the rows of each group.
+    pub fn trained_group_rows(&self) -> Vec<u64> {
+        let held_out = self.held_out_group_rows.iter().chain(iter::repeat(&0));
+        let of_group = |(rows, held_out): (&u64, &u64)| rows.saturating_sub(*held_out);
+        self.group_rows.iter().zip(held_out).map(of_group).collect()
     }
 
     /// Each file with its rows of the whole data set.

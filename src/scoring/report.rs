@@ -39,9 +39,12 @@ pub struct Failure {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
-    /// Rows of the data set.
+    /// Rows to train on: all of the data set but for the held-out ones.
     pub rows: u64,
-    /// Rows of each group in the order of the groups' values; empty without a group column. At most 256.
+    /// Rows that are held out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_out_rows: u64,
+    /// Rows of each group that are trained on, in the order of the groups' values; empty without a group column. At most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_rows: Vec<u64>,
     /// Place of each of the task's `namedGroups` among the groups; `None` where the data set has no such group.

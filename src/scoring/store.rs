@@ -12,6 +12,7 @@ use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::report::IndexSummary;
 use super::task::Task;
+use crate::curriculum::split::HeldOut;
 
 /// Name of the file beside a manifest that holds where each row begins.
 pub const OFFSETS: &str = "offsets.u64";
@@ -34,6 +35,9 @@ pub struct StoredSummary {
     /// Which content of the data set was scored. Versions before this field did not keep it: such an index is of unknown data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Fingerprint>,
+    /// Rows that are held out of training: the last ones of the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// The aggregates.
     #[serde(flatten)]
     pub summary: IndexSummary,

@@ -41,10 +41,11 @@ pub fn histogram(sorted: &[f64]) -> Vec<u64> {
     counts
 }
 
-/// Mean rank of each group, to six decimals.
+/// Mean rank of each group, to six decimals, of the rows that are trained on: `group_rows` of each.
 pub fn mean_ranks(order: &Order, groups: &[u8], group_rows: &[u64]) -> Vec<f64> {
     let mut sums = vec![0.0; group_rows.len()];
-    for (row, rank) in order.rows.iter().zip(&order.ranks) {
+    let trained = group_rows.iter().sum::<u64>() as usize;
+    for (row, rank) in order.rows.iter().zip(&order.ranks).take(trained) {
         sums[usize::from(groups[*row as usize])] += rank;
     }
     sums.iter()
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn mean_ranks_of_groups() {
-        let order = Order::new(vec![0.5, 0.1, 0.9, 0.3], 0);
+        let order = Order::new(vec![0.5, 0.1, 0.9, 0.3], 0, None);
         assert_eq!(mean_ranks(&order, &[0, 0, 1, 1], &[2, 2]), [0.5, 0.75]);
     }
 

@@ -27,6 +27,9 @@ pub struct Task {
     /// What the job calls this content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// Rows that are held out of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// Column of the groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,
@@ -47,6 +50,16 @@ pub struct Task {
     pub combine: Combine,
     /// Least fraction of rows with a finite score, as a decimal string.
     pub min_coverage: String,
+}
+
+/// Which rows are held out of training.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Split {
+    /// Fraction of the rows, as a decimal string.
+    pub held_out: String,
+    /// Seed of the choice.
+    pub seed: u64,
 }
 
 fn comma() -> char {

@@ -7,6 +7,8 @@ use super::dataset::{Field, Kind};
 use super::error::ScoringError;
 use super::store::Shard;
 use super::task::{Combine, Scorer, ScorerKind, Task};
+use crate::curriculum::share::Share;
+use crate::curriculum::split::HeldOut;
 
 /// Reads and checks a task.
 ///
@@ -69,6 +71,7 @@ fn check(task: &Task) -> Result<(), ScoringError> {
         }
     }
     weights(task)?;
+    held_out(task, 1)?;
     min_coverage(task).map(|_| ())
 }
 
@@ -107,6 +110,23 @@ pub fn min_coverage(task: &Task) -> Result<f64, ScoringError> {
         _ => Err(ScoringError::InvalidTask(format!(
             "`scoring.minCoverage` is `{}`; it must be a decimal number from 0 to 1",
             task.min_coverage
+        ))),
+    }
+}
+
+/// Which of `rows` rows are held out of training; `None`: none are.
+///
+/// # Errors
+/// [`ScoringError::InvalidTask`] when the fraction is none.
+pub fn held_out(task: &Task, rows: u64) -> Result<Option<HeldOut>, ScoringError> {
+    let Some(split) = &task.split else { return Ok(None) };
+    match Share::parse(&split.held_out) {
+        Ok(fraction) if Share::ZERO < fraction && fraction < Share::ONE => {
+            Ok(Some(HeldOut::of(fraction, rows, split.seed)))
+        }
+        _ => Err(ScoringError::InvalidTask(format!(
+            "`dataset.split.heldOut` is `{}`; it must be a decimal number between 0 and 1",
+            split.held_out
         ))),
     }
 }

@@ -11,7 +11,9 @@ use super::deepspeed;
 use super::error::SimulateError;
 use super::unique::{self, Unique};
 use crate::api::curriculum::{Balance, CurriculumSpec};
+use crate::api::dataset::SplitSpec;
 use crate::curriculum::plan::{Facts, MAX_EXACT, Plan, PlanError, compile};
+use crate::curriculum::share::Share;
 
 /// A curriculum as a file tells it.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Document {
     pub seed: Option<u64>,
     /// The job's `dataset.groupColumn`.
     pub group_column: Option<String>,
+    /// The job's `dataset.split`: fraction that is held out, and seed.
+    pub split: Option<(Share, u64)>,
     /// What was assumed about the file, and what is not the same here as there.
     pub notes: Vec<String>,
     /// Where fields of the compiler's errors stand in the file: (prefix there, prefix in the file).
@@ -69,6 +73,7 @@ struct JobSpec {
 #[serde(rename_all = "camelCase")]
 struct JobDataset {
     group_column: Option<String>,
+    split: Option<SplitSpec>,
 }
 
 impl Document {
@@ -106,6 +111,7 @@ impl Document {
                 spec: deepspeed::curriculum(&metric, found.batch_size),
                 seed: None,
                 group_column: None,
+                split: None,
                 notes: found.notes,
                 names: vec![
                     ("curriculum.phases[0].pool.deepSpeed", found.path),
@@ -132,12 +138,22 @@ impl Document {
             return Err(field(path, "kind", format!("{kind} is not \"CurriculumJob\"")));
         }
         let Job { spec } = typed(path, "", value)?;
-        let column = spec.dataset.and_then(|dataset| dataset.group_column);
-        let document = Self::new(path, Kind::Job, "spec.curriculum", spec.curriculum, spec.seed, column)?;
+        let (column, split) = spec
+            .dataset
+            .map(|dataset| (dataset.group_column, dataset.split))
+            .unwrap_or_default();
+        let split = split.map(|split| -> Result<_, SimulateError> {
+            let wrong = |problem: String| field(path, "spec.dataset.split", problem);
+            let fraction = Share::try_from(&split.held_out).map_err(|error| wrong(error.to_string()))?;
+            let seed = u64::try_from(split.seed).map_err(|_| wrong(format!("seed {} is below 0", split.seed)))?;
+            Ok((fraction, seed))
+        });
+        let mut document = Self::new(path, Kind::Job, "spec.curriculum", spec.curriculum, spec.seed, column)?;
         if document.spec.balance == Balance::Group && document.group_column.is_none() {
             let problem = "must be set when `curriculum.balance` is 'Group'";
             return Err(field(path, "spec.dataset.groupColumn", problem));
         }
+        document.split = split.transpose()?;
         Ok(document)
     }
 
@@ -169,6 +185,7 @@ impl Document {
             spec,
             seed: seed.transpose()?,
             group_column,
+            split: None,
             notes: Vec::new(),
             names: vec![("curriculum", at.to_owned()), ("dataset", format!("{parent}dataset"))],
         })

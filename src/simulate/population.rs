@@ -7,6 +7,8 @@ use std::path::Path;
 use super::error::SimulateError;
 use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::plan::{Facts, MAX_GROUPS, PlanScores};
+use crate::curriculum::share::Share;
+use crate::curriculum::split::{HeldOut, Split};
 use crate::scoring::index_map::ScoreIndex;
 use crate::scoring::manifest::Manifest;
 
@@ -17,8 +19,11 @@ const MAX_PLACED: u64 = u32::MAX as u64;
 #[derive(Debug)]
 pub struct Population {
     order: Ordered,
+    /// Rows to train on.
     rows: u64,
+    held_out: Option<HeldOut>,
     group_names: Vec<String>,
+    /// Rows of each group to train on.
     group_rows: Vec<u64>,
 }
 
@@ -198,16 +203,17 @@ impl Population {
         Ok(Self {
             order: Ordered::Even(Even::new(rows, &group_rows)),
             rows,
+            held_out: None,
             group_names,
             group_rows,
         })
     }
 
-    /// The rows and scores of a score index.
+    /// The rows and scores of a score index, of which `split` (fraction and seed) holds some out.
     ///
     /// # Errors
-    /// When the file is no index that can be used.
-    pub fn index(path: &Path) -> Result<Self, SimulateError> {
+    /// When the file is no index that can be used, or one of another split.
+    pub fn index(path: &Path, split: Option<(Share, u64)>) -> Result<Self, SimulateError> {
         let index = ScoreIndex::open(path, None).map_err(|source| SimulateError::Index {
             path: path.to_owned(),
             source,
@@ -218,13 +224,32 @@ impl Population {
             return Err(SimulateError::argument("--index", problem));
         }
         let group_names = index.group_names().to_vec();
+        let mut group_rows = if group_names.is_empty() {
+            Vec::new()
+        } else {
+            index.group_rows()
+        };
+        let held_out = split.map(|(fraction, seed)| HeldOut::of(fraction, rows, seed));
+        if let Some(held_out) = held_out {
+            let mut apart = vec![false; rows as usize];
+            for row in Split::new(rows, held_out).held_out() {
+                apart[row as usize] = true;
+            }
+            // They are the last ones of the index, and of each group.
+            let tail = &index.rows()[(rows - held_out.rows) as usize..];
+            if !tail.iter().all(|row| apart[*row as usize]) {
+                let problem = "its last rows are not those that the job's `dataset.split` holds out: it is the index of another job";
+                return Err(SimulateError::argument("--index", problem.to_owned()));
+            }
+            for (group, count) in (0_u32..).zip(&mut group_rows) {
+                let scope = OrderScope::Group(group);
+                *count = (0..*count).filter(|at| !apart[index.row(scope, *at) as usize]).count() as u64;
+            }
+        }
         Ok(Self {
-            rows,
-            group_rows: if group_names.is_empty() {
-                Vec::new()
-            } else {
-                index.group_rows()
-            },
+            rows: rows - held_out.map_or(0, |held_out| held_out.rows),
+            held_out,
+            group_rows,
             group_names,
             order: Ordered::Index(index),
         })
@@ -249,11 +274,17 @@ impl Population {
         if manifest.group_names.len() != manifest.group_rows.len() {
             return Err(wrong("`groupNames` and `groupRows` differ in number".to_owned()));
         }
-        let groups = manifest.group_names.into_iter().zip(manifest.group_rows).collect();
-        Self::even(manifest.rows, groups, "--manifest")
+        let (rows, group_rows) = (manifest.trained_rows(), manifest.trained_group_rows());
+        let groups = manifest.group_names.into_iter().zip(group_rows).collect();
+        Self::even(rows, groups, "--manifest")
     }
 
-    /// Number of rows.
+    /// Number of rows in the data set: row numbers are less.
+    pub fn dataset_rows(&self) -> u64 {
+        self.rows + self.held_out.map_or(0, |held_out| held_out.rows)
+    }
+
+    /// Number of rows to train on.
     pub const fn rows(&self) -> u64 {
         self.rows
     }
@@ -285,6 +316,7 @@ impl Population {
             rows: self.rows,
             group_rows: self.group_rows.clone(),
             groups: self.group_names.iter().cloned().zip(0..).collect(),
+            held_out: self.held_out,
             // Which index it is decides over no row.
             scores: Some(PlanScores {
                 key: "simulated".to_owned(),
@@ -298,7 +330,7 @@ impl Population {
         let places = match &self.order {
             Ordered::Even(_) => None,
             Ordered::Index(index) => {
-                let mut places = vec![0; self.rows as usize];
+                let mut places = vec![0; self.dataset_rows() as usize];
                 for (place, &row) in (0..).zip(index.rows()) {
                     if let Some(slot) = places.get_mut(row as usize) {
                         *slot = place;
@@ -312,7 +344,7 @@ impl Population {
             if self.group_rows.is_empty() {
                 0
             } else {
-                self.rows as usize
+                self.dataset_rows() as usize
             }
         ];
         for (group, &rows) in (0_u8..=255).zip(&self.group_rows) {

@@ -90,7 +90,7 @@ impl<'a> Tally<'a> {
     /// A tally of the population's rows; whether different rows are to be told apart.
     pub(super) fn new(population: &'a Population, distinct: bool) -> Self {
         let rows = population.rows();
-        let seen = || (distinct && rows <= MAX_TRACKED).then(|| Seen::new(rows));
+        let seen = || (distinct && rows <= MAX_TRACKED).then(|| Seen::new(population.dataset_rows()));
         Self {
             lookup: population.lookup(),
             rows,

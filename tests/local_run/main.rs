@@ -8,6 +8,7 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
 
@@ -71,6 +72,30 @@ fn parts_of_a_data_set_train_as_the_whole() {
         said.contains("8 parts, of which 1 are missing: `parts/part-00003-of-00008.csv`"),
         "{said}"
     );
+}
+
+#[test]
+fn rows_that_are_held_out_are_trained_on_in_no_phase_with_scores_or_without() {
+    let split = json!({"dataset": {"split": {"heldOut": "0.15"}}});
+    let scored = Local::new(&split);
+    scored.succeeds();
+    assert_eq!(scored.rows(), scored.expected());
+    let dataset = scored.status()["dataset"].clone();
+    assert_eq!((&dataset["rows"], &dataset["heldOutRows"]), (&json!(85), &json!(15)));
+
+    let mut fails = split;
+    fails["scoring"] = json!({"backoffLimit": 0, "scorers": [{"name": "given", "column": null, "container": {
+        "image": "none", "command": ["python3", "-c", "raise SystemExit(1)"],
+    }}]});
+    fails["curriculum"] =
+        json!({"phases": [{"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 2 * STEPS}}]});
+    let uniform = Local::new(&fails);
+    uniform.succeeds();
+    assert_eq!(uniform.status()["scores"]["source"], "Uniform");
+    let distinct = |local: &Local| local.rows().into_iter().flatten().collect::<BTreeSet<u64>>();
+    // 320 rows of 85: all of them, and nothing else. Which they are does not depend on the scores.
+    assert_eq!(distinct(&uniform).len(), 85);
+    assert!(distinct(&scored).is_subset(&distinct(&uniform)));
 }
 
 #[test]

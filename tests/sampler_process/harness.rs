@@ -81,6 +81,7 @@ impl Bench {
             order: Order::EasyFirst,
             rows: ROWS,
             group_rows: vec![ROWS / GROUPS; GROUPS as usize],
+            held_out: None,
             scores: Some(PlanScores {
                 key: "abc".into(),
                 digest,

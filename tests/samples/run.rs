@@ -156,6 +156,7 @@ pub(super) fn facts(job: &CurriculumJob, data: &Data) -> Facts {
             .filter(|_| grouped)
             .map(|rows| rows.len() as u64)
             .collect(),
+        held_out: None,
         groups: places.filter(|(name, _)| named.contains(name.as_str())).collect(),
         scores: Some(PlanScores {
             key: "a".repeat(64),

@@ -38,6 +38,7 @@ impl Pods {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            split: None,
             path: Some("train.csv".to_owned()),
             paths: Vec::new(),
             format: Format::Csv,

@@ -54,6 +54,7 @@ fn plan(job: &CurriculumJob) -> Plan {
         order: job.spec.curriculum.order,
         rows: 1000,
         group_rows: vec![1000],
+        held_out: None,
         scores: None,
         phases: vec![PhasePlan {
             index: 0,

@@ -18,8 +18,10 @@ async fn a_run_without_a_cluster_leaves_the_same_snapshots() -> Result {
     with_temp_ns("local", |case| async move {
         case.data_set().await?;
         let example = Example::new("run").scored_by("reverse");
-        let example =
-            example.with(&json!({"scoring": {"shards": 2, "parallelism": 2}, "curriculum": {"balance": "Group"}}));
+        let example = example.with(
+            &json!({"scoring": {"shards": 2, "parallelism": 2}, "curriculum": {"balance": "Group"},
+                                         "dataset": {"split": {"heldOut": "0.1"}}}),
+        );
         let job = case.submit(&example).await?;
         let folder = tempfile::tempdir()?;
         let data = case.api::<ConfigMap>().get("data").await?.data.unwrap_or_default();

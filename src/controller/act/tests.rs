@@ -93,6 +93,7 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         seed: 7,
         rows: 100,
         group_rows: Vec::new(),
+        held_out: None,
         scores: None,
         groups: std::collections::BTreeMap::new(),
     };

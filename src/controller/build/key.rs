@@ -7,12 +7,12 @@ use super::names::hex;
 use crate::{
     api::{
         self,
-        dataset::DatasetSpec,
+        dataset::{DatasetSpec, SplitSpec},
         scorer_volume::ScorerVolume,
         scoring::{self, ContainerScorer, ScorerSpec},
     },
     controller::validate::{self, Dataset, Paths, Run},
-    scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit},
+    scoring::task::{Combine, Format, Scorer, ScorerKind, Split, Task, Unit},
 };
 
 /// Version of what the built-in scorers compute, and of how groups are named and ordered. Raise it when the same spec would give
@@ -35,6 +35,10 @@ pub fn task(run: &Run) -> Task {
         delimiter: dataset.delimiter,
         max_bad_rows: dataset.max_bad_rows,
         revision: dataset.revision.clone(),
+        split: dataset.split.as_ref().map(|split| Split {
+            held_out: split.held_out.0.clone(),
+            seed: split.seed,
+        }),
         group_column: dataset.group_column.clone(),
         named_groups: run.curriculum.named_groups().into_iter().map(str::to_owned).collect(),
         dataset_key: dataset_key(dataset),
@@ -92,6 +96,10 @@ fn what_decides_rows(dataset: &Dataset) -> Value {
         // It decides whether a file is read, not which scores it has.
         max_bad_rows: 0,
         revision: dataset.revision.clone(),
+        split: dataset.split.as_ref().map(|split| SplitSpec {
+            held_out: split.held_out.clone(),
+            seed: i64::try_from(split.seed).unwrap_or(i64::MAX),
+        }),
         group_column: dataset.group_column.clone(),
     })
 }

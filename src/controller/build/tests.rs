@@ -151,6 +151,7 @@ fn plan() -> Plan {
         order: crate::api::curriculum::Order::EasyFirst,
         rows: 1797,
         group_rows: vec![897, 900],
+        held_out: None,
         scores: Some(PlanScores {
             key: "ab".repeat(32),
             digest: format!("sha256:{}", "cd".repeat(32)),

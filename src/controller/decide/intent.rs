@@ -12,6 +12,7 @@ use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
 use crate::controller::evidence::Failure;
 use crate::controller::validate::Run;
 use crate::curriculum::plan::{Facts, Plan, PlanError, PlanScores};
+use crate::curriculum::split::HeldOut;
 
 /// Longest `lastFailure`, in characters: what the schema of the status allows.
 const LAST_FAILURE_CHARS: usize = 1024;
@@ -47,6 +48,13 @@ pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<Pla
             .iter()
             .map(|group| (group.name.clone(), group.group.unsigned_abs()))
             .collect(),
+        held_out: dataset
+            .held_out_rows
+            .zip(run.dataset.split.as_ref())
+            .map(|(rows, split)| HeldOut {
+                rows: rows.unsigned_abs(),
+                seed: split.seed,
+            }),
         scores,
     };
     run.curriculum.compile(&facts).map_err(|PlanError { field, problem }| {

@@ -117,7 +117,11 @@ fn inspect(turn: &mut Turn<'_>, job: Job) -> Result<Inspection, State> {
         Standing::Broke(Fault::Dataset(failure)) => return Err(State::Failed(failure)),
         Standing::Broke(Fault::Scoring(failure)) => failure.message,
         Standing::Done(pods) => match evidence::inspection(&pods) {
-            Ok(inspection) => return Ok(inspection),
+            Ok(inspection) if turn.run.dataset.split.is_some() == (inspection.held_out_rows > 0) => {
+                return Ok(inspection);
+            }
+            // Training must not begin on rows that were to be held out.
+            Ok(_) => "what it held out is not what `dataset.split` says".to_owned(),
             Err(why) => format!("it ended with exit code 0, but {why}"),
         },
     };
@@ -293,6 +297,7 @@ fn dataset(run: &Run, inspection: &Inspection) -> DatasetStatus {
     let places = run.curriculum.named_groups().into_iter().zip(&inspection.named_groups);
     DatasetStatus {
         rows: count(&inspection.rows),
+        held_out_rows: (inspection.held_out_rows > 0).then(|| count(&inspection.held_out_rows)),
         groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),
         group_rows: inspection.group_rows.iter().map(count).collect(),
         last_good: inspection.found.as_ref().map(|found| index_of(&found.summary)),

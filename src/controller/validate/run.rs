@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimSpec, PodSpec, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::head::Head;
+use crate::api::curriculum::Fraction;
 use crate::api::dataset::VolumeSpec;
 use crate::api::scoring::{
     ColumnScorer, Combine, ContainerScorer, LengthScorer, OnFailure, RarityScorer, ScoringPodSpec,
@@ -63,8 +64,19 @@ pub struct Dataset {
     pub max_bad_rows: u64,
     /// The user's name for this content.
     pub revision: Option<String>,
+    /// Rows that are held out of training.
+    pub split: Option<Split>,
     /// Column that says to which group a row belongs.
     pub group_column: Option<String>,
+}
+
+/// `dataset.split`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Fraction of the rows that are held out, greater than 0 and less than 1, as the user wrote it.
+    pub held_out: Fraction,
+    /// Seed of the choice.
+    pub seed: u64,
 }
 
 /// Files, folders and patterns within a volume.

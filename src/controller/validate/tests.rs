@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::json;
 
 use super::*;
-use crate::api::curriculum::{Balance, Order};
+use crate::api::curriculum::{Balance, Fraction, Order};
 use crate::api::job::CurriculumJobSpec;
 use crate::api::scoring::{ColumnScorer, Combine, LengthScorer, LengthUnit, OnFailure, RarityScorer, ScoringPodSpec};
 use crate::api::training::Sampling;
@@ -103,6 +103,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            split: None,
             group_column: None,
         },
         scoring: Scoring {
@@ -260,10 +261,22 @@ fn an_own_claim_is_what_its_template_says() {
     assert_eq!(run.store, Store::Own(serde_json::from_value(template).unwrap()));
 }
 
+fn hold_out(job: &mut CurriculumJob, fraction: &str, seed: i64) {
+    job.spec.dataset.split = Some(SplitSpec {
+        held_out: Fraction(fraction.to_owned()),
+        seed,
+    });
+}
+
 #[test]
 fn each_check_refuses_and_names_the_field() {
     type Break = fn(&mut CurriculumJob);
-    let cases: [(Break, &str); 16] = [
+    let cases: [(Break, &str); 18] = [
+        (
+            |job| hold_out(job, "1.0", 0),
+            "`dataset.split.heldOut` must be greater than 0 and less than 1",
+        ),
+        (|job| hold_out(job, "0.1", -1), "`dataset.split.seed`"),
         (
             |job| job.spec.dataset.path = None,
             "exactly one of `dataset.path` and `dataset.paths`",

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
+use crate::curriculum::split::HeldOut;
 
 /// Last step that a plan may reach: 32 phases of 10⁹ steps and ample room, and its slots still fit in 64 bits.
 const LAST_STEP: u64 = 1 << 40;
@@ -34,6 +35,15 @@ impl Plan {
         }
         if !(1..=MAX_EXACT).contains(&self.rows) {
             return fail("rows", format!("{} is not between 1 and {MAX_EXACT}", self.rows));
+        }
+        if let Some(HeldOut { rows, seed }) = self.held_out {
+            let all = rows.checked_add(self.rows);
+            if rows == 0 || seed > MAX_EXACT || all.is_none_or(|all| all > MAX_EXACT) {
+                return fail(
+                    "heldOut",
+                    format!("{rows} rows by seed {seed} are not between 1 and {MAX_EXACT} with the others"),
+                );
+            }
         }
         if self.group_rows.len() > MAX_GROUPS {
             return fail(

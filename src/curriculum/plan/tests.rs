@@ -22,6 +22,7 @@ fn facts(rows: u64, group_rows: &[u64]) -> Facts {
         groups: (0..group_rows.len() as u32)
             .map(|group| (format!("g{group}"), group))
             .collect(),
+        held_out: None,
         scores: Some(arbitrary::scores()),
     }
 }

@@ -19,6 +19,7 @@ fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
         rows,
         group_rows: group_rows.to_vec(),
         groups: std::collections::BTreeMap::new(),
+        held_out: None,
         scores: Some(arbitrary::scores()),
     };
     compile(&spec, &facts).unwrap()

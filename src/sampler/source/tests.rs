@@ -36,6 +36,7 @@ pub(crate) fn attempt_plan() -> Plan {
         order: PlanOrder::EasyFirst,
         rows: 1000,
         group_rows: vec![250; 4],
+        held_out: None,
         scores: Some(PlanScores {
             key: "k".into(),
             digest: "sha256:d".into(),
@@ -179,4 +180,68 @@ fn a_plan_file_that_is_no_plan_says_why() {
     assert!(message().contains("has 1048577 bytes"), "{}", message());
     fs::write(&path, attempt_plan().to_canonical_json()).unwrap();
     assert_eq!(read_plan(&path).unwrap(), attempt_plan());
+}
+
+/// Rows that are held out are in no batch, whether the index can be used or not.
+#[test]
+fn held_out_rows_are_never_served() {
+    use std::collections::BTreeSet;
+
+    use crate::curriculum::split::{HeldOut, Split};
+
+    let held_out = HeldOut { rows: 100, seed: 9 };
+    let apart: BTreeSet<u64> = Split::new(1000, held_out).held_out().collect();
+    /// The trained rows in ascending order, and behind them the others.
+    struct Ascending(Vec<u64>);
+    impl RowOrder for Ascending {
+        fn row(&self, _scope: OrderScope, position: u64) -> u64 {
+            self.0[position as usize]
+        }
+    }
+    let (mut rows, mut others): (Vec<u64>, Vec<u64>) = (0..1000).partition(|row| !apart.contains(row));
+    rows.append(&mut others);
+    let plan = Plan {
+        rows: 900,
+        group_rows: vec![900],
+        held_out: Some(held_out),
+        phases: vec![PhasePlan {
+            pools: vec![PoolPlan::everything(Role::Own)],
+            end_step: 510,
+            ..attempt_plan().phases.remove(0)
+        }],
+        ..attempt_plan()
+    };
+    let usable = |_: &PlanScores| {
+        Ok(Index {
+            order: Arc::new(Ascending(rows.clone())),
+            rows: 1000,
+            group_rows: vec![1000],
+        })
+    };
+    let unusable = |_: &PlanScores| {
+        Err(Unusable {
+            fault: IndexFault::Missing,
+            message: String::new(),
+        })
+    };
+    let without = Plan {
+        scores: None,
+        ..plan.clone()
+    };
+    for (opened, source) in [
+        (Opened::new(plan.clone(), usable), Source::Index),
+        (Opened::new(plan, unusable), Source::UniformIndexUnusable),
+        (Opened::new(without, unusable), Source::Uniform),
+    ] {
+        let opened = opened.unwrap();
+        assert_eq!(opened.source, source);
+        let (mut served, mut batch) = (BTreeSet::new(), Vec::new());
+        for step in opened.steps() {
+            opened.rows.batch(step, Part::WHOLE, &mut batch).unwrap();
+            served.extend(batch.iter().copied());
+        }
+        // 6,000 rows of 900: every one at least six times.
+        assert_eq!(served.len(), 900);
+        assert!(served.is_disjoint(&apart));
+    }
 }

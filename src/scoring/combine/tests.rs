@@ -56,7 +56,11 @@ fn a_sum_beyond_the_greatest_number_is_none() {
 
 #[test]
 fn ties_share_a_rank_and_unscored_rows_come_last() {
-    let order = Order::new(vec![2.0, f64::NAN, 1.0, 2.0, f64::NAN, -0.0, 0.0, f64::NEG_INFINITY], 1);
+    let order = Order::new(
+        vec![2.0, f64::NAN, 1.0, 2.0, f64::NAN, -0.0, 0.0, f64::NEG_INFINITY],
+        1,
+        None,
+    );
     assert_eq!(order.scored, 6);
     assert_eq!(order.rows[0], 7);
     let mut zeros = order.rows[1..3].to_vec();
@@ -73,8 +77,10 @@ fn ties_share_a_rank_and_unscored_rows_come_last() {
 
 #[test]
 fn a_cut_through_a_tie_depends_on_the_seed_and_favours_no_end_of_the_data() {
-    let orders: Vec<Vec<u64>> = (0..50).map(|seed| Order::new(vec![1.0; 1000], seed).rows).collect();
-    assert_eq!(orders[3], Order::new(vec![1.0; 1000], 3).rows);
+    let orders: Vec<Vec<u64>> = (0..50)
+        .map(|seed| Order::new(vec![1.0; 1000], seed, None).rows)
+        .collect();
+    assert_eq!(orders[3], Order::new(vec![1.0; 1000], 3, None).rows);
     assert_ne!(orders[3], orders[4]);
     let first_half: usize = orders
         .iter()
@@ -86,7 +92,7 @@ fn a_cut_through_a_tie_depends_on_the_seed_and_favours_no_end_of_the_data() {
 
 #[test]
 fn groups_keep_the_order_of_all_rows() {
-    let order = Order::new(vec![0.5, 0.1, 0.9, 0.3, 0.7], 0);
+    let order = Order::new(vec![0.5, 0.1, 0.9, 0.3, 0.7], 0, None);
     assert_eq!(order.rows, [1, 3, 0, 4, 2]);
     assert_eq!(order.by_group(&[1, 0, 1, 1, 0], &[2, 3]), [1, 4, 3, 0, 2]);
 }
@@ -107,7 +113,7 @@ proptest! {
 
     #[test]
     fn an_order_is_an_ascending_permutation(scores in prop::collection::vec(prop_oneof![Just(f64::NAN), -3.0..3.0_f64, Just(1.0)], 1..200), seed: u64) {
-        let order = Order::new(scores.clone(), seed);
+        let order = Order::new(scores.clone(), seed, None);
         let mut rows = order.rows.clone();
         rows.sort_unstable();
         prop_assert!(rows.iter().copied().eq(0..scores.len() as u64));

@@ -11,7 +11,7 @@ use crate::scoring::index_file::{self, IndexContent};
 fn written(scores: Vec<f64>, groups: Option<(&[u8], &[u64])>) -> (TempDir, PathBuf, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index/index.arrow");
-    let order = Order::new(scores, 7);
+    let order = Order::new(scores, 7, None);
     let grouped = groups.map(|(of, rows)| order.by_group(of, rows));
     let group_rows = groups.map_or(Vec::new(), |(_, rows)| rows.to_vec());
     let group_names = (0..group_rows.len()).map(|group| format!("group {group}")).collect();

@@ -9,6 +9,7 @@ mod packed;
 mod pipeline;
 mod rows;
 mod same_data;
+mod split;
 
 use std::fs;
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ impl Place {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            split: None,
             path: Some(path),
             paths: Vec::new(),
             format,

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::controller::test_support::ROWS;
 use crate::curriculum::plan::{Plan, Scope};
+use crate::curriculum::split::HeldOut;
 use crate::scoring::report::IndexSummary;
 
 use ConditionType::{Failed, Ready, ScoresReady, Stalled};
@@ -68,6 +70,42 @@ fn what_the_groups_make_impossible_fails_the_run_before_anything_is_scored() {
         assert_eq!(case.condition(Failed).message, message);
         assert_eq!(ensured(&case.turn()), Vec::<String>::new(), "failed for good");
     }
+}
+
+#[test]
+fn rows_that_are_held_out_are_in_the_plan_and_never_forgotten() {
+    let split = json!({"dataset": {"split": {"heldOut": "0.1", "seed": 3}}});
+    // An inspection that knows of no split, as that of another version, is no inspection of this run.
+    let mut case = inspected_as(split.clone(), &inspected(None));
+    case.turn();
+    assert_eq!(case.status().dataset, None);
+    assert!(
+        case.condition(Ready)
+            .message
+            .contains("what it held out is not what `dataset.split` says")
+    );
+
+    let said = inspected(None).replace("{\"rows\":", "{\"heldOutRows\":12,\"rows\":");
+    let mut case = inspected_as(split, &said);
+    case.turn();
+    let dataset = case.status().dataset.as_ref().unwrap();
+    assert_eq!(
+        (dataset.rows, dataset.held_out_rows),
+        (i64::try_from(ROWS).unwrap(), Some(12))
+    );
+    case.fails("score", "PodFailurePolicy", exited("score", 66, None));
+    case.turn();
+    let actions = case.turn();
+    let plan = actions.ensure.iter().find_map(|ensure| match ensure {
+        Ensure::ConfigMap(map) => map.data.as_ref()?.get("plan.json"),
+        _ => None,
+    });
+    let plan: Plan = serde_json::from_str(plan.unwrap()).unwrap();
+    assert_eq!(
+        (plan.held_out, plan.scores.is_none()),
+        (Some(HeldOut { rows: 12, seed: 3 }), true)
+    );
+    assert_eq!(plan.dataset_rows(), ROWS + 12);
 }
 
 #[test]

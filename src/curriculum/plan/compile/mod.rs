@@ -102,6 +102,7 @@ impl Curriculum {
             } else {
                 facts.group_rows.clone()
             },
+            held_out: facts.held_out,
             scores: facts.scores.clone(),
             phases: phases.collect::<Result<_, _>>()?,
         };

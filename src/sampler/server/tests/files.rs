@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::curriculum::split::{HeldOut, Split};
 
 const MANIFEST: &str = r#"{"version":3,"format":"Csv","delimiter":",","rows":3,
     "source":{"bytes":14,"edges":"sha256:00"},"groupNames":[],"groupRows":[],"files":[
@@ -46,6 +47,31 @@ async fn files_and_offsets_are_told() {
     assert_eq!(refused.error(), "`count` is 65537; a reply has at most 65536 rows");
     let refused = s.get("/v1/offsets?from=x&count=1").await;
     assert_eq!(refused.error(), "`from` is `x`; it must be a whole number");
+}
+
+#[tokio::test]
+async fn rows_that_are_held_out_are_told() {
+    let words = serve(attempt_plan())
+        .get("/v1/held-out")
+        .await
+        .refusal(StatusCode::NOT_FOUND);
+    assert_eq!(words, "the job has no `dataset.split`: no rows are held out");
+    let held_out = HeldOut { rows: 7, seed: 1 };
+    let s = serve(Plan {
+        rows: 993,
+        group_rows: vec![993],
+        scores: None,
+        held_out: Some(held_out),
+        ..attempt_plan().uniform()
+    });
+    let mut expected: Vec<u64> = Split::new(1000, held_out).held_out().collect();
+    expected.sort_unstable();
+    assert_eq!(s.get("/v1/held-out").await.rows(), expected);
+    let plan = s.get("/v1/plan").await.json();
+    assert_eq!(
+        (plan["rows"].as_u64(), plan["heldOutRows"].as_u64()),
+        (Some(1000), Some(7))
+    );
 }
 
 #[tokio::test]
