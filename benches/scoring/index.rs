@@ -1,5 +1,6 @@
 //! The score index: from scores in memory, from shard files, and opening it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -151,6 +152,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     fs::write(store.groups(&task), groups).expect("groups");
     let manifest = Manifest {
         version: MANIFEST_VERSION,
+        tokenizers: BTreeMap::new(),
         rows: args.rows,
         source: Fingerprint {
             bytes: 0,

@@ -56,6 +56,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         created: now,
         bytes: written.bytes,
         source: Some(manifest.source),
+        tokenizers: manifest.tokenizers,
         summary,
     };
     write_json(&store.summary(&task.key), &stored)?;

@@ -6,6 +6,7 @@ use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::store::{Store, read_json};
 use super::task::Task;
+use super::tokens::TokenizerDigests;
 
 /// Version of the manifest's format.
 pub const MANIFEST_VERSION: u32 = 2;
@@ -23,6 +24,9 @@ pub struct Manifest {
     pub rows: u64,
     /// Which content of the file was inspected.
     pub source: Fingerprint,
+    /// Which content of the tokenizers' files was there; what could not be read is left out.
+    #[serde(default, skip_serializing_if = "TokenizerDigests::is_empty")]
+    pub tokenizers: TokenizerDigests,
     /// Rows that are bad as a whole, such as lines that are no JSON: at most the task's `maxBadRows`.
     #[serde(default)]
     pub bad_rows: u64,

@@ -12,6 +12,7 @@ use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::report::IndexSummary;
 use super::task::Task;
+use super::tokens::TokenizerDigests;
 
 /// The store's root folder; its layout is in `docs/design/contracts.md` under "The store".
 #[derive(Clone, Debug)]
@@ -31,6 +32,9 @@ pub struct StoredSummary {
     /// Which content of the data set was scored. Versions before this field did not keep it: such an index is of unknown data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Fingerprint>,
+    /// Which content of the tokenizers' files the texts were measured with.
+    #[serde(default, skip_serializing_if = "TokenizerDigests::is_empty")]
+    pub tokenizers: TokenizerDigests,
     /// The aggregates.
     #[serde(flatten)]
     pub summary: IndexSummary,

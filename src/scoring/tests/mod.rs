@@ -8,6 +8,7 @@ mod packed;
 mod pipeline;
 mod rows;
 mod same_data;
+mod tokens;
 
 use std::fs;
 use std::path::PathBuf;
