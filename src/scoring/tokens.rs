@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokenizers::Tokenizer;
+use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::dataset::{Disk, is_lasting};
 use super::error::ScoringError;
@@ -55,8 +55,8 @@ pub fn difference(then: &TokenizerDigests, now: &TokenizerDigests) -> Option<Str
 pub struct TokenCounter(Tokenizer);
 
 impl TokenCounter {
-    /// The tokenizer of a scorer of the task, if it is the one that was inspected. What the file says of truncation and padding
-    /// is left out: the length is that of the whole text.
+    /// The tokenizer of a scorer of the task, if it is the one that was inspected. What the file says of truncation, padding and
+    /// dropout is left out: the length is that of the whole text, and the same each time.
     ///
     /// # Errors
     /// [`ScoringError::ScoresInvalid`] names the field when the file is not there, no tokenizer, or another one than before;
@@ -100,6 +100,13 @@ impl TokenCounter {
             .with_truncation(None)
             .map_err(|error| wrong(format!("whose truncation cannot be left out: {error}")))?;
         tokenizer.with_padding(None);
+        if let ModelWrapper::BPE(model) = tokenizer.get_model()
+            && model.dropout.is_some()
+        {
+            let mut steady = model.clone();
+            steady.dropout = None;
+            tokenizer.with_model(steady);
+        }
         Ok(Self(tokenizer))
     }
 

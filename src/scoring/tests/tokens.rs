@@ -133,6 +133,13 @@ fn tokens_are_those_of_the_python_package() {
 }
 
 #[test]
+fn chance_has_no_part_in_a_length() {
+    let mut tokenizer = pairs();
+    tokenizer["model"]["dropout"] = 0.9.into();
+    assert_eq!(lengths(&place(&tokenizer)), [8.0, 0.0, 1.0, 21.0, 46.0, 11.0, 50.0]);
+}
+
+#[test]
 fn a_list_of_tokens_is_as_long_as_it_has_items() {
     let mut place = place(&words());
     fs::write(
