@@ -50,6 +50,11 @@ down: ## Stop the local cluster and leave nothing behind
 bench: ## Compare the sampler with others, into docs/benchmarks.md
 	scripts/bench
 
+.PHONY: bench-rows
+bench-rows: ## Compare reading rows by number with pyarrow and others, as tables for docs/trainers.md
+	"$$(scripts/environment "$${CURRICULUM_CACHE:-$$HOME/.cache/curriculum-operator}/frameworks" python3 python/tests/frameworks/requirements.txt)" \
+	  benches/rivals/rows_by_number.py
+
 .PHONY: bench-scale
 bench-scale: ## Compare the operator with JobSet at 500 and 10,000 objects, into docs/benchmarks.md
 	scripts/bench-scale

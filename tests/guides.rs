@@ -20,11 +20,15 @@ fn block(file: &str, language: &str, n: usize) -> String {
 #[test]
 fn the_scorer_of_the_guide_scores_its_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("train.csv");
-    fs::write(&data, "text,stars\n\"a, b\",1\nabc,0\nabcdef,2\nx,4\n").unwrap();
+    let (first, second) = (folder.path().join("a.csv"), folder.path().join("b.csv"));
+    fs::write(&first, "text,stars\n\"a, b\",1\nabc,0\n").unwrap();
+    fs::write(&second, "stars,text\n2,abcdef\n4,x\n").unwrap();
+    let files = folder.path().join("files.csv");
+    let list = format!("path,start,end\n{},0,2\n{},2,4\n", first.display(), second.display());
+    fs::write(&files, list).unwrap();
     let output = Command::new("python3")
         .args(["-c", &block("scorers.md", "python", 0)])
-        .env("CURRICULUM_DATASET", &data)
+        .env("CURRICULUM_FILES", &files)
         .env("CURRICULUM_ROW_START", "1")
         .env("CURRICULUM_ROW_END", "3")
         .env("CURRICULUM_OUTPUT", folder.path().join("scores"))

@@ -12,7 +12,7 @@ use curriculum_operator::scoring::fingerprint::Fingerprint;
 use curriculum_operator::scoring::index::build_index;
 use curriculum_operator::scoring::index_file::{self, IndexContent};
 use curriculum_operator::scoring::index_map::ScoreIndex;
-use curriculum_operator::scoring::manifest::{MANIFEST_VERSION, Manifest};
+use curriculum_operator::scoring::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
 use curriculum_operator::scoring::scratch::write_json;
 use curriculum_operator::scoring::shards::ShardWriter;
 use curriculum_operator::scoring::store::{Shard, Store};
@@ -111,7 +111,8 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
         delimiter: ',',
         max_bad_rows: 0,
         revision: None,
-        path: "none".to_owned(),
+        path: Some("none".to_owned()),
+        paths: Vec::new(),
         format: Format::Csv,
         group_column: grouped.then(|| "group".to_owned()),
         dataset_key: "0".repeat(64),
@@ -153,6 +154,8 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         tokenizers: BTreeMap::new(),
+        format: None,
+        delimiter: None,
         rows: args.rows,
         source: Fingerprint {
             bytes: 0,
@@ -163,7 +166,12 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
         bad_rows: 0,
         group_names: (0..args.groups).map(|group| group.to_string()).collect(),
         group_rows,
-        offsets: Vec::new(),
+        files: vec![SourceFile {
+            path: "none".to_owned(),
+            rows: args.rows,
+            bytes: 0,
+            edges: String::new(),
+        }],
     };
     write_json(&store.manifest(&task), &manifest).expect("a manifest");
     fs::write(folder.join("task.json"), json!(task).to_string()).expect("a task");

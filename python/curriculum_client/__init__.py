@@ -8,6 +8,7 @@ The operator puts everything that is needed into the environment of the trainer'
         sampler.report(sampler.step, {"loss": loss})
 """
 
+from . import dataset
 from .client import Sampler
 from .errors import CurriculumError, RequestRefused, SamplerNotUsed, SamplerUnavailable, SessionRefused, StateMismatch
 from .samplers import BatchSampler, FileSampler, open_sampler
@@ -22,6 +23,7 @@ __all__ = [
     "SamplerUnavailable",
     "SessionRefused",
     "StateMismatch",
+    "dataset",
     "open_sampler",
 ]
 __version__ = "0.1.0"

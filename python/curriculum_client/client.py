@@ -129,6 +129,27 @@ class Sampler:
         """
         return self._reports.send(step, metrics, groups)
 
+    def dataset(self) -> Optional[dict[str, Any]]:
+        """Files of the data set in the order of their rows, with rows and bytes: see ``GET /v1/dataset``.
+
+        ``None`` when the sampler does not know: training without scores, or a sampler of before.
+        """
+        try:
+            return json.loads(self._call("GET", "/v1/dataset")[2])
+        except SessionRefused:
+            return None
+
+    def offsets(self, first: int, count: int) -> Optional[bytes]:
+        """Where ``count`` rows from ``first`` on begin, in bytes of their own files: see ``GET /v1/offsets``.
+
+        Little-endian unsigned 64-bit integers, at most 65,536 of them. ``None`` when the sampler does not know: Parquet, packed
+        text, training without scores.
+        """
+        try:
+            return self._call("GET", f"/v1/offsets?from={first}&count={count}")[2]
+        except SessionRefused:
+            return None
+
     def _post_report(self, report: bytes, seconds: float) -> dict[str, Any]:
         return json.loads(self._call("POST", "/v1/report", report, seconds)[2])
 

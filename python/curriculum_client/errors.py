@@ -23,3 +23,11 @@ class StateMismatch(CurriculumError):
 
 class SamplerNotUsed(CurriculumError):
     """A data loader gave batches that are not those of the sampler: it, or a framework around it, chose or divided the rows itself."""
+
+
+class DatasetError(CurriculumError):
+    """The data set cannot be read as asked; the message names the file and what to do."""
+
+
+class BadRow(DatasetError):
+    """A row of a text file is none: a line of CSV with another number of fields than the header, or a line that is no JSON object."""

@@ -42,7 +42,7 @@ def write_plan(folder, what):
 class Sampler:
     """A sampler on loopback. `port` 0 takes a free one."""
 
-    def __init__(self, folder, what=None, port=0, rows_file=None, run=RUN):
+    def __init__(self, folder, what=None, port=0, rows_file=None, run=RUN, manifest=None):
         folder = pathlib.Path(folder)
         write_plan(folder, what or attempt())
         self.log_path = folder / "termination-log"
@@ -52,6 +52,7 @@ class Sampler:
         command += ["--log-format", "json"]
         command += ["--rows-file", rows_file] if rows_file else []
         command += ["--run", run] if run else []
+        command += ["--manifest", manifest] if manifest else []
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CURRICULUM_LOG")}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
         seen = []

@@ -9,24 +9,37 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
-/// The rows 0..N-1 to train on.
+/// The rows 0..N-1 to train on: those of one file, or of several, whose numbers run on from file to file.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.format) || self.path.matches('\\\\.(parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
+    {"rule": "has(self.path) != has(self.paths)",
+     "message": "exactly one of `path` and `paths` must be set", "fieldPath": ".path"},
+    {"rule": "has(self.format) || !has(self.path) || self.path.matches('[.](parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
      "message": "`path` must end in '.parquet', '.csv', '.tsv', '.jsonl' or '.ndjson', of text also with '.gz' or '.zst' behind it, or `format` must be set", "fieldPath": ".path"},
-    {"rule": "!has(self.delimiter) || (has(self.format) ? self.format == 'Csv' : self.path.matches('\\\\.(csv|tsv)([.](gz|zst))?$'))",
+    {"rule": "has(self.format) || !has(self.paths) || self.paths.all(p, p.matches('[.]parquet$')) || self.paths.all(p, p.matches('[.](csv|tsv)([.](gz|zst))?$')) || self.paths.all(p, p.matches('[.](jsonl|ndjson)([.](gz|zst))?$'))",
+     "message": "`paths` must all end in '.parquet', or in '.csv' or '.tsv', or in '.jsonl' or '.ndjson', of text also with '.gz' or '.zst' behind it, or `format` must be set", "fieldPath": ".paths"},
+    {"rule": "!has(self.delimiter) || (has(self.format) ? self.format == 'Csv' : has(self.path) ? self.path.matches('[.](csv|tsv)([.](gz|zst))?$') : self.paths.all(p, p.matches('[.](csv|tsv)([.](gz|zst))?$')))",
      "message": "`delimiter` must be left out of a format that is not CSV", "fieldPath": ".delimiter"}
 ]))]
 pub struct DatasetSpec {
     /// The volume that holds the data; mounted read-only at `/curriculum/dataset` into scoring and training pods.
     pub volume: VolumeSpec,
-    /// File within the volume: a relative path without `..`. Text may be packed with gzip or Zstandard.
+    /// File, folder or pattern within the volume: a relative path without `..`. Of a folder all files of the format are read, also
+    /// those in folders below; a pattern has `*`, `?`, `[…]`, or `**` for any folders. Files stand in the order of their paths'
+    /// bytes. Text may be packed with gzip or Zstandard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
         {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
          "message": "must be a path relative to the volume's root, without '..'"}]))]
-    pub path: String,
-    /// Format of the file. Default: by the extension of `path`.
+    pub path: Option<String>,
+    /// Up to 64 files, folders and patterns within the volume, in the order of their rows, in place of `path`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-validations" = [
+        {"rule": "self.all(p, !p.startsWith('/') && !p.matches('(^|/)[.][.](/|$)'))",
+         "message": "must be paths relative to the volume's root, without '..'"}]))]
+    pub paths: Vec<String>,
+    /// Format of the files. Default: by the extension of `path`, or of `paths`; needed for a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// What separates the fields of CSV: one ASCII character, such as `;` or `"\t"`. Default `,`; of a `.tsv` file the tab.

@@ -25,6 +25,9 @@ pub(crate) struct SamplerArgs {
     /// Store with the score index in `index/<key>/index.arrow`.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
+    /// What the inspection found, `scores/<key>/manifest.json` on the store: the trainer is told the files and where their rows begin.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// Seconds for which a score index that is missing or cannot be read is tried again before every row is equally likely.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     index_patience: u64,
@@ -79,6 +82,7 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
         plan: args.plan,
         run: args.run,
         store: args.store,
+        manifest: args.manifest,
         index_patience: Duration::from_secs(args.index_patience),
         state: args.state,
         listen: args.listen,

@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 
 pub use self::head::{Head, JobId};
-pub use self::run::{Dataset, Run, Scorer, ScorerKind, Scoring, Store, Template, Training};
+pub use self::run::{Dataset, Paths, Run, Scorer, ScorerKind, Scoring, Store, Template, Training};
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
 use crate::api::curriculum::CurriculumSpec;
@@ -158,32 +158,47 @@ fn template(spec: &TrainingSpec) -> Result<Template, Failure> {
 }
 
 fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
+    let paths = match (&spec.path, &spec.paths[..]) {
+        (Some(path), []) => Paths::One(path.clone()),
+        (None, [_, ..]) => Paths::Several(spec.paths.clone()),
+        _ => return refused("exactly one of `dataset.path` and `dataset.paths` must be set".to_owned()),
+    };
+    let extensions: BTreeSet<_> = spec
+        .path
+        .iter()
+        .chain(&spec.paths)
+        .map(|path| extension(path))
+        .collect();
+    let format = match (spec.format, &extensions) {
+        (Some(dataset::Format::Parquet), _) => Format::Parquet,
+        (Some(dataset::Format::Csv), _) => Format::Csv,
+        (Some(dataset::Format::JsonLines), _) => Format::JsonLines,
+        (None, of) if of.is_subset(&[Some("csv"), Some("tsv")].into()) => Format::Csv,
+        (None, of) if of.is_subset(&[Some("jsonl"), Some("ndjson")].into()) => Format::JsonLines,
+        // The schema refuses any other extension without a format; should one come through, the inspection says that it is no
+        // Parquet.
+        (None, _) => Format::Parquet,
+    };
     let given = spec.delimiter.as_ref().and_then(|text| text.chars().next());
-    let by_extension = if extension(&spec.path) == Some("tsv") {
-        '\t'
-    } else {
-        ','
+    let by_extension = match (extensions.contains(&Some("tsv")), extensions.len()) {
+        (false, _) => ',',
+        (true, 1) => '\t',
+        (true, _) if given.is_some() || format != Format::Csv => ',',
+        (true, _) => {
+            return refused(
+                "`dataset.delimiter` must be set when `dataset.paths` has '.tsv' and other files".to_owned(),
+            );
+        }
     };
     Ok(Dataset {
         volume: spec.volume.clone(),
-        path: spec.path.clone(),
-        format: format(spec),
+        paths,
+        format,
         delimiter: given.unwrap_or(by_extension),
         max_bad_rows: at_least(0, spec.max_bad_rows, "dataset.maxBadRows")?,
         revision: spec.revision.clone(),
         group_column: spec.group_column.clone(),
     })
-}
-
-/// `dataset.format`, else by the extension of `dataset.path`. The schema refuses any other extension without
-/// a format; should one come through, the inspection says that it is no Parquet.
-fn format(spec: &DatasetSpec) -> Format {
-    match (spec.format, extension(&spec.path)) {
-        (Some(dataset::Format::Parquet), _) => Format::Parquet,
-        (Some(dataset::Format::Csv), _) | (None, Some("csv" | "tsv")) => Format::Csv,
-        (Some(dataset::Format::JsonLines), _) | (None, Some("jsonl" | "ndjson")) => Format::JsonLines,
-        (None, _) => Format::Parquet,
-    }
 }
 
 /// The extension, without that of a file packed as a whole.

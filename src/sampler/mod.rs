@@ -12,6 +12,7 @@ pub mod attempt;
 pub mod audit;
 pub mod body;
 pub mod contract;
+pub mod dataset;
 pub mod frontiers;
 pub mod index;
 pub mod info;

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::attempt::Attempt;
 use super::contract::{SamplerStatus, Source};
+use super::dataset::DatasetFiles;
 use super::meters::Meters;
 use super::rows_file::{self, RowsFileError};
 use super::source::{Opened, PlanFileError, read_plan};
@@ -44,6 +45,8 @@ pub struct Config {
     pub run: Option<String>,
     /// The store with the score index.
     pub store: PathBuf,
+    /// What the inspection left of the data set's files, to be told to the trainer.
+    pub manifest: Option<PathBuf>,
     /// Time for which an index that is missing or cannot be read is tried again.
     pub index_patience: Duration,
     /// Folder of the journal.
@@ -114,7 +117,10 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let for_trainer = serve(
         trainers.0,
-        server::trainer_router(Arc::clone(&attempt)),
+        server::trainer_router(
+            Arc::clone(&attempt),
+            Arc::new(DatasetFiles::new(config.manifest.clone())),
+        ),
         trainer_limits(),
         async {
             tokio::select! {

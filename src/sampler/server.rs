@@ -12,11 +12,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use prometheus::Registry;
 use serde_json::{Value, json};
+use tokio::task::JoinError;
 use tracing::error;
 
 use super::attempt::Attempt;
 use super::body::BatchBody;
 use super::contract::SamplerStatus;
+use super::dataset::{DatasetFiles, FilesError, RowRange};
 use super::info::PlanInfo;
 use super::report::{BadRequest, REPORT_BYTES, Report};
 use super::request::{BatchRequest, JSON_ROWS, REPLY_BYTES};
@@ -36,7 +38,11 @@ const OPENING: &str = r#"{"rank": 0, "world": 1}, with the checkpoint's `step` a
 type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
 
 /// The routes of the pod's own trainer, which decides what was trained.
-pub fn trainer_router(attempt: Arc<Attempt>) -> Router {
+pub fn trainer_router(attempt: Arc<Attempt>, files: Arc<DatasetFiles>) -> Router {
+    let of_files = Router::new()
+        .route("/v1/dataset", get(dataset))
+        .route("/v1/offsets", get(offsets))
+        .with_state(files);
     Router::new()
         .route("/v1/plan", get(plan))
         .route(
@@ -48,6 +54,7 @@ pub fn trainer_router(attempt: Arc<Attempt>) -> Router {
         .route("/v1/report", post(report).layer(DefaultBodyLimit::max(REPORT_BYTES)))
         .route("/v1/status", get(status))
         .with_state(attempt)
+        .merge(of_files)
         .fallback(|| no_such_path("/v1/plan"))
 }
 
@@ -174,6 +181,30 @@ fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawErr
         attempt.hand_out(session, request.from, request.to);
     }
     Ok(json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches}))
+}
+
+async fn dataset(State(files): State<Arc<DatasetFiles>>) -> Response {
+    let list = tokio::task::spawn_blocking(move || files.list()).await;
+    tell(list.map(|list| list.map(|json| ([(header::CONTENT_TYPE, "application/json")], json))))
+}
+
+async fn offsets(State(files): State<Arc<DatasetFiles>>, query: Parameters) -> Response {
+    let parsed = query.map_err(|rejection| BadRequest(format!("the query does not parse: {rejection}")));
+    let range = match parsed.and_then(|Query(query)| RowRange::parse(&query)) {
+        Ok(range) => range,
+        Err(error) => return Refusal::from(error).into_response(),
+    };
+    let read = tokio::task::spawn_blocking(move || files.offsets(range)).await;
+    tell(read.map(|read| read.map(|bytes| ([(header::CONTENT_TYPE, "application/octet-stream")], bytes))))
+}
+
+fn tell<T: IntoResponse>(read: Result<Result<T, FilesError>, JoinError>) -> Response {
+    match read {
+        Ok(Ok(reply)) => reply.into_response(),
+        Ok(Err(FilesError::Refused(refusal))) => refusal.into_response(),
+        Ok(Err(error)) => broken(&error),
+        Err(error) => broken(&error),
+    }
 }
 
 /// What no caller can do anything about.

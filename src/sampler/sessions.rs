@@ -97,7 +97,7 @@ pub enum Refusal {
     /// Something in the request itself is wrong: status 400.
     #[error(transparent)]
     Bad(#[from] BadRequest),
-    /// There is no such session: status 404.
+    /// There is no such session, or nothing is known of what was asked for: status 404.
     #[error("{0}")]
     Unknown(String),
     /// The request contradicts the plan or another process: status 409.

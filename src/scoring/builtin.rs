@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::count::TokenCounts;
-use super::dataset::{Cell, Dataset, Field};
+use super::dataset::{Cell, Field, Inspected};
 use super::error::ScoringError;
 use super::manifest::Manifest;
 use super::shards::{ShardWriter, Unscored};
@@ -29,7 +29,7 @@ enum Measure {
 /// Those of the data set and the store.
 pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
-    let dataset = Dataset::open_inspected(task, root, store.disk(), &manifest)?;
+    let dataset = Inspected::open(task, root, store, &manifest, shard.rows(manifest.rows))?;
     let mut fields: Vec<Field> = Vec::new();
     let mut scorers = Vec::new();
     for scorer in &task.scorers {
@@ -59,7 +59,7 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
         tracing::info!("the task has no built-in scorer: nothing to do");
         return Ok(());
     }
-    dataset.for_each_row(&fields, shard.rows(manifest.rows), &manifest, |row, cursor| {
+    dataset.for_each_row(&fields, |row, cursor| {
         for (measure, place, writer) in &mut scorers {
             match measure.of(cursor.cell(*place)) {
                 Ok(score) => writer.push(row, score)?,

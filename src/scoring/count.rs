@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Cell, Dataset, Field, is_missing};
+use super::dataset::{Cell, Field, Inspected, is_missing};
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
@@ -130,7 +130,7 @@ pub fn tokens(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
 /// Those of the data set and the store.
 pub fn count_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
-    let dataset = Dataset::open_inspected(task, root, store.disk(), &manifest)?;
+    let dataset = Inspected::open(task, root, store, &manifest, shard.rows(manifest.rows))?;
     let scorers: Vec<_> = task
         .scorers
         .iter()
@@ -141,7 +141,7 @@ pub fn count_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
     }
     let fields: Vec<Field> = scorers.iter().filter_map(|scorer| validate::field(scorer)).collect();
     let mut counts = vec![TokenCounts::default(); fields.len()];
-    dataset.for_each_row(&fields, shard.rows(manifest.rows), &manifest, |_, cursor| {
+    dataset.for_each_row(&fields, |_, cursor| {
         for (place, counts) in counts.iter_mut().enumerate() {
             if let Cell::Text(text) = cursor.cell(place) {
                 counts.add(text);

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::dataset::{Dataset, is_missing};
+use super::dataset::{Inspected, is_missing};
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
 use super::scratch::{ScratchFolder, create_folder};
@@ -25,6 +25,7 @@ use super::task::{Format, Task};
 use super::validate;
 
 const OUTPUT_NAME: &str = "scores";
+const FILES_NAME: &str = "files.csv";
 
 /// How a program ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,8 +51,8 @@ pub fn run(
 ) -> Result<Outcome, ScoringError> {
     validate::scorer(task, name)?;
     let manifest = Manifest::load(store, task)?;
-    let dataset = Dataset::open_inspected(task, root, store.disk(), &manifest)?;
     let rows = shard.rows(manifest.rows);
+    let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
     if rows.is_empty() {
         tracing::info!("more shards than rows: this one has none to score");
         return Ok(Outcome::Scored);
@@ -59,6 +60,13 @@ pub fn run(
     let owner = format!("{name}.{}", shard.stem());
     let scratch = ScratchFolder::create(&store.scratch(task), &owner)?;
     let output = absolute(&scratch.path().join(OUTPUT_NAME))?;
+    let files = absolute(&scratch.path().join(FILES_NAME))?;
+    list_files(&dataset, &files)?;
+    let whole = match (&manifest.files[..], &task.path) {
+        ([only], _) => root.join(&only.path),
+        (_, Some(path)) => root.join(path),
+        (_, None) => root.to_owned(),
+    };
     let [command, arguments @ ..] = program else {
         return Err(ScoringError::InvalidTask(format!(
             "scorer `{name}` has no command; set `container.command`"
@@ -67,7 +75,9 @@ pub fn run(
     let mut command = Command::new(command);
     command
         .args(arguments)
-        .env("CURRICULUM_DATASET", absolute(&dataset.file().path)?)
+        .env("CURRICULUM_DATASET", absolute(&whole)?)
+        .env("CURRICULUM_DATASET_ROOT", absolute(root)?)
+        .env("CURRICULUM_FILES", &files)
         .env("CURRICULUM_FORMAT", format_value(task.format))
         .env("CURRICULUM_SHARD_INDEX", shard.index.to_string())
         .env("CURRICULUM_SHARD_COUNT", shard.count.to_string())
@@ -89,6 +99,21 @@ pub fn run(
     }
     take_over(store, &output, &store.scorer(task, name), shard, name)?;
     Ok(Outcome::Scored)
+}
+
+/// Tells the program which files hold its rows: `path`, and the first and the end of the rows that the file holds, counted over the
+/// whole data set.
+fn list_files(dataset: &Inspected, path: &Path) -> Result<(), ScoringError> {
+    let failed = |error: csv::Error| ScoringError::io("write", path, error.into());
+    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    writer.write_record(["path", "start", "end"]).map_err(failed)?;
+    for (data, rows) in &dataset.files {
+        let place = absolute(&data.file.path)?;
+        let (start, end) = (rows.start.to_string(), rows.end.to_string());
+        let place = place.to_string_lossy();
+        writer.write_record([&*place, &start, &end]).map_err(failed)?;
+    }
+    writer.flush().map_err(|e| ScoringError::io("write", path, e))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ScoringError> {
@@ -181,6 +206,7 @@ fn others(output: &Path) -> String {
     let mut names: Vec<String> = entries
         .take(100)
         .filter_map(|entry| Some(text(&entry.ok()?.file_name())))
+        .filter(|name| name != FILES_NAME)
         .collect();
     names.sort();
     if names.is_empty() {

@@ -1,4 +1,4 @@
-//! Whether a file is still the one that was scored, without reading it whole.
+//! Whether data are still those that were scored, without reading them whole.
 
 use std::io::{self, Read, SeekFrom};
 use std::path::Path;
@@ -9,18 +9,21 @@ use sha2::{Digest, Sha256};
 use super::dataset::Disk;
 use super::index_file::digest_text;
 
-/// Bytes that are hashed at each end of a file. A file of at most twice as many is hashed whole.
+/// Bytes that are hashed at each end of a file. A data set of at most twice as many is hashed whole.
 const EDGE: u64 = 1 << 20;
+/// The same of each of very many files, which share one [`EDGE`].
+const LEAST_EDGE: u64 = 4096;
 
-/// What tells one content of a file from another: bounded in size and in what must be read for it.
+/// What tells one content of a data set from another: bounded in size and in what must be read for it.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fingerprint {
-    /// Length in bytes.
+    /// Length in bytes, of all files together.
     pub bytes: u64,
-    /// SHA-256 of the first and the last MiB as `sha256:…`; of the whole file when it has no more than these.
+    /// SHA-256 of the first and the last MiB as `sha256:…`; of the whole file when it has no more than these. Of several files that of
+    /// the name, length and [`Edges`] of each.
     pub edges: String,
-    /// When the file was written last, where the file system says so.
+    /// When the files were written last, where the file system says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<jiff::Timestamp>,
     /// What the job calls this content: `dataset.revision`.
@@ -28,12 +31,31 @@ pub struct Fingerprint {
     pub revision: Option<String>,
 }
 
-impl Fingerprint {
-    /// Takes the fingerprint of a file.
+/// What tells one content of a file from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edges {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of both ends as `sha256:…`; of the whole file when it has no more than these.
+    pub digest: String,
+    /// When it was written last.
+    pub modified: Option<jiff::Timestamp>,
+}
+
+/// How many bytes are hashed at each end of a data set's files, of which there are `files` with `bytes` bytes together.
+pub fn edge(files: usize, bytes: u64) -> u64 {
+    if bytes <= 2 * EDGE {
+        return EDGE;
+    }
+    (EDGE / (files as u64).max(1)).max(LEAST_EDGE)
+}
+
+impl Edges {
+    /// Hashes `edge` bytes at each end of a file.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn take(disk: &dyn Disk, path: &Path, revision: Option<&str>) -> io::Result<Self> {
+    pub fn take(disk: &dyn Disk, path: &Path, edge: u64) -> io::Result<Self> {
         let found = disk.look(path)?;
         let mut file = disk.open(path)?;
         let mut hash = Sha256::new();
@@ -44,24 +66,41 @@ impl Fingerprint {
             hash.update(bytes);
             Ok(())
         };
-        if found.bytes <= 2 * EDGE {
+        if found.bytes <= 2 * edge {
             add(0, found.bytes)?;
         } else {
-            add(0, EDGE)?;
-            add(found.bytes - EDGE, found.bytes)?;
+            add(0, edge)?;
+            add(found.bytes - edge, found.bytes)?;
         }
         Ok(Self {
             bytes: found.bytes,
-            edges: digest_text(hash),
+            digest: digest_text(hash),
             modified: found.modified,
-            revision: revision.map(str::to_owned),
         })
     }
+}
 
-    /// Whether the ends of the file, or the whole of a small one, are those of `other`. When it was written does not count: a
-    /// volume that is made anew for every pod, such as a `ConfigMap`, has new times for the same content.
-    pub fn has_edges_of(&self, other: &Self) -> bool {
-        (self.bytes, &self.edges) == (other.bytes, &other.edges)
+impl Fingerprint {
+    /// The fingerprint of a data set: name and edges of each file.
+    pub fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a Edges)>, revision: Option<&str>) -> Self {
+        let files: Vec<_> = files.into_iter().collect();
+        let edges = match &files[..] {
+            [(_, only)] => only.digest.clone(),
+            several => {
+                let mut hash = Sha256::new();
+                for (name, edges) in several {
+                    // No name has a line break without its length before it.
+                    hash.update(format!("{} {name} {} {}\n", name.len(), edges.bytes, edges.digest));
+                }
+                digest_text(hash)
+            }
+        };
+        Self {
+            bytes: files.iter().map(|(_, edges)| edges.bytes).sum(),
+            edges,
+            modified: files.iter().filter_map(|(_, edges)| edges.modified).max(),
+            revision: revision.map(str::to_owned),
+        }
     }
 
     /// What shows that `now` is not the content that this is the fingerprint of; `None`: nothing does.
@@ -70,10 +109,13 @@ impl Fingerprint {
     /// content is the same.
     pub fn difference(&self, now: &Self) -> Option<String> {
         if self.bytes != now.bytes {
-            return Some(format!("its length was {} bytes and is now {}", self.bytes, now.bytes));
+            return Some(format!(
+                "their length was {} bytes and is now {}",
+                self.bytes, now.bytes
+            ));
         }
         if self.edges != now.edges {
-            return Some("its length is the same, its content is not".to_owned());
+            return Some("their length is the same, their content is not".to_owned());
         }
         let told = self.revision.is_some() && self.revision == now.revision;
         if self.bytes <= 2 * EDGE || told || self.modified == now.modified {
@@ -81,7 +123,7 @@ impl Fingerprint {
         }
         let time = |time: Option<jiff::Timestamp>| time.map_or_else(|| "an unknown time".to_owned(), |t| t.to_string());
         Some(format!(
-            "it was written at {}, and what was scored at {}; where that is the same content, name it by `dataset.revision`",
+            "they were written at {}, and what was scored at {}; where that is the same content, name it by `dataset.revision`",
             time(now.modified),
             time(self.modified)
         ))
@@ -97,7 +139,8 @@ mod tests {
     use super::*;
 
     fn take(path: &Path, revision: Option<&str>) -> Fingerprint {
-        Fingerprint::take(&LocalDisk, path, revision).unwrap()
+        let edges = Edges::take(&LocalDisk, path, EDGE).unwrap();
+        Fingerprint::new([("data", &edges)], revision)
     }
 
     fn written_at(path: &Path, seconds: u64) {
@@ -126,15 +169,15 @@ mod tests {
         fs::write(&path, "2\n1\n").unwrap();
         written_at(&path, 100);
         let now = take(&path, None);
-        assert!(!before.has_edges_of(&now));
+        assert_ne!(before.edges, now.edges);
         assert_eq!(
             before.difference(&now).as_deref(),
-            Some("its length is the same, its content is not")
+            Some("their length is the same, their content is not")
         );
         fs::write(&path, "1\n2\n3\n").unwrap();
         assert_eq!(
             before.difference(&take(&path, Some("b"))).as_deref(),
-            Some("its length was 4 bytes and is now 6")
+            Some("their length was 4 bytes and is now 6")
         );
     }
 
@@ -151,11 +194,11 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         written_at(&path, 200);
         let now = take(&path, None);
-        assert!(before.has_edges_of(&now));
+        assert_eq!(before.edges, now.edges);
         assert_eq!(
             before.difference(&now).as_deref(),
             Some(
-                "it was written at 1970-01-01T00:03:20Z, and what was scored at 1970-01-01T00:01:40Z; where that is the same \
+                "they were written at 1970-01-01T00:03:20Z, and what was scored at 1970-01-01T00:01:40Z; where that is the same \
                  content, name it by `dataset.revision`"
             )
         );
@@ -163,6 +206,6 @@ mod tests {
         assert!(named.difference(&take(&path, Some("b"))).is_some());
         bytes[(3 << 20) - 1] = b'c';
         fs::write(&path, &bytes).unwrap();
-        assert!(!before.has_edges_of(&take(&path, None)));
+        assert_ne!(before.edges, take(&path, None).edges);
     }
 }

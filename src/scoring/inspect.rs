@@ -4,11 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::dataset::{Cell, Dataset, Field, Kind, Part, ReadError, is_lasting, is_missing};
+use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, is_lasting, is_missing};
 use super::error::{ScoringError, list_names};
-use super::fingerprint::Fingerprint;
 use super::groups::{GroupFault, Groups};
-use super::manifest::{MANIFEST_VERSION, Manifest, OFFSET_STRIDE};
+use super::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
+use super::offsets::OffsetsWriter;
 use super::report::{FoundIndex, Inspection};
 use super::scratch::{write_json, write_whole};
 use super::store::{Store, StoredSummary, read_json};
@@ -26,14 +26,14 @@ use crate::curriculum::plan::MAX_GROUPS;
 /// Those of the data set (exit code 65), and of the store.
 pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, ScoringError> {
     let dataset = Dataset::open(task, root, store.disk())?;
-    let survey = Survey::make(task, &dataset)?;
+    let survey = Survey::make(task, &dataset, store)?;
     if survey.rows == 0 {
         return Err(ScoringError::DatasetEmpty(format!(
-            "`dataset.path` `{}` has no rows; at least one is needed",
-            task.path
+            "{} has no rows; at least one is needed",
+            task.shown()
         )));
     }
-    let (mut manifest, groups) = survey.finish(task, dataset.fingerprint());
+    let (mut manifest, groups) = survey.finish(task, dataset)?;
     manifest.tokenizers = tokens::digests(task, root, store.disk())?;
     if task.group_column.is_some() {
         let path = store.groups(task);
@@ -78,18 +78,21 @@ fn find_groups(task: &Task, manifest: &Manifest) -> Result<Vec<Option<u32>>, Sco
     task.named_groups.iter().map(|name| place(name).map(Some)).collect()
 }
 
-/// One pass over the file.
+/// One pass over the files.
 #[derive(Default)]
 struct Survey {
     rows: u64,
+    /// Rows of each file.
+    file_rows: Vec<u64>,
     bad_rows: u64,
-    offsets: Vec<u64>,
+    /// What is wrong with the first bad row, and in which file.
+    first_bad: Option<(usize, String)>,
+    offsets: Option<OffsetsWriter>,
     groups: Groups,
 }
 
 impl Survey {
-    fn make(task: &Task, dataset: &Dataset) -> Result<Self, ScoringError> {
-        let explain = |e| dataset.explain(e);
+    fn make(task: &Task, dataset: &Dataset, store: &Store) -> Result<Self, ScoringError> {
         let mut fields: Vec<Field> = task.scorers.iter().filter_map(validate::field).collect();
         if let Some(column) = &task.group_column {
             let group = Field {
@@ -99,38 +102,77 @@ impl Survey {
             };
             fields.insert(0, group);
         }
-        let file = dataset.file();
         let mut survey = Self::default();
         // Checks names and, where the format has them, types, before a pass that may take long.
-        drop(file.read(&fields, Part::default()).map_err(explain)?);
-        if let Some(rows) = file.stated_rows().map_err(explain)? {
-            survey.rows = rows;
+        for data in dataset.files.iter().filter(|data| has_text(dataset, data)) {
+            let explain = |error| dataset.explain(data, error);
+            drop(data.file.read(&fields, Part::default()).map_err(explain)?);
+            survey.file_rows.extend(data.file.stated_rows().map_err(explain)?);
+        }
+        if task.format == Format::Parquet {
+            survey.rows = survey.file_rows.iter().sum();
             if task.group_column.is_none() {
                 return Ok(survey);
             }
             fields.truncate(1);
+        } else {
+            survey.offsets = Some(OffsetsWriter::create(store.offsets(task))?);
         }
-        survey.pass(task, dataset, &fields)?;
+        survey.read(task, dataset, &fields)?;
         Ok(survey)
     }
 
-    fn pass(&mut self, task: &Task, dataset: &Dataset, fields: &[Field]) -> Result<(), ScoringError> {
-        let mut cursor = dataset
-            .file()
-            .read(fields, Part::default())
-            .map_err(|e| dataset.explain(e))?;
+    fn read(&mut self, task: &Task, dataset: &Dataset, fields: &[Field]) -> Result<(), ScoringError> {
+        let stated = std::mem::take(&mut self.file_rows);
+        self.rows = 0;
         let mut usable = vec![false; fields.len()];
-        let mut rows = 0_u64;
-        let mut first_bad = None;
-        while cursor.advance().map_err(|e| dataset.explain(e))? {
-            if let Some(offset) = cursor.offset().filter(|_| rows.is_multiple_of(OFFSET_STRIDE)) {
-                self.offsets.push(offset);
+        for (place, data) in dataset.files.iter().enumerate() {
+            let rows = if has_text(dataset, data) {
+                self.read_file(task, dataset, place, fields, &mut usable)?
+            } else {
+                0
+            };
+            if let Some(stated) = stated.get(place).filter(|stated| **stated != rows) {
+                let message = format!("it states {stated} rows but holds {rows}");
+                return Err(dataset.explain(data, ReadError::Content(message)));
+            }
+            self.rows += rows;
+            self.file_rows.push(rows);
+        }
+        // Formats without types show only here that a column is absent or of the wrong kind.
+        if task.format != Format::Parquet
+            && self.rows > 0
+            && let Some((field, _)) = fields.iter().zip(&usable).find(|(_, usable)| !**usable)
+        {
+            let data = dataset.files.iter().find(|data| has_text(dataset, data));
+            let columns = data.map(|data| data.file.columns().map_err(|e| dataset.explain(data, e)));
+            return Err(unusable(field, &columns.transpose()?.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// Reads a file to its end, and says how many rows it has.
+    fn read_file(
+        &mut self,
+        task: &Task,
+        dataset: &Dataset,
+        place: usize,
+        fields: &[Field],
+        usable: &mut [bool],
+    ) -> Result<u64, ScoringError> {
+        let data = &dataset.files[place];
+        let explain = |error| dataset.explain(data, error);
+        let mut cursor = data.file.read(fields, Part::default()).map_err(explain)?;
+        let mut rows = 0;
+        while cursor.advance().map_err(explain)? {
+            if let (Some(writer), Some(offset)) = (&mut self.offsets, cursor.offset()) {
+                writer.push(offset)?;
             }
             if let Some(what) = cursor.bad() {
                 self.bad_rows += 1;
-                let first = first_bad.get_or_insert(what);
+                let (place, what) = self.first_bad.get_or_insert((place, what));
                 if self.bad_rows > task.max_bad_rows {
-                    return Err(too_many_bad(task, dataset, first));
+                    return Err(too_many_bad(task, dataset, &dataset.files[*place], what));
                 }
             }
             for (place, field) in fields.iter().enumerate() {
@@ -142,39 +184,42 @@ impl Survey {
             }
             rows += 1;
         }
-        if task.format == Format::Parquet && rows != self.rows {
-            return Err(ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` `{}` states {} rows but holds {rows}",
-                task.path, self.rows
-            )));
-        }
-        self.rows = rows;
-        // Formats without types show only here that a column is absent or of the wrong kind.
-        if task.format != Format::Parquet
-            && rows > 0
-            && let Some((field, _)) = fields.iter().zip(&usable).find(|(_, usable)| !**usable)
-        {
-            let columns = dataset.file().columns().map_err(|e| dataset.explain(e))?;
-            return Err(unusable(field, &columns));
-        }
-        Ok(())
+        Ok(rows)
     }
 
-    /// The manifest, and the group of each row by its position there.
-    fn finish(self, task: &Task, source: &Fingerprint) -> (Manifest, Vec<u8>) {
+    /// The manifest, and the group of each row by its position there. Puts the offsets in their place.
+    fn finish(self, task: &Task, dataset: Dataset) -> Result<(Manifest, Vec<u8>), ScoringError> {
         let groups = self.groups.finish(task.format == Format::Csv);
+        if let Some(offsets) = self.offsets {
+            offsets.finish()?;
+        }
+        let files = dataset.files.into_iter().zip(self.file_rows);
         let manifest = Manifest {
             version: MANIFEST_VERSION,
+            format: Some(task.format),
+            delimiter: (task.format == Format::Csv).then_some(task.delimiter),
             rows: self.rows,
-            source: source.clone(),
+            source: dataset.fingerprint,
             tokenizers: TokenizerDigests::new(),
             bad_rows: self.bad_rows,
             group_names: groups.names,
             group_rows: groups.rows,
-            offsets: self.offsets,
+            files: files
+                .map(|(data, rows)| SourceFile {
+                    path: data.name,
+                    rows,
+                    bytes: data.edges.bytes,
+                    edges: data.edges.digest,
+                })
+                .collect(),
         };
-        (manifest, groups.of_rows)
+        Ok((manifest, groups.of_rows))
     }
+}
+
+/// False for an empty file among others: such a part has no rows, and no header either.
+fn has_text(dataset: &Dataset, data: &DataFile) -> bool {
+    data.file.format == Format::Parquet || data.edges.bytes > 0 || !dataset.has_several()
 }
 
 fn no_group(fault: GroupFault, column: &str) -> ScoringError {
@@ -190,14 +235,14 @@ fn no_group(fault: GroupFault, column: &str) -> ScoringError {
     }
 }
 
-fn too_many_bad(task: &Task, dataset: &Dataset, first: &str) -> ScoringError {
+fn too_many_bad(task: &Task, dataset: &Dataset, data: &DataFile, first: &str) -> ScoringError {
     let message = match task.max_bad_rows {
         0 => format!("{first}; mend it, or allow such rows by `dataset.maxBadRows`: they stay rows, without a score"),
         allowed => {
             format!("more rows are bad than `dataset.maxBadRows` allows, which is {allowed}; the first one: {first}")
         }
     };
-    dataset.explain(ReadError::Content(message))
+    dataset.explain(data, ReadError::Content(message))
 }
 
 fn unusable(field: &Field, columns: &[String]) -> ScoringError {
@@ -239,11 +284,11 @@ fn fit(store: &Store, stored: &StoredSummary, manifest: &Manifest) -> Result<Fit
         Err(error) => return Err(ScoringError::io("open", &path, error)),
     }
     let Some(source) = &stored.source else {
-        let words = "the index was made by a version that did not record which content of the file it is for";
+        let words = "the index was made by a version that did not record which content of the data it is for";
         return Ok(Fit::Stale(words.to_owned()));
     };
     if let Some(difference) = source.difference(&manifest.source) {
-        return Ok(Fit::Stale(format!("the file has changed: {difference}")));
+        return Ok(Fit::Stale(format!("the data have changed: {difference}")));
     }
     let same_rows = summary.rows == manifest.rows
         && summary.group_rows == manifest.group_rows

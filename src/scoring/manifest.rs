@@ -1,28 +1,36 @@
 //! What `curriculum inspect` leaves on the store for the commands that follow.
 
+use std::fs;
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
-use super::store::{Store, read_json};
-use super::task::Task;
+use super::store::Store;
+use super::task::{Format, Task};
 use super::tokens::TokenizerDigests;
 
 /// Version of the manifest's format.
-pub const MANIFEST_VERSION: u32 = 2;
-
-/// Rows between two recorded offsets.
-pub const OFFSET_STRIDE: u64 = 4096;
+pub const MANIFEST_VERSION: u32 = 3;
+/// Version before the data set could have several files.
+const OF_ONE_FILE: u32 = 2;
 
 /// Shape of a data set.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// Always [`MANIFEST_VERSION`].
+    /// [`MANIFEST_VERSION`], or a version before that is still read.
     pub version: u32,
+    /// Format of the files. A version before did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Of CSV: what separates the fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
     /// Rows.
     pub rows: u64,
-    /// Which content of the file was inspected.
+    /// Which content of the files was inspected.
     pub source: Fingerprint,
     /// Which content of the tokenizers' files was there; what could not be read is left out.
     #[serde(default, skip_serializing_if = "TokenizerDigests::is_empty")]
@@ -34,33 +42,102 @@ pub struct Manifest {
     pub group_names: Vec<String>,
     /// Rows of each group.
     pub group_rows: Vec<u64>,
-    /// Where rows begin: entry k is the offset of row k·[`OFFSET_STRIDE`] in bytes of the text, unpacked where the file is packed.
-    /// Empty for Parquet, which has its own index.
-    pub offsets: Vec<u64>,
+    /// The files, in the order of their rows: row numbers run on from one to the next.
+    #[serde(default)]
+    pub files: Vec<SourceFile>,
+}
+
+/// A file of a data set.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceFile {
+    /// Path relative to the volume's root.
+    pub path: String,
+    /// Rows.
+    pub rows: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Digest of its ends, see [`super::fingerprint`].
+    pub edges: String,
 }
 
 impl Manifest {
+    /// Reads a manifest. In one of an earlier version the only file has the name `only`.
+    ///
+    /// # Errors
+    /// In words, when it is none.
+    pub fn parse(json: &[u8], only: &str) -> Result<Self, String> {
+        let mut manifest: Self = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        match manifest.version {
+            MANIFEST_VERSION => {}
+            OF_ONE_FILE => {
+                manifest.files = vec![SourceFile {
+                    path: only.to_owned(),
+                    rows: manifest.rows,
+                    bytes: manifest.source.bytes,
+                    edges: manifest.source.edges.clone(),
+                }];
+            }
+            other => return Err(format!("its version is {other}")),
+        }
+        let rows = manifest
+            .files
+            .iter()
+            .try_fold(0_u64, |rows, file| rows.checked_add(file.rows));
+        if rows != Some(manifest.rows) {
+            return Err(format!("its files have not {} rows together", manifest.rows));
+        }
+        Ok(manifest)
+    }
+
     /// The manifest of a task.
     ///
     /// # Errors
     /// When `curriculum inspect` has not run for this task, or the file is not readable.
     pub fn load(store: &Store, task: &Task) -> Result<Self, ScoringError> {
         let path = store.manifest(task);
-        let manifest: Self = read_json(&path)?;
-        if manifest.version != MANIFEST_VERSION {
-            return Err(ScoringError::store(
-                &path,
-                format!("its version is {}", manifest.version),
-            ));
-        }
-        Ok(manifest)
+        let json = fs::read(&path).map_err(|e| ScoringError::io("read", &path, e))?;
+        let only = task.path.as_deref().unwrap_or_default();
+        Self::parse(&json, only).map_err(|e| ScoringError::store(&path, e))
     }
 
-    /// Where to start reading for row `row`: the recorded offset at or before it, and how many rows to skip from there.
-    pub fn seek(&self, row: u64) -> Option<(u64, u64)> {
-        let entry = usize::try_from(row / OFFSET_STRIDE)
-            .ok()?
-            .min(self.offsets.len().checked_sub(1)?);
-        Some((self.offsets[entry], row - entry as u64 * OFFSET_STRIDE))
+    /// Each file with its rows of the whole data set.
+    pub fn spans(&self) -> impl Iterator<Item = (&SourceFile, Range<u64>)> {
+        let mut next = 0;
+        self.files.iter().map(move |file| {
+            let first = next;
+            next += file.rows;
+            (file, first..next)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLIER: &[u8] = br#"{"version":2,"rows":5,"source":{"bytes":9,"edges":"sha256:00"},"badRows":0,
+        "groupNames":[],"groupRows":[],"offsets":[4]}"#;
+
+    #[test]
+    fn a_manifest_of_the_release_before_has_one_file() {
+        let manifest = Manifest::parse(EARLIER, "a.csv").unwrap();
+        let spans: Vec<_> = manifest.spans().collect();
+        let [(file, rows)] = &spans[..] else {
+            panic!("{spans:?}")
+        };
+        assert_eq!((file.path.as_str(), file.bytes, rows), ("a.csv", 9, &(0..5)));
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        let text = String::from_utf8_lossy(EARLIER);
+        let newer = text.replace("\"version\":2", "\"version\":4");
+        assert_eq!(Manifest::parse(newer.as_bytes(), "").unwrap_err(), "its version is 4");
+        let short = text.replace("\"version\":2", "\"version\":3");
+        assert_eq!(
+            Manifest::parse(short.as_bytes(), "").unwrap_err(),
+            "its files have not 5 rows together"
+        );
     }
 }

@@ -19,6 +19,7 @@ pub mod index_map;
 pub mod inspect;
 pub mod manifest;
 pub mod message;
+pub mod offsets;
 pub mod report;
 pub mod scratch;
 pub mod shards;

@@ -54,7 +54,7 @@ pub struct Inspection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<FoundIndex>,
     /// Why an index on the store is not used although it was made for this job's key or, where none was, for the same path: in
-    /// words, such as "the file has changed: …". No word of an index that never was.
+    /// words, such as "the data have changed: …". No word of an index that never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_index: Option<String>,
 }

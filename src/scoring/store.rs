@@ -14,6 +14,9 @@ use super::report::IndexSummary;
 use super::task::Task;
 use super::tokens::TokenizerDigests;
 
+/// Name of the file beside a manifest that holds where each row begins.
+pub const OFFSETS: &str = "offsets.u64";
+
 /// The store's root folder; its layout is in `docs/design/contracts.md` under "The store".
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -91,6 +94,11 @@ impl Store {
     /// What the inspection found.
     pub fn manifest(&self, task: &Task) -> PathBuf {
         self.scores(task).join("manifest.json")
+    }
+
+    /// Where each row of text begins.
+    pub fn offsets(&self, task: &Task) -> PathBuf {
+        self.scores(task).join(OFFSETS)
     }
 
     /// One byte for each row: its group's position in the manifest.

@@ -10,8 +10,12 @@ pub const TASK_ENV: &str = "CURRICULUM_TASK";
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Task {
-    /// Path of the data set's file below the data set's mount.
-    pub path: String,
+    /// File, folder or pattern below the data set's mount: one of `path` and `paths` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Several of them, in the order of their rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
     /// `Parquet`, `Csv` or `JsonLines`.
     pub format: Format,
     /// What separates the fields of CSV: one ASCII character. Default `,`.
@@ -50,6 +54,22 @@ fn comma() -> char {
 }
 
 impl Task {
+    /// Each path as it is given, with the field that names it.
+    pub fn entries(&self) -> impl Iterator<Item = (String, &str)> {
+        let one = self.path.as_deref().map(|path| ("dataset.path".to_owned(), path));
+        let of_list = self.paths.iter().enumerate();
+        one.into_iter()
+            .chain(of_list.map(|(place, path)| (format!("dataset.paths[{place}]"), path.as_str())))
+    }
+
+    /// The data set's paths in messages.
+    pub fn shown(&self) -> String {
+        match &self.path {
+            Some(path) => format!("`dataset.path` `{path}`"),
+            None => "`dataset.paths`".to_owned(),
+        }
+    }
+
     /// What separates the fields of CSV, as the byte that it is in a [checked](super::validate::parse_task) task.
     pub fn delimiter(&self) -> u8 {
         u8::try_from(self.delimiter).unwrap_or(b',')

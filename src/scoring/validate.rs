@@ -39,6 +39,9 @@ fn check(task: &Task) -> Result<(), ScoringError> {
             return invalid(format!("the task's `{name}` must be 64 hexadecimal digits"));
         }
     }
+    if task.path.is_some() != task.paths.is_empty() {
+        return invalid("exactly one of `dataset.path` and `dataset.paths` must be set".to_owned());
+    }
     if !task.delimiter.is_ascii() || matches!(task.delimiter, '"' | '\r' | '\n' | '\0') {
         return invalid(format!(
             "`dataset.delimiter` is `{}`; it must be one ASCII character, no quote and no line break",

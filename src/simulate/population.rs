@@ -8,7 +8,7 @@ use super::error::SimulateError;
 use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::plan::{Facts, MAX_GROUPS, PlanScores};
 use crate::scoring::index_map::ScoreIndex;
-use crate::scoring::manifest::{MANIFEST_VERSION, Manifest};
+use crate::scoring::manifest::Manifest;
 
 /// Most rows whose places are kept in memory (4 bytes each): with groups or an index.
 const MAX_PLACED: u64 = u32::MAX as u64;
@@ -244,14 +244,8 @@ impl Population {
             path: path.to_owned(),
             problem,
         };
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| wrong(format!("no manifest: {e}")))?;
-        if manifest.version != MANIFEST_VERSION {
-            let problem = format!(
-                "version {} is not {MANIFEST_VERSION}, the only one that this build reads",
-                manifest.version
-            );
-            return Err(wrong(problem));
-        }
+        // The name of a file plays no part here.
+        let manifest = Manifest::parse(&text, "").map_err(|e| wrong(format!("no manifest: {e}")))?;
         if manifest.group_names.len() != manifest.group_rows.len() {
             return Err(wrong("`groupNames` and `groupRows` differ in number".to_owned()));
         }

@@ -39,6 +39,41 @@ fn snapshots(local: &Local) -> Vec<(String, String)> {
 }
 
 #[test]
+fn parts_of_a_data_set_train_as_the_whole() {
+    let whole = Local::new(&json!({}));
+    whole.succeeds();
+    let parts = Local::new(&json!({
+        "dataset": {"path": "parts", "format": "Csv"},
+        "scoring": {"shards": 3, "scorers": [{"name": "given", "column": null, "container": {
+            "image": "none", "command": ["python3", "/tests/fake_scorer.py"], "env": [{"name": "MODE", "value": "column"}],
+        }}]},
+    }));
+    fs::create_dir(parts.path("data/parts")).unwrap();
+    let text = fs::read_to_string(parts.path("data/data.csv")).unwrap();
+    let rows: Vec<&str> = text.lines().skip(1).collect();
+    for (place, rows) in rows.chunks(13).enumerate() {
+        let name = format!("data/parts/part-{place:05}-of-00008.csv");
+        fs::write(parts.path(&name), format!("difficulty\n{}\n", rows.join("\n"))).unwrap();
+    }
+    parts.succeeds();
+    assert_eq!(
+        parts.status()["scores"]["quantiles"],
+        whole.status()["scores"]["quantiles"]
+    );
+    assert_eq!(snapshots(&parts), snapshots(&whole));
+    assert_eq!(parts.rows(), whole.rows());
+
+    // A ninth of the parts is missing: nothing is trained, and the message names it.
+    fs::remove_file(parts.path("data/parts/part-00003-of-00008.csv")).unwrap();
+    fs::remove_dir_all(parts.path("run")).unwrap();
+    let said = words(&parts.run());
+    assert!(
+        said.contains("8 parts, of which 1 are missing: `parts/part-00003-of-00008.csv`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_run_trains_exactly_the_rows_of_its_curriculum() {
     let local = Local::new(&json!({}));
     let said = local.succeeds();

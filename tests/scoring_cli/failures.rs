@@ -25,7 +25,7 @@ fn the_data_sets_faults_end_the_run() {
                 .to_owned()
         }
     );
-    pods.task.path = "trian.csv".to_owned();
+    pods.task.path = Some("trian.csv".to_owned());
     assert_exit(&pods.run("inspect", None, &[]), EXIT_DATASET);
     assert_eq!(pods.failure().reason, "DatasetNotFound");
 }

@@ -1,6 +1,7 @@
 //! A program of the user's as the scorer.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use curriculum_operator::scoring::report::{EXIT_SCORES, Failure};
@@ -13,22 +14,27 @@ fn a_program_finds_what_it_needs_in_its_environment() {
     let pods = Pods::with_program();
     let output = pods.exec(
         1,
-        &format!("env | grep ^CURRICULUM_ | grep -v TASK | sort; {GOOD_PROGRAM}"),
+        &format!("env | grep ^CURRICULUM_ | grep -v TASK | sort; cat \"$CURRICULUM_FILES\"; {GOOD_PROGRAM}"),
     );
     assert_exit(&output, 0);
     let text = String::from_utf8(output.stdout).unwrap();
     let (before, after) = text.split_once("CURRICULUM_OUTPUT=").unwrap();
     let (scratch, after) = after.split_once('\n').unwrap();
+    let (first, before) = before.split_once("CURRICULUM_FILES=").unwrap();
+    let (files, before) = before.split_once('\n').unwrap();
+    assert_eq!(Path::new(files), Path::new(scratch).with_file_name("files.csv"));
     assert!(
         scratch.starts_with(pods.path("store/scores").join(&pods.task.key).to_str().unwrap()),
         "{scratch}"
     );
     let dataset = pods.path("dataset/train.csv");
     assert_eq!(
-        before.to_owned() + after,
+        first.to_owned() + before + after,
         format!(
-            "CURRICULUM_DATASET={}\nCURRICULUM_DELIMITER=,\nCURRICULUM_FORMAT=Csv\nCURRICULUM_ROW_END=10\nCURRICULUM_ROW_START=5\nCURRICULUM_SEED=3\n\
-             CURRICULUM_SHARD_COUNT=2\nCURRICULUM_SHARD_INDEX=1\n",
+            "CURRICULUM_DATASET={}\nCURRICULUM_DATASET_ROOT={}\nCURRICULUM_DELIMITER=,\nCURRICULUM_FORMAT=Csv\nCURRICULUM_ROW_END=10\nCURRICULUM_ROW_START=5\nCURRICULUM_SEED=3\n\
+             CURRICULUM_SHARD_COUNT=2\nCURRICULUM_SHARD_INDEX=1\npath,start,end\n{},0,10\n",
+            dataset.display(),
+            pods.path("dataset").display(),
             dataset.display()
         )
     );

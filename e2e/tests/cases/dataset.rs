@@ -1,10 +1,11 @@
 //! Data sets that cannot be used: no retry and no fallback can help.
 
 use curriculum_operator::api::conditions::{ConditionType, Reason};
+use curriculum_operator::api::status::ScoreSource;
 use e2e::Result;
 use e2e::case::with_temp_ns;
 use e2e::fixture::Example;
-use e2e::observe::{ensure, expect};
+use e2e::observe::{ensure, expect, status};
 use serde_json::{Value, json};
 
 /// Case 5: the run fails with that reason, says these words, tried once, and trained nothing.
@@ -27,6 +28,50 @@ async fn unusable(name: &'static str, dataset: Value, reason: Reason, words: &'s
         })?;
         let tries = case.pods("run", "inspect").await?.len();
         ensure(tries == 1, || format!("{tries} pods to find that out"))
+    })
+    .await
+}
+
+/// Case 20: parts are scored by a program in shards of their own division, and give the index of the one file.
+#[tokio::test]
+async fn parts_give_the_scores_and_rows_of_the_whole() -> Result {
+    with_temp_ns("dataset-parts", |case| async move {
+        let rows: Vec<String> = (0..100).map(|row| format!("{},{}", row * 7 % 100, row % 3)).collect();
+        let text = |rows: &[String]| format!("difficulty,label\n{}\n", rows.join("\n"));
+        let mut files = json!({"data.csv": text(&rows)});
+        for (place, rows) in rows.chunks(30).enumerate() {
+            files[format!("part-{place:05}-of-00004.csv")] = text(rows).into();
+        }
+        case.config_map("data", &files).await?;
+        case.submit(&Example::new("whole")).await?;
+        let parts = Example::new("parts").scored_by("column");
+        let several = json!({"dataset": {"path": "part-*.csv"}, "scoring": {"shards": 3, "parallelism": 3}});
+        case.submit(&parts.with(&several)).await?;
+        let (whole, parts) = (case.succeeded("whole").await?, case.succeeded("parts").await?);
+        let mut served = Vec::new();
+        for job in [&whole, &parts] {
+            ensure(
+                status(job)?
+                    .scores
+                    .as_ref()
+                    .is_some_and(|scores| scores.source == ScoreSource::Scored),
+                || format!("{:?}", job.status),
+            )?;
+            let snapshots = case.snapshot_chain(job).await?;
+            let states = snapshots
+                .into_iter()
+                .map(|snapshot| serde_json::from_str::<Value>(&snapshot.spec.state));
+            served.push(
+                states
+                    .map(|state| Ok(state?["sequenceDigest"].take()))
+                    .collect::<Result<Vec<Value>>>()?,
+            );
+        }
+        let whole = &served[0];
+        ensure(
+            *whole == served[1] && whole.len() == 2 && whole.iter().all(Value::is_string),
+            || format!("{served:#?}"),
+        )
     })
     .await
 }

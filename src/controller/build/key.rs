@@ -11,7 +11,7 @@ use crate::{
         scorer_volume::ScorerVolume,
         scoring::{self, ContainerScorer, LengthScorer, LengthUnit, ScorerSpec},
     },
-    controller::validate::{self, Dataset, Run},
+    controller::validate::{self, Dataset, Paths, Run},
     scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit},
 };
 
@@ -23,20 +23,21 @@ const SCORES_VERSION: u32 = 2;
 
 /// The task of every scoring pod of `run`.
 ///
-/// `datasetKey` is the SHA-256 of the data set's volume source and path. `key` is that of everything that decides the
+/// `datasetKey` is the SHA-256 of the data set's volume source and paths. `key` is that of everything that decides the
 /// scores: the whole `spec.dataset` but for `maxBadRows`, the scorers but for their resources, pull policy, `/dev/shm` and volumes that begin
 /// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused) and `seed`. Both hash JSON with sorted object keys and no white space.
 pub fn task(run: &Run) -> Task {
     let Run { dataset, scoring, .. } = run;
     Task {
-        path: dataset.path.clone(),
+        path: dataset.paths.one().map(str::to_owned),
+        paths: dataset.paths.several().to_vec(),
         format: dataset.format,
         delimiter: dataset.delimiter,
         max_bad_rows: dataset.max_bad_rows,
         revision: dataset.revision.clone(),
         group_column: dataset.group_column.clone(),
         named_groups: run.curriculum.named_groups().into_iter().map(str::to_owned).collect(),
-        dataset_key: key_of(&json!({"volume": value(&dataset.volume), "path": dataset.path})),
+        dataset_key: dataset_key(dataset),
         key: key_of(&json!({
             "version": SCORES_VERSION,
             "dataset": what_decides_rows(dataset),
@@ -66,6 +67,14 @@ pub(super) fn format_name(format: Format) -> &'static str {
     }
 }
 
+fn dataset_key(Dataset { volume, paths, .. }: &Dataset) -> String {
+    let volume = value(volume);
+    key_of(&match paths {
+        Paths::One(path) => json!({"volume": volume, "path": path}),
+        Paths::Several(paths) => json!({"volume": volume, "paths": paths}),
+    })
+}
+
 /// The data set without what leaves its rows as they are, in the API's form: keys of earlier versions were
 /// taken of that.
 fn what_decides_rows(dataset: &Dataset) -> Value {
@@ -76,7 +85,8 @@ fn what_decides_rows(dataset: &Dataset) -> Value {
     };
     value(&DatasetSpec {
         volume: dataset.volume.clone(),
-        path: dataset.path.clone(),
+        path: dataset.paths.one().map(str::to_owned),
+        paths: dataset.paths.several().to_vec(),
         format: Some(format),
         delimiter: (dataset.format == Format::Csv).then(|| dataset.delimiter.to_string()),
         // It decides whether a file is read, not which scores it has.

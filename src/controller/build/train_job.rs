@@ -11,6 +11,8 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
+use serde_json::json;
+
 use super::{
     Settings, Visit, job_metadata, key, labels, names,
     plan::PLAN_FILE,
@@ -26,8 +28,9 @@ use crate::{
         status::ScoreSource,
         training::Sampling,
     },
-    controller::validate::{Run, Template},
+    controller::validate::{Dataset, Paths, Run, Template},
     curriculum::plan::PhasePlan,
+    scoring::task::Format,
 };
 
 const COMPONENT: &str = "train";
@@ -91,7 +94,7 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
         Sampling::File => mount(shared, MOUNT_SHARED),
     });
 
-    let sampler = sampler(settings, run, of_sampler);
+    let sampler = sampler(settings, run, scores, of_sampler);
     let trainer = extended(trainer, trainer_env(run, phase), of_trainer);
     let init_containers = pod.init_containers.unwrap_or_default();
     PodSpec {
@@ -124,7 +127,7 @@ fn rows_file() -> String {
     format!("{MOUNT_SHARED}/rows.u64")
 }
 
-fn sampler(settings: &Settings, run: &Run, mounts: Vec<VolumeMount>) -> Container {
+fn sampler(settings: &Settings, run: &Run, scores: ScoreSource, mounts: Vec<VolumeMount>) -> Container {
     let training = &run.training;
     let mut args = vec![
         "sampler".to_owned(),
@@ -136,6 +139,10 @@ fn sampler(settings: &Settings, run: &Run, mounts: Vec<VolumeMount>) -> Containe
         format!("--listen=127.0.0.1:{SAMPLER_PORT}"),
         format!("--status-listen=0.0.0.0:{SAMPLER_STATUS_PORT}"),
     ];
+    if scores != ScoreSource::Uniform {
+        let key = key::task(run).key;
+        args.push(format!("--manifest={MOUNT_STORE}/scores/{key}/manifest.json"));
+    }
     if training.sampling == Sampling::File {
         args.push(format!("--rows-file={}", rows_file()));
     }
@@ -195,9 +202,16 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
         env("CURRICULUM_END_STEP", &phase.end_step.to_string()),
         env("CURRICULUM_SEED", &run.seed.to_string()),
         env("CURRICULUM_BATCH_SIZE", &curriculum.batch_size.to_string()),
-        env("CURRICULUM_DATASET", &format!("{MOUNT_DATASET}/{}", dataset.path)),
+        env("CURRICULUM_DATASET", &dataset_path(dataset)),
+        env("CURRICULUM_DATASET_ROOT", MOUNT_DATASET),
         env("CURRICULUM_FORMAT", key::format_name(dataset.format)),
     ];
+    if let Paths::Several(paths) = &dataset.paths {
+        env.push(self::env("CURRICULUM_DATASET_PATHS", &json!(paths).to_string()));
+    }
+    if dataset.format == Format::Csv {
+        env.push(self::env("CURRICULUM_DELIMITER", &dataset.delimiter.to_string()));
+    }
     if let Some(checkpoint) = &training.checkpoint {
         env.push(self::env(
             "CURRICULUM_CHECKPOINT_DIR",
@@ -208,6 +222,14 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
         env.push(self::env("CURRICULUM_ROWS_FILE", &rows_file()));
     }
     env
+}
+
+/// The file, folder or pattern as the user gave it; of several the folder that all of them are below.
+fn dataset_path(dataset: &Dataset) -> String {
+    match &dataset.paths {
+        Paths::One(path) => format!("{MOUNT_DATASET}/{path}"),
+        Paths::Several(_) => MOUNT_DATASET.to_owned(),
+    }
 }
 
 fn extended(mut trainer: Container, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {

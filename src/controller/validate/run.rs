@@ -51,10 +51,10 @@ impl AsRef<Head> for Run {
 /// The rows to train on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// The volume that holds the file.
+    /// The volume that holds the files.
     pub volume: VolumeSpec,
-    /// The file within the volume.
-    pub path: String,
+    /// Where they are within the volume.
+    pub paths: Paths,
     /// Its format, given or by its extension.
     pub format: Format,
     /// What separates the fields of CSV, given or by the extension.
@@ -65,6 +65,33 @@ pub struct Dataset {
     pub revision: Option<String>,
     /// Column that says to which group a row belongs.
     pub group_column: Option<String>,
+}
+
+/// Files, folders and patterns within a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// `dataset.path`.
+    One(String),
+    /// `dataset.paths`.
+    Several(Vec<String>),
+}
+
+impl Paths {
+    /// `dataset.path`, if that is given.
+    pub fn one(&self) -> Option<&str> {
+        match self {
+            Self::One(path) => Some(path),
+            Self::Several(_) => None,
+        }
+    }
+
+    /// `dataset.paths`, if they are given.
+    pub fn several(&self) -> &[String] {
+        match self {
+            Self::One(_) => &[],
+            Self::Several(paths) => paths,
+        }
+    }
 }
 
 /// How difficulty is measured, and what happens when that fails.

@@ -99,7 +99,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
         seed: 7,
         dataset: Dataset {
             volume: job.spec.dataset.volume,
-            path: "train.csv".to_owned(),
+            paths: Paths::One("train.csv".to_owned()),
             format: Format::Csv,
             delimiter: ',',
             max_bad_rows: 0,
@@ -264,7 +264,24 @@ fn an_own_claim_is_what_its_template_says() {
 #[test]
 fn each_check_refuses_and_names_the_field() {
     type Break = fn(&mut CurriculumJob);
-    let cases: [(Break, &str); 13] = [
+    let cases: [(Break, &str); 16] = [
+        (
+            |job| job.spec.dataset.path = None,
+            "exactly one of `dataset.path` and `dataset.paths`",
+        ),
+        (
+            |job| job.spec.dataset.paths = vec!["a.csv".to_owned()],
+            "exactly one of `dataset.path` and `dataset.paths`",
+        ),
+        (
+            |job| {
+                job.spec.dataset.path = None;
+                job.spec.dataset.format = None;
+                job.spec.dataset.delimiter = None;
+                job.spec.dataset.paths = vec!["a.csv".to_owned(), "b.tsv.gz".to_owned()];
+            },
+            "`dataset.delimiter` must be set",
+        ),
         (|job| job.metadata.name = Some("x".repeat(41)), "`metadata.name`"),
         (|job| job.spec.curriculum.phases.clear(), "`curriculum.phases`"),
         (

@@ -9,6 +9,7 @@ use crate::sampler::part::PIECE;
 use crate::sampler::source::Opened;
 use crate::sampler::source::tests::{attempt_plan, index};
 
+mod files;
 mod sums;
 
 struct Served {
@@ -34,7 +35,7 @@ fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
     let attempt = Attempt::new(opened, Some(RUN.into()), state.path().to_owned(), meters);
     let attempt = Arc::new(attempt);
     Served {
-        app: trainer_router(Arc::clone(&attempt)),
+        app: trainer_router(Arc::clone(&attempt), Arc::default()),
         status: status_router(Arc::clone(&attempt), registry),
         attempt,
         state,

@@ -1,118 +1,152 @@
-//! The data set's file: finding it on its volume, and saying what is wrong with it.
+//! The data set's files on their volume: as they are found, as they were inspected, and what is wrong with them.
 
-use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Cursor, Disk, Field, Part, ReadError, RowFile, is_lasting, is_missing};
-use crate::scoring::error::{ScoringError, list_names};
-use crate::scoring::fingerprint::Fingerprint;
+use super::find::{denied, find};
+use super::{Cursor, Disk, Field, Part, ReadError, RowFile, format_name, is_lasting};
+use crate::scoring::error::ScoringError;
+use crate::scoring::fingerprint::{Edges, Fingerprint, edge};
 use crate::scoring::manifest::Manifest;
+use crate::scoring::offsets::Offsets;
+use crate::scoring::store::Store;
 use crate::scoring::task::{Format, Task};
 
-/// The data set of a task.
+/// A file of a data set.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    /// Path relative to the volume's root.
+    pub name: String,
+    /// To read its rows.
+    pub file: RowFile,
+    /// What tells its content from another.
+    pub edges: Edges,
+}
+
+/// The files of a data set as they are now.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    file: RowFile,
+    /// In the order of their rows.
+    pub files: Vec<DataFile>,
+    /// What tells this content from another.
+    pub fingerprint: Fingerprint,
+    naming: Naming,
+}
+
+/// How messages name a data set and its files.
+#[derive(Clone, Debug)]
+struct Naming {
     shown: String,
-    fingerprint: Fingerprint,
+    format: Format,
+    several: bool,
 }
 
 impl Dataset {
-    /// Finds the data set's file below `root`.
+    /// Finds the data set's files below `root`.
     ///
     /// # Errors
-    /// [`ScoringError::DatasetNotFound`]; [`ScoringError::DatasetUnreadable`] when it is not a file, or not for this user to read;
-    /// [`ScoringError::Io`] when the disk or the network failed, which may pass.
+    /// [`ScoringError::DatasetNotFound`]; [`ScoringError::DatasetUnreadable`] when a file is not for this user to read;
+    /// [`ScoringError::InvalidTask`] when a path is none; [`ScoringError::Io`] when the disk or the network failed, which may pass.
     pub fn open(task: &Task, root: &Path, disk: &Arc<dyn Disk>) -> Result<Self, ScoringError> {
-        let shown = task.path.clone();
-        let inside = Path::new(&task.path)
-            .components()
-            .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside || shown.is_empty() {
-            return Err(ScoringError::InvalidTask(format!(
-                "`dataset.path` is `{shown}`; it must be a path relative to the volume's root, without `..`"
-            )));
-        }
-        let path = root.join(&task.path);
-        let explain = |error| explain_open(error, task, &path);
-        let found = disk.look(&path).map_err(explain)?;
-        if !found.is_file {
-            return Err(ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` is `{shown}`, which is a folder; give the path of one {} file: a data set of several files is not \
-                 read yet",
-                format_name(task.format)
-            )));
-        }
-        let fingerprint = Fingerprint::take(disk.as_ref(), &path, task.revision.as_deref()).map_err(explain)?;
+        let names = find(task, root, disk)?;
+        let naming = Naming::of(task, names.len());
+        let looked = |name: &String| {
+            let path = root.join(name);
+            let found = disk.look(&path);
+            found
+                .map(|found| found.bytes)
+                .map_err(|e| naming.failed(name, &path, e))
+        };
+        let bytes = names.iter().map(looked).sum::<Result<u64, ScoringError>>()?;
+        let edge = edge(names.len(), bytes);
+        let files = names
+            .into_iter()
+            .map(|name| naming.open(name, task, root, disk, edge))
+            .collect::<Result<Vec<_>, _>>()?;
+        let fingerprint = Fingerprint::new(
+            files.iter().map(|file| (file.name.as_str(), &file.edges)),
+            task.revision.as_deref(),
+        );
         Ok(Self {
-            file: RowFile {
-                path,
-                format: task.format,
-                delimiter: task.delimiter(),
-                disk: Arc::clone(disk),
-            },
-            shown,
+            files,
             fingerprint,
+            naming,
         })
     }
 
-    /// Finds the data set's file and checks that it is still the one that was inspected, as far as its length and its ends show.
+    /// Whether rows may be in several files.
+    pub fn has_several(&self) -> bool {
+        self.naming.several
+    }
+
+    /// Turns an error of reading a file into the command's.
+    pub fn explain(&self, file: &DataFile, error: ReadError) -> ScoringError {
+        self.naming.explain(file, error)
+    }
+}
+
+/// Rows of a data set that was inspected, in files that are still those, as far as their lengths and ends show.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The files that hold the rows asked for, each with the rows that it holds, counted over the whole data set.
+    pub files: Vec<(DataFile, Range<u64>)>,
+    rows: Range<u64>,
+    offsets: Option<Offsets>,
+    naming: Naming,
+}
+
+impl Inspected {
+    /// Opens the files that hold `rows`. They are those of the manifest: what came to a folder later is not the data set's.
     ///
     /// # Errors
-    /// As [`Self::open`], and [`ScoringError::DatasetUnreadable`] when it has changed.
-    pub fn open_inspected(
+    /// [`ScoringError::DatasetUnreadable`] when one of them has changed or is gone; as [`Dataset::open`] otherwise.
+    pub fn open(
         task: &Task,
         root: &Path,
-        disk: &Arc<dyn Disk>,
+        store: &Store,
         manifest: &Manifest,
+        rows: Range<u64>,
     ) -> Result<Self, ScoringError> {
-        let dataset = Self::open(task, root, disk)?;
-        let (now, then) = (&dataset.fingerprint, &manifest.source);
-        let changed = |what: String| {
-            Err(ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` `{}` {what}; a data set must not change during a run",
-                dataset.shown
-            )))
+        let naming = Naming::of(task, manifest.files.len());
+        let edge = edge(manifest.files.len(), manifest.source.bytes);
+        let mut files = Vec::new();
+        for (then, span) in manifest.spans() {
+            if span.is_empty() || span.start >= rows.end || span.end <= rows.start {
+                continue;
+            }
+            let now = naming.open(then.path.clone(), task, root, store.disk(), edge)?;
+            if now.edges.bytes != then.bytes {
+                let (before, after) = (then.bytes, now.edges.bytes);
+                let what = format!("had {before} bytes when it was inspected and now has {after}");
+                return Err(naming.changed(&now.name, &what));
+            }
+            if now.edges.digest != then.edges {
+                return Err(naming.changed(&now.name, "has other content than when it was inspected"));
+            }
+            files.push((now, span));
+        }
+        let path = store.offsets(task);
+        let offsets = match task.format {
+            Format::Parquet => None,
+            Format::Csv | Format::JsonLines => Offsets::open(&path, manifest.rows).map_err(|error| {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    ScoringError::store(&path, error)
+                } else {
+                    ScoringError::io("open", &path, error)
+                }
+            })?,
         };
-        if now.bytes != then.bytes {
-            return changed(format!(
-                "had {} bytes when it was inspected and now has {}",
-                then.bytes, now.bytes
-            ));
-        }
-        if !now.has_edges_of(then) {
-            return changed("has other content than when it was inspected".to_owned());
-        }
-        Ok(dataset)
+        Ok(Self {
+            files,
+            rows,
+            offsets,
+            naming,
+        })
     }
 
-    /// The file.
-    pub fn file(&self) -> &RowFile {
-        &self.file
-    }
-
-    /// What tells this content from another.
-    pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
-    }
-
-    /// Turns an error of reading this data set into the command's.
-    pub fn explain(&self, error: ReadError) -> ScoringError {
-        match error {
-            ReadError::Content(message) => ScoringError::DatasetUnreadable(format!(
-                "`dataset.path` `{}` cannot be read as {}: {message}",
-                self.shown,
-                format_name(self.file.format)
-            )),
-            ReadError::Column(message) => ScoringError::ColumnNotFound(message),
-            ReadError::Io(source) => ScoringError::io("read", &self.file.path, source),
-        }
-    }
-
-    /// Reads `fields` of the rows `rows` and hands each row's number and cursor to `visit`.
+    /// Reads `fields` of the rows and hands each row's number and cursor to `visit`.
     ///
     /// # Errors
     /// See [`RowFile::read`]; [`ScoringError::DatasetUnreadable`] when there are fewer rows than the manifest says;
@@ -120,87 +154,94 @@ impl Dataset {
     pub fn for_each_row(
         &self,
         fields: &[Field],
-        rows: Range<u64>,
-        manifest: &Manifest,
         mut visit: impl FnMut(u64, &dyn Cursor) -> Result<(), ScoringError>,
     ) -> Result<(), ScoringError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let start = manifest.seek(rows.start);
-        let part = Part {
-            rows: Some(rows.clone()),
-            start,
-        };
-        let mut cursor = self.file.read(fields, part).map_err(|e| self.explain(e))?;
-        for row in rows {
-            if !cursor.advance().map_err(|e| self.explain(e))? {
-                return Err(ScoringError::DatasetUnreadable(format!(
-                    "`dataset.path` `{}` has fewer rows than when it was inspected; a data set must not change during a run",
-                    self.shown
-                )));
+        for (data, span) in &self.files {
+            let rows = self.rows.start.max(span.start)..self.rows.end.min(span.end);
+            let offset = self.offsets.as_ref().map(|offsets| offsets.at(rows.start)).transpose();
+            let offset = offset.map_err(|e| ScoringError::io("read", Path::new("offsets.u64"), e))?;
+            let part = Part {
+                rows: Some(rows.start - span.start..rows.end - span.start),
+                start: offset.map(|offset| (offset, 0)),
+            };
+            let explain = |error| self.naming.explain(data, error);
+            let mut cursor = data.file.read(fields, part).map_err(explain)?;
+            for row in rows {
+                if !cursor.advance().map_err(explain)? {
+                    let what = "has fewer rows than when it was inspected";
+                    return Err(self.naming.changed(&data.name, what));
+                }
+                visit(row, cursor.as_ref())?;
             }
-            visit(row, cursor.as_ref())?;
         }
         Ok(())
     }
 }
 
-/// What it means that the data set's file could not be looked at or opened.
-fn explain_open(error: io::Error, task: &Task, path: &Path) -> ScoringError {
-    let shown = &task.path;
-    let format = format_name(task.format);
-    if !is_lasting(&error) {
-        return ScoringError::io("open", path, error);
+impl Naming {
+    fn of(task: &Task, files: usize) -> Self {
+        Self {
+            shown: task.shown(),
+            format: task.format,
+            several: files > 1,
+        }
     }
-    if is_missing(&error) {
-        let pattern = if shown.contains(['*', '?', '[']) {
-            "; patterns are not read, nor is a data set of several files"
+
+    /// A file in messages: the only one by the path that the user gave.
+    fn file(&self, name: &str) -> String {
+        if self.several {
+            format!("{}: file `{name}`", self.shown)
         } else {
-            ""
+            self.shown.clone()
+        }
+    }
+
+    fn open(
+        &self,
+        name: String,
+        task: &Task,
+        root: &Path,
+        disk: &Arc<dyn Disk>,
+        edge: u64,
+    ) -> Result<DataFile, ScoringError> {
+        let path: PathBuf = root.join(&name);
+        let edges = Edges::take(disk.as_ref(), &path, edge).map_err(|e| self.failed(&name, &path, e))?;
+        let file = RowFile {
+            path,
+            format: task.format,
+            delimiter: task.delimiter(),
+            disk: Arc::clone(disk),
         };
-        return ScoringError::DatasetNotFound(format!(
-            "`dataset.path` is `{shown}`, but the volume has no such file; give the path of a {format} file relative to the \
-             volume's root{pattern}{}",
-            hint(path)
-        ));
+        Ok(DataFile { name, file, edges })
     }
-    let mend = if error.kind() == io::ErrorKind::PermissionDenied {
-        "; the scoring pods run as the user of `scoring.pod.securityContext`, by default 65532, who must be allowed to read it"
-    } else {
-        ""
-    };
-    ScoringError::DatasetUnreadable(format!("`dataset.path` `{shown}`: {error}{mend}"))
-}
 
-/// Name of a format in messages.
-fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Parquet => "Parquet",
-        Format::Csv => "CSV",
-        Format::JsonLines => "JSON Lines",
+    fn failed(&self, name: &str, path: &Path, error: io::Error) -> ScoringError {
+        if is_lasting(&error) {
+            denied(&self.file(name), &error)
+        } else {
+            ScoringError::io("open", path, error)
+        }
     }
-}
 
-/// Names of data files beside a missing one: the usual cause is a misspelt name or a wrong folder.
-fn hint(missing: &Path) -> String {
-    const EXTENSIONS: [&str; 8] = ["parquet", "csv", "tsv", "jsonl", "ndjson", "json", "gz", "zst"];
-    const READ: usize = 10_000;
-    let Some(entries) = missing.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
-        return String::new();
-    };
-    let mut names: Vec<String> = entries
-        .take(READ)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| {
-            Path::new(name)
-                .extension()
-                .is_some_and(|e| EXTENSIONS.iter().any(|known| e == *known))
-        })
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        return String::new();
+    fn changed(&self, name: &str, what: &str) -> ScoringError {
+        ScoringError::DatasetUnreadable(format!(
+            "{} {what}; a data set must not change during a run",
+            self.file(name)
+        ))
     }
-    format!(" (that folder has {})", list_names(names.iter().map(String::as_str)))
+
+    fn explain(&self, data: &DataFile, error: ReadError) -> ScoringError {
+        match error {
+            ReadError::Content(message) => ScoringError::DatasetUnreadable(format!(
+                "{} cannot be read as {}: {message}",
+                self.file(&data.name),
+                format_name(self.format)
+            )),
+            ReadError::Column(message) if self.several => {
+                ScoringError::ColumnNotFound(format!("in file `{}`: {message}", data.name))
+            }
+            ReadError::Column(message) => ScoringError::ColumnNotFound(message),
+            ReadError::Io(source) => ScoringError::io("read", &data.file.path, source),
+        }
+    }
 }

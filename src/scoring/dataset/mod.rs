@@ -3,6 +3,7 @@
 //! The data set and the scorers' shard files are read by the same code.
 
 mod csv;
+mod find;
 mod json_line;
 mod jsonl;
 mod located;
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use super::error::list_names;
 use super::task::Format;
 
-pub use located::Dataset;
+pub use find::MAX_FILES;
+pub use located::{DataFile, Dataset, Inspected};
 pub(super) use number::{is_decimal, number_text};
 pub use read_error::ReadError;
 pub(super) use read_error::{is_lasting, is_missing};
-pub use source::{Disk, Found, Input, LocalDisk};
+pub use source::{Disk, Entry, EntryKind, Found, Input, LocalDisk};
 
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +168,15 @@ impl RowFile {
             Format::Csv => Box::new(csv::CsvCursor::open(self, fields, part)?),
             Format::JsonLines => Box::new(jsonl::JsonCursor::open(self, fields, part)?),
         })
+    }
+}
+
+/// Name of a format in messages.
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Parquet => "Parquet",
+        Format::Csv => "CSV",
+        Format::JsonLines => "JSON Lines",
     }
 }
 

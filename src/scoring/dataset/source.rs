@@ -5,6 +5,7 @@
 //!                    └────────────► Chunks: any range of the bytes                             (Parquet)
 //! ```
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -35,6 +36,26 @@ pub struct Found {
     pub is_file: bool,
 }
 
+/// What there is in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the folder.
+    pub name: OsString,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// Kind of an [`Entry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file, or a link to one; also what cannot be looked at, which shows when it is read.
+    File,
+    /// A folder.
+    Folder,
+    /// A link to a folder.
+    FolderLink,
+}
+
 /// Where files are read from: the machine's file systems, or in a test one that fails.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// What there is at a path.
@@ -42,6 +63,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of the file system.
     fn look(&self, path: &Path) -> io::Result<Found>;
+
+    /// What there is in a folder, in any order.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>>;
 
     /// Opens a file for reading.
     ///
@@ -68,6 +95,25 @@ impl Disk for LocalDisk {
             modified: modified.and_then(|time| jiff::Timestamp::try_from(time).ok()),
             is_file: found.is_file(),
         })
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let is_folder_link = || kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|found| found.is_dir());
+            Ok(Entry {
+                name: entry.file_name(),
+                kind: if kind.is_dir() {
+                    EntryKind::Folder
+                } else if is_folder_link() {
+                    EntryKind::FolderLink
+                } else {
+                    EntryKind::File
+                },
+            })
+        };
+        fs::read_dir(folder)?.map(entry).collect()
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Input>> {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::tokens::{tokens, words};
 use super::*;
-use crate::scoring::dataset::{Disk, Found, Input, LocalDisk};
+use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk};
 use crate::scoring::report::EXIT_IO;
 
 const ERRORS: [Errno; 6] = [
@@ -61,6 +61,11 @@ impl Disk for Faulty {
     fn look(&self, path: &Path) -> io::Result<Found> {
         self.call()?;
         LocalDisk.look(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        self.call()?;
+        LocalDisk.list(folder)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Input>> {

@@ -4,6 +4,7 @@ mod columns;
 mod disk;
 mod faults;
 mod inputs;
+mod many;
 mod packed;
 mod pipeline;
 mod rows;
@@ -50,7 +51,8 @@ impl Place {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
-            path,
+            path: Some(path),
+            paths: Vec::new(),
             format,
             group_column: None,
             dataset_key: "d".repeat(64).replace('d', "0"),

@@ -17,9 +17,9 @@ use crate::scoring::scratch::write_json;
 use crate::scoring::store::{StoredSummary, read_json};
 
 /// A row of the test data: text, loss, label.
-type Row = (String, f32, i32);
+pub(super) type Row = (String, f32, i32);
 
-fn csv(rows: &[Row]) -> Vec<u8> {
+pub(super) fn csv(rows: &[Row]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["text", "loss", "label"]).unwrap();
     for (text, loss, label) in rows {
@@ -30,7 +30,7 @@ fn csv(rows: &[Row]) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-fn json(rows: &[Row]) -> Vec<u8> {
+pub(super) fn json(rows: &[Row]) -> Vec<u8> {
     let line = |(text, loss, label): &Row| {
         // A float goes through its decimal text, as in the CSV file: widened to 64 bits it would have other digits.
         let loss: serde_json::Value = serde_json::from_str(&loss.to_string()).unwrap();
@@ -39,7 +39,7 @@ fn json(rows: &[Row]) -> Vec<u8> {
     rows.iter().map(|row| line(row) + "\n").collect::<String>().into_bytes()
 }
 
-fn parquet(rows: &[Row], group_rows: usize) -> Vec<u8> {
+pub(super) fn parquet(rows: &[Row], group_rows: usize) -> Vec<u8> {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("label", Arc::new(rows.iter().map(|row| row.2).collect::<Int32Array>())),
         (
@@ -58,7 +58,7 @@ fn parquet(rows: &[Row], group_rows: usize) -> Vec<u8> {
 }
 
 /// In two members, as programs write that pack in parallel.
-fn gzip(text: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
     let (first, second) = text.split_at(text.len() / 3);
     let mut packed = Vec::new();
     for part in [first, second] {
@@ -69,12 +69,12 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     packed
 }
 
-fn all_scorers() -> Vec<Scorer> {
+pub(super) fn all_scorers() -> Vec<Scorer> {
     vec![column("loss"), length("text", Unit::Characters), rarity("text")]
 }
 
 /// Losses that single and double precision write the same way.
-fn rows() -> impl Strategy<Value = Vec<Row>> {
+pub(super) fn rows() -> impl Strategy<Value = Vec<Row>> {
     let text = prop_oneof!["[a-c ]{0,12}", "([A-Dé,\"\n\r ]|\r\n){0,12}"];
     prop::collection::vec(
         (
@@ -141,7 +141,7 @@ proptest! {
     fn every_shard_reads_its_own_rows(rows in rows(), shards in 1..6_u32) {
         for (extension, content) in [("csv", csv(&rows)), ("jsonl", json(&rows)), ("parquet", parquet(&rows, 3))] {
             let place = Place::new(extension, &content, vec![]);
-            let file = RowFile::new(place.root().join(&place.task.path), place.task.format);
+            let file = RowFile::new(place.root().join(place.task.path.as_deref().unwrap()), place.task.format);
             let field = Field { column: "text".to_owned(), kind: Kind::Text, asked_by: String::new() };
             let mut texts = Vec::new();
             for index in 0..shards {
@@ -300,7 +300,11 @@ fn nothing_is_left_behind_but_the_files_of_the_layout() {
         "1-of-2.parquet",
         "all-of-2.json",
     ];
-    let mut expected: Vec<&str> = [&shards[..], &[&key, "index.arrow", "manifest.json", "summary.json"]].concat();
+    let mut expected: Vec<&str> = [
+        &shards[..],
+        &[&key, "index.arrow", "manifest.json", "offsets.u64", "summary.json"],
+    ]
+    .concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
 }

@@ -25,7 +25,7 @@ fn a_file_that_was_sorted_in_place_is_scored_again() {
     fs::write(place.root().join("data.csv"), "n,m\n1,2\n2,3\n3,1\n").unwrap();
     assert_eq!(
         stale(&place),
-        "the file has changed: its length is the same, its content is not"
+        "the data have changed: their length is the same, their content is not"
     );
     place.run().unwrap();
     let inspection = place.inspect().unwrap();
@@ -42,7 +42,7 @@ fn the_last_good_scores_of_other_data_are_none() {
     fs::write(place.root().join("data.csv"), "n,m\n3,1\n1,2\n2,3\n4,4\n").unwrap();
     assert_eq!(
         stale(&place),
-        "the file has changed: its length was 16 bytes and is now 20"
+        "the data have changed: their length was 16 bytes and is now 20"
     );
 }
 
@@ -63,7 +63,7 @@ fn an_index_without_a_record_of_its_file_is_not_used() {
     }
     assert_eq!(
         stale(&place),
-        "the index was made by a version that did not record which content of the file it is for"
+        "the index was made by a version that did not record which content of the data it is for"
     );
 }
 

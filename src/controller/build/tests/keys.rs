@@ -32,7 +32,7 @@ fn format_comes_from_the_extension_unless_it_is_given() {
     ];
     for (path, expected) in cases {
         let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.path = Some(path.to_owned());
         assert_eq!(task(&validate(&job).unwrap()).format, expected, "{path}");
         job.spec.dataset.format = Some(crate::api::dataset::Format::Csv);
         assert_eq!(task(&validate(&job).unwrap()).format, Format::Csv, "{path}");
@@ -43,7 +43,7 @@ fn format_comes_from_the_extension_unless_it_is_given() {
 fn the_delimiter_is_that_of_the_file_unless_it_is_given() {
     for (path, expected) in [("a.csv", ','), ("a.tsv", '\t'), ("a.tsv.gz", '\t'), ("a.jsonl", ',')] {
         let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.path = Some(path.to_owned());
         assert_eq!(task(&validate(&job).unwrap()).delimiter, expected, "{path}");
         job.spec.dataset.delimiter = Some(";".to_owned());
         assert_eq!(task(&validate(&job).unwrap()).delimiter, ';', "{path}");
@@ -54,7 +54,7 @@ fn the_delimiter_is_that_of_the_file_unless_it_is_given() {
 fn the_key_follows_the_delimiter_that_is_used() {
     let key = |path: &str, delimiter: Option<&str>| {
         let mut job = job(SMALL);
-        job.spec.dataset.path = path.to_owned();
+        job.spec.dataset.path = Some(path.to_owned());
         job.spec.dataset.delimiter = delimiter.map(str::to_owned);
         task(&validate(&job).unwrap()).key
     };
@@ -87,6 +87,35 @@ fn keys_of_specs_without_the_newest_fields_are_those_of_the_release_before() {
         task(&parsed(&yaml)).key
     });
     insta::assert_yaml_snapshot!((units, task(&parsed(FULL)).key));
+}
+
+#[test]
+fn a_list_of_files_is_its_own_data_set_in_its_own_order() {
+    let of = |path: Option<&str>, paths: &[&str]| {
+        let mut job = job(SMALL);
+        job.spec.dataset.path = path.map(str::to_owned);
+        job.spec.dataset.paths = paths.iter().map(|&path| path.to_owned()).collect();
+        let run = validate(&job).unwrap();
+        let made = train_job(&settings(), &run, &phase(), 0, ScoreSource::Scored);
+        let env = containers(&made).flat_map(|container| container.env.iter().flatten());
+        let listed: Vec<_> = env
+            .filter(|env| env.name == "CURRICULUM_DATASET_PATHS")
+            .filter_map(|env| env.value.clone())
+            .collect();
+        (task(&run), listed)
+    };
+    let (one, none) = of(Some("a.csv"), &[]);
+    assert!(none.is_empty() && one.paths.is_empty());
+    let (first, listed) = of(None, &["a.csv", "b/*.csv"]);
+    assert_eq!(listed, [r#"["a.csv","b/*.csv"]"#]);
+    assert_eq!(
+        (first.path.as_deref(), &first.paths[..]),
+        (None, &["a.csv".to_owned(), "b/*.csv".to_owned()][..])
+    );
+    let (second, _) = of(None, &["b/*.csv", "a.csv"]);
+    for (a, b) in [(&one, &first), (&first, &second)] {
+        assert!(a.key != b.key && a.dataset_key != b.dataset_key);
+    }
 }
 
 /// Replaces `from` in the full spec, which must have it, and returns the task.

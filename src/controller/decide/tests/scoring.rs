@@ -391,7 +391,7 @@ fn scores_that_are_not_used_again_are_told_of() {
     let mut case = case(json!({}));
     case.turn();
     case.turn();
-    let why = "the file has changed: it has 12 bytes more";
+    let why = "the data have changed: it has 12 bytes more";
     let said = inspected(None).replacen("\"rows\"", &format!("\"staleIndex\":\"{why}\",\"rows\""), 1);
     case.completes("inspect", exited("inspect", 0, Some(&said)));
     let actions = case.turn();

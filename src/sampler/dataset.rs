@@ -1,0 +1,158 @@
+//! What the inspection found of the data set's files, for trainers that read rows by their numbers.
+//!
+//! ```text
+//! <store>/scores/<key>/manifest.json ─► GET /v1/dataset    the files, and how many rows each has
+//!                      offsets.u64   ─► GET /v1/offsets    where each row begins in its file
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use axum::body::Bytes;
+use serde_json::json;
+
+use super::report::BadRequest;
+use super::sessions::Refusal;
+use crate::scoring::manifest::Manifest;
+use crate::scoring::offsets::Offsets;
+use crate::scoring::store::OFFSETS;
+
+/// Rows of the longest reply with offsets.
+pub const OFFSETS_ROWS: u64 = 1 << 16;
+
+/// The files of the data set, read from the store when they are first asked for.
+#[derive(Debug, Default)]
+pub struct DatasetFiles {
+    manifest: Option<PathBuf>,
+    known: OnceLock<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    rows: u64,
+    reply: Bytes,
+    offsets: Option<Offsets>,
+}
+
+/// Files or offsets cannot be told.
+#[derive(thiserror::Error, Debug)]
+pub enum FilesError {
+    /// The caller can do something about it, or do without.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store cannot be read now.
+    #[error("cannot read the inspection's files on the store: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A stretch of rows, as `from` and `count` of a query say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRange {
+    from: u64,
+    count: u64,
+}
+
+impl RowRange {
+    /// Reads `from` and `count`.
+    ///
+    /// # Errors
+    /// When one of them is missing or no whole number, or `count` is beyond [`OFFSETS_ROWS`].
+    pub fn parse(query: &BTreeMap<String, String>) -> Result<Self, BadRequest> {
+        let number = |name: &str| {
+            let given = query.get(name).map_or("", String::as_str);
+            given
+                .parse::<u64>()
+                .map_err(|_| BadRequest(format!("`{name}` is `{given}`; it must be a whole number")))
+        };
+        let (from, count) = (number("from")?, number("count")?);
+        if count > OFFSETS_ROWS {
+            return Err(BadRequest(format!(
+                "`count` is {count}; a reply has at most {OFFSETS_ROWS} rows"
+            )));
+        }
+        Ok(Self { from, count })
+    }
+}
+
+impl DatasetFiles {
+    /// Those of the manifest at this path; `None`: nothing is known of any.
+    pub fn new(manifest: Option<PathBuf>) -> Self {
+        Self {
+            manifest,
+            known: OnceLock::new(),
+        }
+    }
+
+    /// Format, rows and files, as JSON.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] when there is no manifest.
+    pub fn list(&self) -> Result<Bytes, FilesError> {
+        Ok(self.known()?.reply.clone())
+    }
+
+    /// Where rows begin in their files, as little-endian u64: those of `range` that there are.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] when there is no manifest, or the format needs no offsets.
+    pub fn offsets(&self, range: RowRange) -> Result<Vec<u8>, FilesError> {
+        let known = self.known()?;
+        let Some(offsets) = &known.offsets else {
+            return Err(unknown("the inspection left no offsets: Parquet needs none").into());
+        };
+        let from = range.from.min(known.rows);
+        // At most `OFFSETS_ROWS`.
+        let count = range.count.min(known.rows - from) as usize;
+        Ok(offsets.read(from, count)?)
+    }
+
+    fn known(&self) -> Result<&Known, FilesError> {
+        if let Some(known) = self.known.get() {
+            return Ok(known);
+        }
+        let Some(manifest) = &self.manifest else {
+            return Err(unknown("the sampler was not told of the data set's files: no scores are in use").into());
+        };
+        let read = Known::read(manifest)?;
+        Ok(self.known.get_or_init(|| read))
+    }
+}
+
+impl Known {
+    fn read(path: &Path) -> Result<Self, FilesError> {
+        let json = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(unknown("the store has no manifest of the inspection any more").into());
+            }
+            json => json?,
+        };
+        let invalid = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
+        let manifest = Manifest::parse(&json, "").map_err(invalid)?;
+        if manifest.format.is_none() {
+            return Err(unknown("an earlier version inspected the data set, and did not keep its files").into());
+        }
+        let files: Vec<_> = manifest
+            .files
+            .iter()
+            .map(|file| json!({"path": file.path, "rows": file.rows, "bytes": file.bytes}))
+            .collect();
+        let reply = json!({
+            "format": manifest.format,
+            "delimiter": manifest.delimiter,
+            "rows": manifest.rows,
+            "files": files,
+        });
+        Ok(Self {
+            rows: manifest.rows,
+            reply: Bytes::from(reply.to_string()),
+            offsets: Offsets::open(&path.with_file_name(OFFSETS), manifest.rows)?,
+        })
+    }
+}
+
+fn unknown(words: &str) -> Refusal {
+    Refusal::Unknown(words.to_owned())
+}
