@@ -1,5 +1,6 @@
 //! The score index: from scores in memory, from shard files, and opening it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -153,6 +154,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     fs::write(store.groups(&task), groups).expect("groups");
     let manifest = Manifest {
         version: MANIFEST_VERSION,
+        tokenizers: BTreeMap::new(),
         format: None,
         delimiter: None,
         rows: args.rows,
@@ -162,9 +164,11 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
             modified: None,
             revision: None,
         },
+        held_out: None,
         bad_rows: 0,
         group_names: (0..args.groups).map(|group| group.to_string()).collect(),
         group_rows,
+        held_out_group_rows: Vec::new(),
         files: vec![SourceFile {
             path: "none".to_owned(),
             rows: args.rows,

@@ -109,6 +109,10 @@ pub struct ColumnScorer {
 /// Score from the length of a text.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.tokenizer) == (has(self.unit) && self.unit == 'Tokens')",
+     "message": "`tokenizer` must be set where `unit` is 'Tokens', and only there", "fieldPath": ".tokenizer"}
+]))]
 pub struct LengthScorer {
     /// Name of the text column.
     #[schemars(length(min = 1, max = 256))]
@@ -116,6 +120,20 @@ pub struct LengthScorer {
     /// What is counted. Default `Words`.
     #[serde(default)]
     pub unit: LengthUnit,
+    /// What makes tokens of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerSpec>,
+}
+
+/// A tokenizer: a `tokenizer.json` of Hugging Face's tokenizers library.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenizerSpec {
+    /// The file on the data set's volume, beside the data: a path relative to the volume's root, without `..`.
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
+        {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
+         "message": "must be a path relative to the root of the data set's volume, without '..'"}]))]
+    pub path: String,
 }
 
 /// Unit of a text's length.
@@ -128,6 +146,8 @@ pub enum LengthUnit {
     Characters,
     /// Bytes of the UTF-8 encoding.
     Bytes,
+    /// Tokens of `tokenizer`, without special tokens such as `[CLS]`.
+    Tokens,
 }
 
 /// Score from token frequencies over the whole data set (Platanios et al. 2019, normalised by length).

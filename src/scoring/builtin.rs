@@ -9,12 +9,14 @@ use super::manifest::Manifest;
 use super::shards::{ShardWriter, Unscored};
 use super::store::{Shard, Store};
 use super::task::{ScorerKind, Task, Unit};
+use super::tokens::TokenCounter;
 use super::validate;
 
 /// What a scorer measures.
 enum Measure {
     Number,
     Length(Unit),
+    Tokens(Box<TokenCounter>),
     Rarity(TokenCounts),
 }
 
@@ -34,6 +36,10 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
         let Some(field) = validate::field(scorer) else { continue };
         let measure = match &scorer.kind {
             ScorerKind::Length { unit, .. } => Measure::Length(*unit),
+            ScorerKind::Tokens { .. } => {
+                let counter = TokenCounter::load(task, &scorer.name, root, store.disk(), &manifest)?;
+                Measure::Tokens(Box::new(counter))
+            }
             ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name, &manifest)?),
             ScorerKind::Column { .. } | ScorerKind::Container => Measure::Number,
         };
@@ -73,7 +79,11 @@ impl Measure {
             (Self::Number, Cell::Number(number)) if number.is_finite() => Ok(number),
             (Self::Number, Cell::Number(_)) => Err(Unscored::NotFinite),
             (Self::Length(unit), Cell::Text(text)) => Ok(length(text, *unit) as f64),
-            (Self::Length(_), Cell::Items(items)) => Ok(items as f64),
+            (Self::Tokens(counter), Cell::Text(text)) => counter
+                .count(text)
+                .map(|tokens| tokens as f64)
+                .ok_or(Unscored::Untokenized),
+            (Self::Length(_) | Self::Tokens(_), Cell::Items(items)) => Ok(items as f64),
             (Self::Rarity(counts), Cell::Text(text)) => counts.rarity(text).ok_or(Unscored::Uncounted),
             _ => Err(Unscored::Unsuitable),
         }

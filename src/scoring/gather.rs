@@ -63,6 +63,7 @@ struct Faults {
     unsuitable: Count,
     not_finite: Count,
     uncounted: Count,
+    untokenized: Count,
     damaged: Count,
 }
 
@@ -164,9 +165,9 @@ fn read_shard(
     faults.unsuitable.add(explained.unsuitable, shard);
     faults.not_finite.add(explained.not_finite, shard);
     faults.uncounted.add(explained.uncounted, shard);
+    faults.untokenized.add(explained.untokenized, shard);
     faults.damaged.add(explained.unreadable, shard);
-    let known =
-        explained.empty + explained.unsuitable + explained.not_finite + explained.uncounted + explained.unreadable;
+    let known = explained.total();
     faults.absent.add(absent.saturating_sub(known), shard);
     Ok(())
 }
@@ -202,6 +203,11 @@ impl Faults {
                 .describe("value that is not finite", "values that are not finite", shards),
             self.uncounted
                 .describe("text with uncounted tokens", "texts with uncounted tokens", shards),
+            self.untokenized.describe(
+                "text that the tokenizer has no tokens for",
+                "texts that the tokenizer has no tokens for",
+                shards,
+            ),
             self.damaged
                 .describe("value that is not readable", "values that are not readable", shards),
         ];

@@ -13,6 +13,7 @@ use super::report::{FoundIndex, Inspection};
 use super::scratch::{write_json, write_whole};
 use super::store::{Store, StoredSummary, read_json};
 use super::task::{Format, Task};
+use super::tokens::{self, TokenizerDigests};
 use super::validate;
 use crate::curriculum::plan::MAX_GROUPS;
 use crate::curriculum::split::Split;
@@ -35,6 +36,7 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
     }
     let (mut manifest, groups) = survey.finish(task, dataset)?;
     hold_out(task, &mut manifest, &groups)?;
+    manifest.tokenizers = tokens::digests(task, root, store.disk())?;
     if task.group_column.is_some() {
         let path = store.groups(task);
         write_whole(&path, |writer| {
@@ -223,6 +225,7 @@ impl Survey {
             rows: self.rows,
             source: dataset.fingerprint,
             held_out: None,
+            tokenizers: TokenizerDigests::new(),
             bad_rows: self.bad_rows,
             group_names: groups.names,
             group_rows: groups.rows,
@@ -332,13 +335,16 @@ fn find_index(
     if let Some(stored) = usable_summary(&store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
         let (scored, rows) = (stored.summary.scored_rows, stored.summary.rows);
         let covers = validate::coverage(scored, rows, manifest.bad_rows) >= min_coverage;
-        match fit(store, &stored, manifest)? {
-            Fit::Yes if covers => {
+        // The newest of the same data may be by another tokenizer, as it may be by another scorer; the one of this key may not.
+        let other = tokens::difference(&stored.tokenizers, &manifest.tokenizers);
+        match (fit(store, &stored, manifest)?, other) {
+            (Fit::Yes, Some(words)) => stale = Some(words),
+            (Fit::Yes, None) if covers => {
                 let summary = stored.summary;
                 return Ok((Some(FoundIndex { exact: true, summary }), None));
             }
-            Fit::Yes | Fit::No => {}
-            Fit::Stale(words) => stale = Some(words),
+            (Fit::Yes | Fit::No, _) => {}
+            (Fit::Stale(words), _) => stale = Some(words),
         }
     }
     for stored in newest_first(task, store)? {

@@ -26,6 +26,7 @@ pub mod shards;
 pub mod store;
 pub mod summary;
 pub mod task;
+pub mod tokens;
 pub mod validate;
 
 #[cfg(test)]

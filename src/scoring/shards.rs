@@ -42,6 +42,8 @@ pub enum Unscored {
     NotFinite,
     /// The text has a token that was not counted.
     Uncounted,
+    /// The tokenizer has no token for some part of the text.
+    Untokenized,
     /// The text is not valid UTF-8, or the row is bad as a whole.
     Unreadable,
 }
@@ -58,8 +60,17 @@ pub struct UnscoredCounts {
     pub not_finite: u64,
     /// See [`Unscored::Uncounted`].
     pub uncounted: u64,
+    /// See [`Unscored::Untokenized`].
+    pub untokenized: u64,
     /// See [`Unscored::Unreadable`].
     pub unreadable: u64,
+}
+
+impl UnscoredCounts {
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.empty + self.unsuitable + self.not_finite + self.uncounted + self.untokenized + self.unreadable
+    }
 }
 
 /// Writes a shard file of a built-in scorer.
@@ -122,6 +133,7 @@ impl ShardWriter {
             Unscored::Unsuitable => counts.unsuitable += 1,
             Unscored::NotFinite => counts.not_finite += 1,
             Unscored::Uncounted => counts.uncounted += 1,
+            Unscored::Untokenized => counts.untokenized += 1,
             Unscored::Unreadable => counts.unreadable += 1,
         }
     }

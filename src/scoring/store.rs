@@ -12,6 +12,7 @@ use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::report::IndexSummary;
 use super::task::Task;
+use super::tokens::TokenizerDigests;
 use crate::curriculum::split::HeldOut;
 
 /// Name of the file beside a manifest that holds where each row begins.
@@ -38,6 +39,9 @@ pub struct StoredSummary {
     /// Rows that are held out of training: the last ones of the index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
+    /// Which content of the tokenizers' files the texts were measured with.
+    #[serde(default, skip_serializing_if = "TokenizerDigests::is_empty")]
+    pub tokenizers: TokenizerDigests,
     /// The aggregates.
     #[serde(flatten)]
     pub summary: IndexSummary,

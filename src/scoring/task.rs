@@ -126,6 +126,13 @@ pub enum ScorerKind {
         /// What is counted.
         unit: Unit,
     },
+    /// Length of a text in tokens.
+    Tokens {
+        /// Name of the column.
+        column: String,
+        /// Path of the tokenizer's file below the data set's mount.
+        tokenizer: String,
+    },
     /// Mean negative log frequency of a text's tokens.
     Rarity {
         /// Name of the column.

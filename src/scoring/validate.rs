@@ -1,7 +1,7 @@
 //! Checks a task before anything is read: the controller made it, but from what a user wrote.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::dataset::{Field, Kind};
 use super::error::ScoringError;
@@ -57,7 +57,7 @@ fn check(task: &Task) -> Result<(), ScoringError> {
         return invalid("`scoring.scorers` is empty; name at least one scorer".to_owned());
     }
     let mut names = BTreeSet::new();
-    for Scorer { name, .. } in &task.scorers {
+    for (place, Scorer { name, kind, .. }) in task.scorers.iter().enumerate() {
         let plain = name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
@@ -68,6 +68,19 @@ fn check(task: &Task) -> Result<(), ScoringError> {
         }
         if !names.insert(name) {
             return invalid(format!("two scorers are named `{name}`; names must differ"));
+        }
+        let inside = |path: &str| {
+            Path::new(path)
+                .components()
+                .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+        };
+        if let ScorerKind::Tokens { tokenizer, .. } = kind
+            && (tokenizer.is_empty() || !inside(tokenizer))
+        {
+            return invalid(format!(
+                "`scoring.scorers[{place}].length.tokenizer.path` is `{tokenizer}`; it must be a path relative to the data set's \
+                 volume, without `..`"
+            ));
         }
     }
     weights(task)?;
@@ -171,7 +184,7 @@ pub fn scorer<'a>(task: &'a Task, name: &str) -> Result<&'a Scorer, ScoringError
 pub fn field(scorer: &Scorer) -> Option<Field> {
     let (column, kind) = match &scorer.kind {
         ScorerKind::Column { column } => (column, Kind::Number),
-        ScorerKind::Length { column, .. } => (column, Kind::Length),
+        ScorerKind::Length { column, .. } | ScorerKind::Tokens { column, .. } => (column, Kind::Length),
         ScorerKind::Rarity { column } => (column, Kind::Text),
         ScorerKind::Container => return None,
     };

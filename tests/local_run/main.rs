@@ -325,6 +325,37 @@ fn a_scorer_reads_weights_of_a_volume() {
 }
 
 #[test]
+fn texts_are_measured_in_tokens_and_without_a_tokenizer_training_goes_on() {
+    let length = json!({"column": "difficulty", "unit": "Tokens", "tokenizer": {"path": "models/t.json"}});
+    let scorers = json!([{"name": "long", "length": length}]);
+    let local = Local::new(&json!({"scoring": {"scorers": scorers}}));
+    let said = local.succeeds();
+    for words in [
+        "`scoring.scorers[0].length.tokenizer.path`",
+        "which does not exist; give the path",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert_eq!(local.status()["scores"]["source"], "Uniform");
+    // A token for each digit: the numbers below ten are the easy ones.
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[0-9]"}, "behavior": "Isolated", "invert": false},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"},
+    });
+    fs::create_dir(local.path("data/models")).unwrap();
+    fs::write(local.path("data/models/t.json"), tokenizer.to_string()).unwrap();
+    let again = local.command().arg("--again").output().unwrap();
+    assert!(again.status.success(), "{}", words(&again));
+    assert_eq!(local.status()["scores"]["source"], "Scored");
+    let rows = local.rows();
+    assert_eq!(rows, local.expected());
+    let easy: Vec<u64> = rows[..STEPS as usize].concat();
+    assert!((0..10).all(|row| easy.contains(&row)), "{easy:?}");
+}
+
+#[test]
 fn a_file_of_rows_works_as_well() {
     let local = Local::new(&json!({"training": {"sampling": "File"}}));
     local.succeeds();

@@ -9,7 +9,7 @@ use crate::{
         self,
         dataset::{DatasetSpec, SplitSpec},
         scorer_volume::ScorerVolume,
-        scoring::{self, ContainerScorer, ScorerSpec},
+        scoring::{self, ContainerScorer, LengthScorer, LengthUnit, ScorerSpec},
     },
     controller::validate::{self, Dataset, Paths, Run},
     scoring::task::{Combine, Format, Scorer, ScorerKind, Split, Task, Unit},
@@ -116,7 +116,24 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
     };
     match &scorer.kind {
         validate::ScorerKind::Column(column) => spec.column = Some(column.clone()),
-        validate::ScorerKind::Length(length) => spec.length = Some(length.clone()),
+        validate::ScorerKind::Length { column, unit } => {
+            spec.length = Some(LengthScorer {
+                column: column.clone(),
+                unit: match unit {
+                    Unit::Words => LengthUnit::Words,
+                    Unit::Characters => LengthUnit::Characters,
+                    Unit::Bytes => LengthUnit::Bytes,
+                },
+                tokenizer: None,
+            });
+        }
+        validate::ScorerKind::Tokens { column, tokenizer } => {
+            spec.length = Some(LengthScorer {
+                column: column.clone(),
+                unit: LengthUnit::Tokens,
+                tokenizer: Some(tokenizer.clone()),
+            });
+        }
         validate::ScorerKind::Rarity(rarity) => spec.rarity = Some(rarity.clone()),
         validate::ScorerKind::Container(container) => {
             // What begins empty brings nothing to the scores.
@@ -146,13 +163,13 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
         validate::ScorerKind::Column(column) => ScorerKind::Column {
             column: column.column.clone(),
         },
-        validate::ScorerKind::Length(length) => ScorerKind::Length {
-            column: length.column.clone(),
-            unit: match length.unit {
-                scoring::LengthUnit::Words => Unit::Words,
-                scoring::LengthUnit::Characters => Unit::Characters,
-                scoring::LengthUnit::Bytes => Unit::Bytes,
-            },
+        validate::ScorerKind::Length { column, unit } => ScorerKind::Length {
+            column: column.clone(),
+            unit: *unit,
+        },
+        validate::ScorerKind::Tokens { column, tokenizer } => ScorerKind::Tokens {
+            column: column.clone(),
+            tokenizer: tokenizer.path.clone(),
         },
         validate::ScorerKind::Rarity(rarity) => ScorerKind::Rarity {
             column: rarity.column.clone(),

@@ -12,11 +12,11 @@ use super::head::Head;
 use crate::api::curriculum::Fraction;
 use crate::api::dataset::VolumeSpec;
 use crate::api::scoring::{
-    ColumnScorer, Combine, ContainerScorer, LengthScorer, OnFailure, RarityScorer, ScoringPodSpec,
+    ColumnScorer, Combine, ContainerScorer, OnFailure, RarityScorer, ScoringPodSpec, TokenizerSpec,
 };
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
-use crate::scoring::task::Format;
+use crate::scoring::task::{Format, Unit};
 
 /// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,7 +147,19 @@ pub enum ScorerKind {
     /// Reads a numeric column.
     Column(ColumnScorer),
     /// Measures the length of a text.
-    Length(LengthScorer),
+    Length {
+        /// Name of the text column.
+        column: String,
+        /// What is counted.
+        unit: Unit,
+    },
+    /// Measures the length of a text in tokens.
+    Tokens {
+        /// Name of the text column.
+        column: String,
+        /// What makes tokens of a text.
+        tokenizer: TokenizerSpec,
+    },
     /// Measures how rare the tokens of a text are.
     Rarity(RarityScorer),
     /// Runs a program; of each of its volumes `readOnly` is set.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Failure, Scorer, ScorerKind, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
-use crate::api::scoring::{ContainerScorer, ScorerSpec};
+use crate::api::scoring::{ContainerScorer, LengthScorer, LengthUnit, ScorerSpec};
+use crate::scoring::task::Unit;
 
 const DEFAULT_WEIGHT: &str = "1";
 /// Name of the volume of `sharedMemory`, which a user's own must not have.
@@ -18,7 +19,7 @@ const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "
 pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Failure> {
     let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.container) {
         (Some(column), None, None, None) => ScorerKind::Column(column.clone()),
-        (None, Some(length), None, None) => ScorerKind::Length(length.clone()),
+        (None, Some(spec), None, None) => length(spec, &format!("scoring.scorers[{place}].length"))?,
         (None, None, Some(rarity), None) => ScorerKind::Rarity(rarity.clone()),
         (None, None, None, Some(container)) => {
             let program = program(container, &format!("scoring.scorers[{place}].container"))?;
@@ -36,6 +37,31 @@ pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Fail
         weight: spec.weight.clone().unwrap_or_else(|| DEFAULT_WEIGHT.to_owned()),
         kind,
     })
+}
+
+fn length(spec: &LengthScorer, field: &str) -> Result<ScorerKind, Failure> {
+    let column = spec.column.clone();
+    let unit = match (spec.unit, &spec.tokenizer) {
+        (LengthUnit::Words, None) => Unit::Words,
+        (LengthUnit::Characters, None) => Unit::Characters,
+        (LengthUnit::Bytes, None) => Unit::Bytes,
+        (LengthUnit::Tokens, Some(tokenizer)) if is_relative(&tokenizer.path) => {
+            let tokenizer = tokenizer.clone();
+            return Ok(ScorerKind::Tokens { column, tokenizer });
+        }
+        (LengthUnit::Tokens, Some(tokenizer)) => {
+            return refused(format!(
+                "`{field}.tokenizer.path` is '{}'; it must be a path relative to the root of the data set's volume, without '..'",
+                tokenizer.path
+            ));
+        }
+        (LengthUnit::Tokens, None) | (_, Some(_)) => {
+            return refused(format!(
+                "`{field}.tokenizer` must be set where `unit` is 'Tokens', and only there"
+            ));
+        }
+    };
+    Ok(ScorerKind::Length { column, unit })
 }
 
 /// The program with every choice of its volumes made.
@@ -126,7 +152,7 @@ fn check(volume: &ScorerVolume, field: &str) -> Result<(), Failure> {
         ));
     }
     if let Some(path) = &volume.sub_path
-        && (path.is_empty() || path.starts_with('/') || path.split('/').any(|part| part == ".."))
+        && !is_relative(path)
     {
         return refused(format!(
             "`{field}.subPath` is '{path}'; it must be a path relative to the volume's root, without '..'"
@@ -160,6 +186,11 @@ fn is_name(name: &str) -> bool {
     name.len() <= 30 && name.split('-').all(|part| !part.is_empty() && letters(part))
 }
 
+/// Within the volume that it is a path of.
+fn is_relative(path: &str) -> bool {
+    !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..")
+}
+
 fn is_plain_path(path: &str) -> bool {
     let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(':');
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
@@ -179,6 +210,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::scoring::TokenizerSpec;
     use crate::controller::test_support::curriculum_job;
     use crate::controller::validate::validate;
 
@@ -200,6 +232,42 @@ mod tests {
         match scoring.scorers.into_iter().next().map(|scorer| scorer.kind) {
             Some(ScorerKind::Container(program)) => Ok(*program),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_is_for_tokens_only() {
+        let kind = |length: Value| {
+            let scorers = json!([{"name": "long", "length": length}]);
+            let run = validate(&curriculum_job(json!({"scoring": {"scorers": scorers}})));
+            run.map(|run| run.scoring.scorers[0].kind.clone())
+                .map_err(|failure| failure.message)
+        };
+        let tokens = ScorerKind::Tokens {
+            column: "text".to_owned(),
+            tokenizer: TokenizerSpec {
+                path: "a/t.json".to_owned(),
+            },
+        };
+        assert_eq!(
+            kind(json!({"column": "text", "unit": "Tokens", "tokenizer": {"path": "a/t.json"}})),
+            Ok(tokens)
+        );
+        for length in [
+            json!({"column": "text", "unit": "Tokens"}),
+            json!({"column": "text", "tokenizer": {"path": "t.json"}}),
+        ] {
+            assert_eq!(
+                kind(length).unwrap_err(),
+                "`scoring.scorers[0].length.tokenizer` must be set where `unit` is 'Tokens', and only there"
+            );
+        }
+        for path in ["", "/t.json", "../t.json", "a/../../t.json"] {
+            let message = kind(json!({"column": "text", "unit": "Tokens", "tokenizer": {"path": path}})).unwrap_err();
+            assert!(
+                message.starts_with(&format!("`scoring.scorers[0].length.tokenizer.path` is '{path}'")),
+                "{message}"
+            );
         }
     }
 

@@ -9,10 +9,11 @@ use serde_json::json;
 use super::*;
 use crate::api::curriculum::{Balance, Fraction, Order};
 use crate::api::job::CurriculumJobSpec;
-use crate::api::scoring::{ColumnScorer, Combine, LengthScorer, LengthUnit, OnFailure, RarityScorer, ScoringPodSpec};
+use crate::api::scoring::{ColumnScorer, Combine, OnFailure, RarityScorer, ScoringPodSpec};
 use crate::api::training::Sampling;
 use crate::controller::test_support::{at, curriculum_job};
 use crate::curriculum::plan::{self, Phase, Pool, PoolKind};
+use crate::scoring::task::Unit;
 
 /// With every choice of the API made otherwise than by default.
 fn full() -> CurriculumJob {
@@ -176,10 +177,10 @@ fn what_a_job_says_is_taken_over() {
     );
     let scoring = run.scoring;
     let kinds = [
-        ScorerKind::Length(LengthScorer {
+        ScorerKind::Length {
             column: "text".to_owned(),
-            unit: LengthUnit::Bytes,
-        }),
+            unit: Unit::Bytes,
+        },
         ScorerKind::Rarity(RarityScorer {
             column: "text".to_owned(),
         }),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use rustix::io::Errno;
 
+use super::tokens::{tokens, words};
 use super::*;
 use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk};
 use crate::scoring::report::EXIT_IO;
@@ -129,7 +130,8 @@ fn no_call_that_fails_for_a_moment_blames_the_data_or_the_scores() {
         ("jsonl", zstd::encode_all(&json[..], 1).unwrap()),
         ("parquet", parquet),
     ] {
-        let place = Place::new(extension, &content, vec![column("n"), rarity("text")]).grouped("g");
+        let place = Place::new(extension, &content, vec![column("n"), rarity("text"), tokens("t.json")]).grouped("g");
+        std::fs::write(place.root().join("t.json"), words().to_string()).unwrap();
         let (task, root) = (&place.task, place.root());
         let calls = sweep(&place, |store| {
             inspect(task, &root, store)?;

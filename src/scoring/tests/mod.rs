@@ -10,6 +10,7 @@ mod pipeline;
 mod rows;
 mod same_data;
 mod split;
+mod tokens;
 
 use std::fs;
 use std::path::PathBuf;

@@ -64,6 +64,32 @@ fn the_key_follows_the_delimiter_that_is_used() {
 }
 
 #[test]
+fn the_task_and_the_key_have_the_tokenizer() {
+    use crate::scoring::task::ScorerKind;
+    let of = |path: &str| {
+        let length = format!("{{column: text, unit: Tokens, tokenizer: {{path: {path}}}}}");
+        task(&parsed(&SMALL.replace("{column: text}", &length)))
+    };
+    let kind = ScorerKind::Tokens {
+        column: "text".to_owned(),
+        tokenizer: "t.json".to_owned(),
+    };
+    assert_eq!(of("t.json").scorers[0].kind, kind);
+    assert_ne!(of("t.json").key, of("u.json").key);
+    assert_ne!(of("t.json").key, task(&parsed(SMALL)).key);
+}
+
+/// Keys that claims of this release's users have on them.
+#[test]
+fn keys_of_specs_without_the_newest_fields_are_those_of_the_release_before() {
+    let units = ["Words", "Characters", "Bytes"].map(|unit| {
+        let yaml = SMALL.replace("{column: text}", &format!("{{column: text, unit: {unit}}}"));
+        task(&parsed(&yaml)).key
+    });
+    insta::assert_yaml_snapshot!((units, task(&parsed(FULL)).key));
+}
+
+#[test]
 fn a_list_of_files_is_its_own_data_set_in_its_own_order() {
     let of = |path: Option<&str>, paths: &[&str]| {
         let mut job = job(SMALL);
