@@ -154,7 +154,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     fs::write(store.groups(&task), groups).expect("groups");
     let manifest = Manifest {
         version: MANIFEST_VERSION,
-        tokenizers: BTreeMap::new(),
+        companions: BTreeMap::new(),
         format: None,
         delimiter: None,
         rows: args.rows,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{curriculum::Fraction, schema, scorer_volume::ScorerVolume};
+use super::{curriculum::Fraction, dataset::Format, schema, scorer_volume::ScorerVolume};
 
 /// How difficulty is measured, and what happens when that fails.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
@@ -64,12 +64,12 @@ fn hour() -> i32 {
     3600
 }
 
-/// One measure of difficulty: exactly one of the four kinds. Higher scores are harder.
+/// One measure of difficulty: exactly one of the five kinds. Higher scores are harder.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "[has(self.column), has(self.length), has(self.rarity), has(self.container)].exists_one(x, x)",
-     "message": "exactly one of `column`, `length`, `rarity` and `container` must be set"}
+    {"rule": "[has(self.column), has(self.length), has(self.rarity), has(self.file), has(self.container)].exists_one(x, x)",
+     "message": "exactly one of `column`, `length`, `rarity`, `file` and `container` must be set"}
 ]))]
 pub struct ScorerSpec {
     /// Name of the scorer, unique within the job: lower case letters, digits and '-'.
@@ -86,6 +86,9 @@ pub struct ScorerSpec {
     /// The score is the mean negative log frequency of a text's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rarity: Option<RarityScorer>,
+    /// The score stands in a file beside the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileScorer>,
     /// A program computes the score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerScorer>,
@@ -157,6 +160,48 @@ pub struct RarityScorer {
     /// Name of the text column. Tokens are runs of characters between white space, in lower case.
     #[schemars(length(min = 1, max = 256))]
     pub column: String,
+}
+
+/// Scores that you have already, in a file on the data set's volume: a line for each row, joined by the row's number or by an id.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.format) || self.path.matches('[.](parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
+     "message": "`path` must end in '.parquet', '.csv', '.tsv', '.jsonl' or '.ndjson', of text also with '.gz' or '.zst' behind it, or `format` must be set", "fieldPath": ".path"},
+    {"rule": "!has(self.rowColumn) || !has(self.idColumn)",
+     "message": "at most one of `rowColumn` and `idColumn` may be set", "fieldPath": ".rowColumn"},
+    {"rule": "!has(self.datasetIdColumn) || has(self.idColumn)",
+     "message": "`datasetIdColumn` must be left out without `idColumn`", "fieldPath": ".datasetIdColumn"}
+]))]
+pub struct FileScorer {
+    /// The file on the data set's volume: a path relative to the volume's root, without `..`.
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
+        {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
+         "message": "must be a path relative to the root of the data set's volume, without '..'"}]))]
+    pub path: String,
+    /// Format of the file. Default: by the extension of `path`. CSV has commas, `.tsv` tabs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Column with the score. Default `score`.
+    #[serde(default = "score_column")]
+    #[schemars(length(min = 1, max = 256))]
+    pub score_column: String,
+    /// Column with the row's number in the data set, from 0. Default `row`, where there is no `idColumn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub row_column: Option<String>,
+    /// Column with an id of the row, in place of its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub id_column: Option<String>,
+    /// Column of the data set with the same ids. Default: of the same name as `idColumn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub dataset_id_column: Option<String>,
+}
+
+fn score_column() -> String {
+    "score".to_owned()
 }
 
 /// Score from a program: it reads the data set and writes one score per row of its shard (see the guide on scorers).

@@ -170,16 +170,7 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         .chain(&spec.paths)
         .map(|path| extension(path))
         .collect();
-    let format = match (spec.format, &extensions) {
-        (Some(dataset::Format::Parquet), _) => Format::Parquet,
-        (Some(dataset::Format::Csv), _) => Format::Csv,
-        (Some(dataset::Format::JsonLines), _) => Format::JsonLines,
-        (None, of) if of.is_subset(&[Some("csv"), Some("tsv")].into()) => Format::Csv,
-        (None, of) if of.is_subset(&[Some("jsonl"), Some("ndjson")].into()) => Format::JsonLines,
-        // The schema refuses any other extension without a format; should one come through, the inspection says that it is no
-        // Parquet.
-        (None, _) => Format::Parquet,
-    };
+    let format = format(spec.format, &extensions);
     let given = spec.delimiter.as_ref().and_then(|text| text.chars().next());
     let by_extension = match (extensions.contains(&Some("tsv")), extensions.len()) {
         (false, _) => ',',
@@ -201,6 +192,20 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         split: spec.split.as_ref().map(split).transpose()?,
         group_column: spec.group_column.clone(),
     })
+}
+
+/// The given format, else the one of the extensions.
+fn format(given: Option<dataset::Format>, extensions: &BTreeSet<Option<&str>>) -> Format {
+    match (given, extensions) {
+        (Some(dataset::Format::Parquet), _) => Format::Parquet,
+        (Some(dataset::Format::Csv), _) => Format::Csv,
+        (Some(dataset::Format::JsonLines), _) => Format::JsonLines,
+        (None, of) if of.is_subset(&[Some("csv"), Some("tsv")].into()) => Format::Csv,
+        (None, of) if of.is_subset(&[Some("jsonl"), Some("ndjson")].into()) => Format::JsonLines,
+        // The schema refuses any other extension without a format; should one come through, the inspection says that it is no
+        // Parquet.
+        (None, _) => Format::Parquet,
+    }
 }
 
 fn split(spec: &SplitSpec) -> Result<Split, Failure> {

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::count::TokenCounts;
-use super::dataset::{Cell, Field, Inspected};
+use super::dataset::{Cell, Cursor, Field, Inspected};
 use super::error::ScoringError;
+use super::given::GivenScores;
 use super::manifest::Manifest;
 use super::shards::{ShardWriter, Unscored};
 use super::store::{Shard, Store};
@@ -18,6 +19,7 @@ enum Measure {
     Length(Unit),
     Tokens(Box<TokenCounter>),
     Rarity(TokenCounts),
+    Given(GivenScores),
 }
 
 /// Scores a shard's rows with every built-in scorer and writes a shard file for each.
@@ -29,11 +31,14 @@ enum Measure {
 /// Those of the data set and the store.
 pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
-    let dataset = Inspected::open(task, root, store, &manifest, shard.rows(manifest.rows))?;
+    let rows = shard.rows(manifest.rows);
+    let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
     let mut fields: Vec<Field> = Vec::new();
     let mut scorers = Vec::new();
     for scorer in &task.scorers {
-        let Some(field) = validate::field(scorer) else { continue };
+        if scorer.kind == ScorerKind::Container {
+            continue;
+        }
         let measure = match &scorer.kind {
             ScorerKind::Length { unit, .. } => Measure::Length(*unit),
             ScorerKind::Tokens { .. } => {
@@ -41,17 +46,23 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
                 Measure::Tokens(Box::new(counter))
             }
             ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name, &manifest)?),
+            ScorerKind::File { .. } => {
+                let given = GivenScores::read(task, &scorer.name, root, store.disk(), &manifest, &rows)?;
+                Measure::Given(given)
+            }
             ScorerKind::Column { .. } | ScorerKind::Container => Measure::Number,
         };
         let path = store
             .scorer(task, &scorer.name)
             .join(format!("{}.parquet", shard.stem()));
-        let place = fields
-            .iter()
-            .position(|known| known.column == field.column && known.kind == field.kind);
-        let place = place.unwrap_or_else(|| {
-            fields.push(field);
-            fields.len() - 1
+        let place = validate::field(scorer).map(|field| {
+            let known = fields
+                .iter()
+                .position(|known: &Field| known.column == field.column && known.kind == field.kind);
+            known.unwrap_or_else(|| {
+                fields.push(field);
+                fields.len() - 1
+            })
         });
         scorers.push((measure, place, ShardWriter::create(path)?));
     }
@@ -59,15 +70,28 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
         tracing::info!("the task has no built-in scorer: nothing to do");
         return Ok(());
     }
-    dataset.for_each_row(&fields, |row, cursor| {
+    let mut score = |row: u64, cursor: Option<&dyn Cursor>| {
         for (measure, place, writer) in &mut scorers {
-            match measure.of(cursor.cell(*place)) {
-                Ok(score) => writer.push(row, score)?,
-                Err(reason) => writer.skip(reason),
+            let cell = place.zip(cursor).map(|(place, cursor)| cursor.cell(place));
+            let measured = match (measure, cell) {
+                (Measure::Given(given), cell) => given.of((row - rows.start) as usize, cell),
+                (measure, Some(cell)) => Some(measure.of(cell)),
+                (_, None) => None,
+            };
+            match measured {
+                Some(Ok(score)) => writer.push(row, score)?,
+                Some(Err(reason)) => writer.skip(reason),
+                None => {}
             }
         }
         Ok(())
-    })?;
+    };
+    if fields.is_empty() {
+        // Scores by row number need no look at the data.
+        rows.clone().try_for_each(|row| score(row, None))?;
+    } else {
+        dataset.for_each_row(&fields, |row, cursor| score(row, Some(cursor)))?;
+    }
     scorers.into_iter().try_for_each(|(_, _, writer)| writer.finish())
 }
 

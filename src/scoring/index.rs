@@ -59,7 +59,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         bytes: written.bytes,
         source: Some(manifest.source),
         held_out: manifest.held_out,
-        tokenizers: manifest.tokenizers,
+        companions: manifest.companions,
         summary,
     };
     write_json(&store.summary(&task.key), &stored)?;

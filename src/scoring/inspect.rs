@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use super::companions::{self, Companions};
 use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, is_lasting, is_missing};
 use super::error::{ScoringError, list_names};
 use super::groups::{GroupFault, Groups};
@@ -13,7 +14,6 @@ use super::report::{FoundIndex, Inspection};
 use super::scratch::{write_json, write_whole};
 use super::store::{Store, StoredSummary, read_json};
 use super::task::{Format, Task};
-use super::tokens::{self, TokenizerDigests};
 use super::validate;
 use crate::curriculum::plan::MAX_GROUPS;
 use crate::curriculum::split::Split;
@@ -36,7 +36,7 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
     }
     let (mut manifest, groups) = survey.finish(task, dataset)?;
     hold_out(task, &mut manifest, &groups)?;
-    manifest.tokenizers = tokens::digests(task, root, store.disk())?;
+    manifest.companions = companions::digests(task, root, store.disk())?;
     if task.group_column.is_some() {
         let path = store.groups(task);
         write_whole(&path, |writer| {
@@ -199,10 +199,12 @@ impl Survey {
                     return Err(too_many_bad(task, dataset, &dataset.files[*place], what));
                 }
             }
+            // The column of the groups stands first; others of this kind are ids.
+            let of_groups = task.group_column.is_some().then_some(0);
             for (place, field) in fields.iter().enumerate() {
                 let cell = cursor.cell(place);
                 usable[place] |= matches!(cell, Cell::Number(_) | Cell::Text(_) | Cell::Items(_));
-                if field.kind == Kind::Group {
+                if Some(place) == of_groups {
                     self.groups.add(cell).map_err(|fault| no_group(fault, &field.column))?;
                 }
             }
@@ -225,7 +227,7 @@ impl Survey {
             rows: self.rows,
             source: dataset.fingerprint,
             held_out: None,
-            tokenizers: TokenizerDigests::new(),
+            companions: Companions::new(),
             bad_rows: self.bad_rows,
             group_names: groups.names,
             group_rows: groups.rows,
@@ -279,7 +281,7 @@ fn unusable(field: &Field, columns: &[String]) -> ScoringError {
             Kind::Number => "a number",
             Kind::Text => "a text",
             Kind::Length => "a text or a list",
-            Kind::Group => "a group",
+            Kind::Group => "a value",
         };
         format!("{asked_by} names column `{column}`, which has {wanted} in no row")
     } else {
@@ -335,8 +337,8 @@ fn find_index(
     if let Some(stored) = usable_summary(&store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
         let (scored, rows) = (stored.summary.scored_rows, stored.summary.rows);
         let covers = validate::coverage(scored, rows, manifest.bad_rows) >= min_coverage;
-        // The newest of the same data may be by another tokenizer, as it may be by another scorer; the one of this key may not.
-        let other = tokens::difference(&stored.tokenizers, &manifest.tokenizers);
+        // The newest of the same data may be by other files, as it may be by another scorer; the one of this key may not.
+        let other = companions::difference(&stored.companions, &manifest.companions);
         match (fit(store, &stored, manifest)?, other) {
             (Fit::Yes, Some(words)) => stale = Some(words),
             (Fit::Yes, None) if covers => {

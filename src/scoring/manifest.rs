@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::companions::Companions;
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::store::Store;
 use super::task::{Format, Task};
-use super::tokens::TokenizerDigests;
 use crate::curriculum::split::HeldOut;
 
 /// Version of the manifest's format.
@@ -37,9 +37,9 @@ pub struct Manifest {
     /// Rows that are held out of training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
-    /// Which content of the tokenizers' files was there; what could not be read is left out.
-    #[serde(default, skip_serializing_if = "TokenizerDigests::is_empty")]
-    pub tokenizers: TokenizerDigests,
+    /// Which content of files beside the data was there that scorers read; what could not be read is left out.
+    #[serde(default, skip_serializing_if = "Companions::is_empty")]
+    pub companions: Companions,
     /// Rows that are bad as a whole, such as lines that are no JSON: at most the task's `maxBadRows`.
     #[serde(default)]
     pub bad_rows: u64,

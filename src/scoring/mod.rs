@@ -6,12 +6,14 @@
 
 pub mod builtin;
 pub mod combine;
+pub mod companions;
 pub mod count;
 pub mod dataset;
 pub mod error;
 pub mod exec;
 pub mod fingerprint;
 pub mod gather;
+mod given;
 mod groups;
 pub mod index;
 pub mod index_file;

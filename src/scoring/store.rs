@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::companions::Companions;
 use super::dataset::{Disk, LocalDisk};
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::report::IndexSummary;
 use super::task::Task;
-use super::tokens::TokenizerDigests;
 use crate::curriculum::split::HeldOut;
 
 /// Name of the file beside a manifest that holds where each row begins.
@@ -39,9 +39,9 @@ pub struct StoredSummary {
     /// Rows that are held out of training: the last ones of the index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
-    /// Which content of the tokenizers' files the texts were measured with.
-    #[serde(default, skip_serializing_if = "TokenizerDigests::is_empty")]
-    pub tokenizers: TokenizerDigests,
+    /// Which content of files beside the data the scorers read.
+    #[serde(default, skip_serializing_if = "Companions::is_empty")]
+    pub companions: Companions,
     /// The aggregates.
     #[serde(flatten)]
     pub summary: IndexSummary,

@@ -138,8 +138,41 @@ pub enum ScorerKind {
         /// Name of the column.
         column: String,
     },
+    /// Scores that somebody has already, in a file beside the data.
+    #[serde(rename_all = "camelCase")]
+    File {
+        /// Path of the file below the data set's mount.
+        path: String,
+        /// Its format.
+        format: Format,
+        /// What separates the fields of CSV.
+        delimiter: char,
+        /// Column with the score.
+        score_column: String,
+        /// How its lines are joined to rows.
+        join: Join,
+    },
     /// A program in a container of its own.
     Container,
+}
+
+/// How the lines of a file of scores are joined to the rows of the data set.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Join {
+    /// By the row's number.
+    Row {
+        /// Column of the file with the number, from 0.
+        column: String,
+    },
+    /// By an id.
+    #[serde(rename_all = "camelCase")]
+    Id {
+        /// Column of the file with the id.
+        column: String,
+        /// Column of the data set with the id.
+        dataset_column: String,
+    },
 }
 
 /// Unit of a length.

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
+use super::companions;
 use super::dataset::{Field, Kind};
 use super::error::ScoringError;
 use super::store::Shard;
-use super::task::{Combine, Scorer, ScorerKind, Task};
+use super::task::{Combine, Join, Scorer, ScorerKind, Task};
 use crate::curriculum::share::Share;
 use crate::curriculum::split::HeldOut;
 
@@ -74,11 +75,11 @@ fn check(task: &Task) -> Result<(), ScoringError> {
                 .components()
                 .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
         };
-        if let ScorerKind::Tokens { tokenizer, .. } = kind
-            && (tokenizer.is_empty() || !inside(tokenizer))
+        if let Some((path, field)) = companions::of(kind)
+            && (path.is_empty() || !inside(path))
         {
             return invalid(format!(
-                "`scoring.scorers[{place}].length.tokenizer.path` is `{tokenizer}`; it must be a path relative to the data set's \
+                "`scoring.scorers[{place}].{field}` is `{path}`; it must be a path relative to the data set's \
                  volume, without `..`"
             ));
         }
@@ -186,7 +187,11 @@ pub fn field(scorer: &Scorer) -> Option<Field> {
         ScorerKind::Column { column } => (column, Kind::Number),
         ScorerKind::Length { column, .. } | ScorerKind::Tokens { column, .. } => (column, Kind::Length),
         ScorerKind::Rarity { column } => (column, Kind::Text),
-        ScorerKind::Container => return None,
+        ScorerKind::File {
+            join: Join::Id { dataset_column, .. },
+            ..
+        } => (dataset_column, Kind::Group),
+        ScorerKind::File { .. } | ScorerKind::Container => return None,
     };
     Some(Field {
         column: column.clone(),

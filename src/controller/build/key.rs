@@ -111,6 +111,7 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
         column: None,
         length: None,
         rarity: None,
+        file: None,
         container: None,
         weight: Some(scorer.weight.clone()),
     };
@@ -135,6 +136,7 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
             });
         }
         validate::ScorerKind::Rarity(rarity) => spec.rarity = Some(rarity.clone()),
+        validate::ScorerKind::File { spec: file, .. } => spec.file = Some(file.clone()),
         validate::ScorerKind::Container(container) => {
             // What begins empty brings nothing to the scores.
             let volumes = container.volumes.iter().filter(|volume| volume.empty_dir.is_none());
@@ -173,6 +175,18 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
         },
         validate::ScorerKind::Rarity(rarity) => ScorerKind::Rarity {
             column: rarity.column.clone(),
+        },
+        validate::ScorerKind::File {
+            spec,
+            format,
+            delimiter,
+            join,
+        } => ScorerKind::File {
+            path: spec.path.clone(),
+            format: *format,
+            delimiter: *delimiter,
+            score_column: spec.score_column.clone(),
+            join: join.clone(),
         },
         validate::ScorerKind::Container(_) => ScorerKind::Container,
     };

@@ -12,11 +12,11 @@ use super::head::Head;
 use crate::api::curriculum::Fraction;
 use crate::api::dataset::VolumeSpec;
 use crate::api::scoring::{
-    ColumnScorer, Combine, ContainerScorer, OnFailure, RarityScorer, ScoringPodSpec, TokenizerSpec,
+    ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec, TokenizerSpec,
 };
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
-use crate::scoring::task::{Format, Unit};
+use crate::scoring::task::{Format, Join, Unit};
 
 /// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +162,17 @@ pub enum ScorerKind {
     },
     /// Measures how rare the tokens of a text are.
     Rarity(RarityScorer),
+    /// Reads scores that somebody has already.
+    File {
+        /// The file and its columns as the user names them.
+        spec: FileScorer,
+        /// Its format, given or by its extension.
+        format: Format,
+        /// What separates the fields of CSV.
+        delimiter: char,
+        /// How its lines are joined to rows.
+        join: Join,
+    },
     /// Runs a program; of each of its volumes `readOnly` is set.
     Container(Box<ContainerScorer>),
 }

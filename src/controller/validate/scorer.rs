@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Failure, Scorer, ScorerKind, refused};
+use super::{Failure, Scorer, ScorerKind, extension, format, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
-use crate::api::scoring::{ContainerScorer, LengthScorer, LengthUnit, ScorerSpec};
-use crate::scoring::task::Unit;
+use crate::api::scoring::{ContainerScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
+use crate::scoring::task::{Join, Unit};
 
 const DEFAULT_WEIGHT: &str = "1";
+const DEFAULT_ROW_COLUMN: &str = "row";
 /// Name of the volume of `sharedMemory`, which a user's own must not have.
 const SHARED_MEMORY: &str = "shared-memory";
 const SOURCES: &str =
@@ -17,17 +18,18 @@ const SOURCES: &str =
 const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Failure> {
-    let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.container) {
-        (Some(column), None, None, None) => ScorerKind::Column(column.clone()),
-        (None, Some(spec), None, None) => length(spec, &format!("scoring.scorers[{place}].length"))?,
-        (None, None, Some(rarity), None) => ScorerKind::Rarity(rarity.clone()),
-        (None, None, None, Some(container)) => {
+    let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.file, &spec.container) {
+        (Some(column), None, None, None, None) => ScorerKind::Column(column.clone()),
+        (None, Some(spec), None, None, None) => length(spec, &format!("scoring.scorers[{place}].length"))?,
+        (None, None, Some(rarity), None, None) => ScorerKind::Rarity(rarity.clone()),
+        (None, None, None, Some(spec), None) => file(spec, &format!("scoring.scorers[{place}].file"))?,
+        (None, None, None, None, Some(container)) => {
             let program = program(container, &format!("scoring.scorers[{place}].container"))?;
             ScorerKind::Container(Box::new(program))
         }
         _ => {
             return refused(format!(
-                "exactly one of `column`, `length`, `rarity` and `container` must be set in scorer '{}'",
+                "exactly one of `column`, `length`, `rarity`, `file` and `container` must be set in scorer '{}'",
                 spec.name
             ));
         }
@@ -62,6 +64,36 @@ fn length(spec: &LengthScorer, field: &str) -> Result<ScorerKind, Failure> {
         }
     };
     Ok(ScorerKind::Length { column, unit })
+}
+
+fn file(spec: &FileScorer, field: &str) -> Result<ScorerKind, Failure> {
+    if !is_relative(&spec.path) {
+        return refused(format!(
+            "`{field}.path` is '{}'; it must be a path relative to the root of the data set's volume, without '..'",
+            spec.path
+        ));
+    }
+    let join = match (&spec.row_column, &spec.id_column, &spec.dataset_id_column) {
+        (row, None, None) => Join::Row {
+            column: row.clone().unwrap_or_else(|| DEFAULT_ROW_COLUMN.to_owned()),
+        },
+        (None, Some(id), of_data) => Join::Id {
+            column: id.clone(),
+            dataset_column: of_data.as_ref().unwrap_or(id).clone(),
+        },
+        _ => {
+            return refused(format!(
+                "`{field}` must have at most one of `rowColumn` and `idColumn`, and no `datasetIdColumn` without `idColumn`"
+            ));
+        }
+    };
+    let extensions = [extension(&spec.path)].into();
+    Ok(ScorerKind::File {
+        spec: spec.clone(),
+        format: format(spec.format, &extensions),
+        delimiter: if extensions.contains(&Some("tsv")) { '\t' } else { ',' },
+        join,
+    })
 }
 
 /// The program with every choice of its volumes made.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::api::curriculum::{Balance, Fraction, Order};
@@ -262,6 +262,13 @@ fn an_own_claim_is_what_its_template_says() {
     assert_eq!(run.store, Store::Own(serde_json::from_value(template).unwrap()));
 }
 
+fn file(job: &mut CurriculumJob, spec: Value) {
+    let scorer = &mut job.spec.scoring.scorers[0];
+    scorer.column = None;
+    scorer.length = None;
+    scorer.file = Some(serde_json::from_value(spec).unwrap());
+}
+
 fn hold_out(job: &mut CurriculumJob, fraction: &str, seed: i64) {
     job.spec.dataset.split = Some(SplitSpec {
         held_out: Fraction(fraction.to_owned()),
@@ -272,7 +279,15 @@ fn hold_out(job: &mut CurriculumJob, fraction: &str, seed: i64) {
 #[test]
 fn each_check_refuses_and_names_the_field() {
     type Break = fn(&mut CurriculumJob);
-    let cases: [(Break, &str); 18] = [
+    let cases: [(Break, &str); 20] = [
+        (
+            |job| file(job, json!({"path": "../s.csv"})),
+            "`scoring.scorers[0].file.path` is '../s.csv'",
+        ),
+        (
+            |job| file(job, json!({"path": "s.csv", "rowColumn": "r", "idColumn": "i"})),
+            "`scoring.scorers[0].file` must have at most one",
+        ),
         (
             |job| hold_out(job, "1.0", 0),
             "`dataset.split.heldOut` must be greater than 0 and less than 1",

@@ -3,6 +3,7 @@
 mod columns;
 mod disk;
 mod faults;
+mod given;
 mod inputs;
 mod many;
 mod packed;
