@@ -9,7 +9,8 @@ The rows are those of the operator's sampler, byte for byte, without HTTP and wi
     sampler = curriculum.BatchSampler(plan)                       # of a PyTorch DataLoader
     loader = DataLoader(dataset, batch_sampler=sampler)
 
-Nobody is told what was drawn here. In a pod of the operator use :mod:`curriculum_client`: what it takes is counted.
+Nobody is told what was drawn here. In a pod of the operator use :mod:`curriculum_client`: what it takes is
+counted.
 """
 
 from .errors import CurriculumError, PlanError, RankError, ScoreIndexError, StepError

@@ -6,11 +6,11 @@ __all__ = ["CurriculumError", "PlanError", "RankError", "ScoreIndexError", "Step
 
 
 class PlanError(CurriculumError, ValueError):
-    """A plan or a curriculum cannot be used: it is damaged, contradicts itself, or does not fit the data. Names the field."""
+    """A plan or curriculum is damaged, contradicts itself, or does not fit the data. Names the field."""
 
 
 class ScoreIndexError(CurriculumError):
-    """A score index cannot be used: it is missing, damaged, not the plan's, or was written over while in use."""
+    """A score index cannot be used: missing, damaged, not the plan's, or written over while in use."""
 
 
 class StepError(CurriculumError, IndexError):

@@ -29,15 +29,17 @@ class Phase(NamedTuple):
 class Plan:
     """Which rows make up the batch of each step: a pure function of the plan, its score index and the step.
 
-    A plan holds nothing that moves: threads may share it, and a copy in another process (it can be pickled) has the same rows.
+    A plan holds nothing that moves: threads may share it, and a copy in another process (it can be pickled)
+    has the same rows.
 
-    :param plan: What the operator's sampler reads: the path of a ``plan.json`` (of the ConfigMap ``<job>-plan-<visit>``), or its
-        content as ``bytes``. It is checked as the sampler checks it.
-    :param index: The score index that the plan names: the file ``index.arrow``, or the store, the folder below which it is
-        ``index/<key>/index.arrow``. Its digest is compared with the plan's, which reads the whole file once. It is mapped, not
-        copied, and must not be written to meanwhile. A plan of uniform sampling needs none.
-    :param on_index_failure: What to do when the index cannot be used, or is not given: ``fail``, or ``uniform``: every row is
-        equally likely then, as when it befalls the sampler.
+    :param plan: What the operator's sampler reads: the path of a ``plan.json`` (of the ConfigMap
+        ``<job>-plan-<visit>``), or its content as ``bytes``. It is checked as the sampler checks it.
+    :param index: The score index that the plan names: the file ``index.arrow``, or the store, the folder
+        below which it is ``index/<key>/index.arrow``. Its digest is compared with the plan's, which reads the
+        whole file once. It is mapped, not copied, and must not be written to meanwhile. A plan of uniform
+        sampling needs none.
+    :param on_index_failure: What to do when the index cannot be used, or is not given: ``fail``, or
+        ``uniform``: every row is equally likely then, as when it befalls the sampler.
     :raises OSError: when the plan cannot be read.
     :raises PlanError: when it is damaged, contradicts itself, or is not of one phase.
     :raises ScoreIndexError: when the index is missing, damaged, or not the plan's.
@@ -73,13 +75,14 @@ class Plan:
     ) -> Plan:
         """Compiles a curriculum, as the operator does.
 
-        Exactly one of ``index`` and ``rows`` is needed. With the index of a job, a phase of the result is the plan that the operator
-        makes of it, with the same digest.
+        Exactly one of ``index`` and ``rows`` is needed. With the index of a job, a phase of the result is the
+        plan that the operator makes of it, with the same digest.
 
-        :param curriculum: The path of a file, YAML or JSON: a CurriculumJob, its ``curriculum`` alone, or a DeepSpeed configuration with
-            one metric; or the same as a mapping.
+        :param curriculum: The path of a file, YAML or JSON: a CurriculumJob, its ``curriculum`` alone, or a
+            DeepSpeed configuration with one metric; or the same as a mapping.
         :param index: A score index, the file ``index.arrow``.
-        :param rows: Instead: the number of rows of a data set that is in the order of difficulty, the easiest row first.
+        :param rows: Instead: the number of rows of a data set that is in the order of difficulty, the easiest
+            row first. A row's score is its place among them, from 0 to 1.
         :param seed: Instead of the job's; default without a job: 0.
         :param phase: Only the phase of this name; default: all phases, one after the other.
         :raises OSError: when the file cannot be read.
@@ -146,15 +149,16 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan that was given, as ``sha256:…``: what status and snapshots of a job call ``planDigest``."""
+        """SHA-256 of the plan that was given, as ``sha256:…``: ``planDigest`` of status and snapshots."""
         return self._native.digest
 
     @property
     def source(self) -> str:
         """Where the rows come from.
 
-        ``Index``: the score index. ``Uniform``: every row is equally likely, as the plan says. ``UniformIndexUnusable``: the same
-        because the index cannot be used. ``FileOrder``: compiled with ``rows``, the first row is the easiest.
+        ``Index``: the score index. ``Uniform``: every row is equally likely, as the plan says.
+        ``UniformIndexUnusable``: the same because the index cannot be used. ``FileOrder``: compiled with
+        ``rows``, the first row is the easiest.
         """
         return self._native.source
 
@@ -166,21 +170,23 @@ class Plan:
     def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> memoryview:
         """The row numbers of a step's batch, or the part of one of the ranks that share it.
 
-        Other threads run meanwhile. The part of rank r of W is the slots from ⌊rB/W⌋ to before ⌊(r+1)B/W⌋ of a batch of B.
+        Other threads run meanwhile. The part of rank r of W is the slots from ⌊rB/W⌋ to before ⌊(r+1)B/W⌋ of
+        a batch of B.
 
-        :param step: From :attr:`start_step` to before :attr:`end_step`, in any order: no step is dearer than another.
-        :return: Unsigned 64-bit integers (format ``Q``) in memory of its own, which may be written to: ``.tolist()``,
-            ``numpy.frombuffer(rows, numpy.int64)`` and ``torch.frombuffer(rows, dtype=torch.int64)`` take it without a copy.
+        :param step: From :attr:`start_step` to before :attr:`end_step`, in any order, all at the same cost.
+        :return: Unsigned 64-bit integers (format ``Q``) in memory of its own, which may be written to:
+            ``.tolist()``, ``numpy.frombuffer(rows, numpy.int64)`` and ``torch.frombuffer(rows,
+            dtype=torch.int64)`` take it without a copy.
         :raises StepError: when the step is not one of the plan's.
-        :raises RankError: when the rank is not less than ``world_size``, or that is more than the rows of a batch.
+        :raises RankError: when the rank is not less than ``world_size``, or a batch has fewer rows than that.
         :raises ScoreIndexError: when the index was written over since it was checked.
         """
         return self._native.batch(step, rank, world_size)
 
     def sequence_digest(self, start_step: Optional[int] = None, end_step: Optional[int] = None) -> str:
-        """SHA-256 of all row numbers of the steps, as ``sha256:…``: what the snapshot of a phase calls ``sequenceDigest``.
+        """SHA-256 of all row numbers of the steps, as ``sha256:…``: ``sequenceDigest`` of a snapshot.
 
-        It draws every batch: about a second for 10⁸ rows. Other threads run meanwhile, and Ctrl-C ends it.
+        It draws every batch: some seconds for 10⁸ rows. Other threads run meanwhile, and Ctrl-C ends it.
 
         :param start_step: Default: the plan's first.
         :param end_step: Default: the plan's end.

@@ -15,17 +15,21 @@ from .plan import Plan
 class BatchSampler(_Batches):
     """Draws the batches of a plan. Usable as ``DataLoader(batch_sampler=…)``.
 
-    It has the interface of :class:`curriculum_client.BatchSampler`, :meth:`track`, :meth:`state_dict` and micro-batches included, so
-    that a trainer changes one line to go from one to the other, and the loaders of :mod:`curriculum_client.pytorch` and of the modules
-    for frameworks take it as their ``sampler``. But it tells nobody what was drawn.
+    It has the interface of :class:`curriculum_client.BatchSampler`, :meth:`track`, :meth:`state_dict` and
+    micro-batches included, so that a trainer changes one line to go from one to the other, and the loaders of
+    :mod:`curriculum_client.pytorch` and of the modules for frameworks take it as their ``sampler``. But it
+    tells nobody what was drawn.
 
     :param plan: The plan.
     :param start_step: Step of the first batch; default: the plan's first. Better: :meth:`load_state_dict`.
     :param rank: This process among those that share each batch; default: ``RANK``, or the only one.
     :param world_size: How many those are; default: ``WORLD_SIZE``, or 1.
-    :param group: Instead of both: a process group of ``torch.distributed``; see :func:`curriculum_client.place.place`.
-    :param output: Form of a batch: ``list`` of integers, ``memoryview`` of unsigned 64-bit integers, or ``numpy`` array of ``int64``.
-    :param micro_batches: Items that this rank's part of each batch is given out in, for gradient accumulation.
+    :param group: Instead of both: a process group of ``torch.distributed``; see
+        :func:`curriculum_client.place.place`.
+    :param output: Form of a batch: ``list`` of integers, ``memoryview`` of unsigned 64-bit integers, or
+        ``numpy`` array of ``int64``.
+    :param micro_batches: Items that this rank's part of each batch is given out in, for gradient
+        accumulation.
     :param rows: Rows of the data set that is read, compared with the plan's.
     :param dataset: Instead of ``rows``: the data set itself.
     :raises CurriculumError: names the argument that is wrong, and what would be right.

@@ -21,8 +21,8 @@ const FILE_ORDER: &str = "FileOrder";
 
 /// Opens the plan of an attempt, checked as the sampler checks it. `name` is what messages call it.
 ///
-/// `index` is the file of the score index, or the store that it lies on. Without one that can be used, `uniform` makes all rows equally
-/// likely, as the sampler does.
+/// `index` is the file of the score index, or the store that it lies on. Without one that can be used,
+/// `uniform` makes all rows equally likely, as the sampler does.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "the path is made from an object of Python")]
 pub(crate) fn open(
@@ -38,8 +38,9 @@ pub(crate) fn open(
     })
 }
 
-/// Compiles a curriculum, the text of a job, of its curriculum alone, or of a configuration of DeepSpeed, over the rows of a score index or
-/// over `rows` rows that are in the order of difficulty already; all phases of it, or one by its name.
+/// Compiles a curriculum, the text of a job, of its curriculum alone, or of a configuration of DeepSpeed,
+/// over the rows of a score index or over `rows` rows that are in the order of difficulty already; all phases
+/// of it, or one by its name.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "the path is made from an object of Python")]
 pub(crate) fn compile(

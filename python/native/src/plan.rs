@@ -146,7 +146,8 @@ impl Plan {
             self.rows.batch(step, part, &mut rows).map(|()| rows)
         });
         let rows = rows.map_err(errors::draw)?;
-        // The stable ABI below Python 3.11 has no buffer protocol, so a bytearray lends its memory: it can be written to, as torch wants.
+        // The stable ABI below Python 3.11 has no buffer protocol, so a bytearray lends its memory: it can be
+        // written to, as torch wants.
         let bytes = PyByteArray::new_with(py, rows.len() * 8, |bytes| {
             for (bytes, row) in bytes.chunks_exact_mut(8).zip(&rows) {
                 bytes.copy_from_slice(&row.to_ne_bytes());

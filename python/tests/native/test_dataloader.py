@@ -1,4 +1,4 @@
-"""The engine in a real PyTorch DataLoader: worker processes, copies of plans in them, and a state that is taken in the middle."""
+"""The engine in a real PyTorch DataLoader: workers, copies of plans in them, and a state in the middle."""
 
 import itertools
 import json
