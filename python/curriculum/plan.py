@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from typing import Any, Mapping, NamedTuple, Optional, Tuple, Union
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from . import _native
 from .errors import CurriculumError, PlanError, StepError
@@ -14,7 +15,8 @@ _Path = Union[str, "os.PathLike[str]"]
 _FAILURES = ("fail", "uniform")
 
 
-class Phase(NamedTuple):
+@dataclass(frozen=True)
+class Phase:
     """A named stretch of steps."""
 
     name: str

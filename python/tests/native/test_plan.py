@@ -5,6 +5,7 @@ import inspect
 import json
 import pathlib
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -136,7 +137,8 @@ class Rows(Native):
             whole = curriculum.Plan.compile(job, index=index_of(folder))
             self.assertEqual([phase.name for phase in whole.phases], ["half", "second"])
             self.assertEqual((whole.start_step, whole.end_step, whole.phase_at(FIRST).name), (0, END, "second"))
-            self.assertEqual(whole.sequence_digest(*whole.phases[1][2:]), theirs.sequence_digest())
+            second = whole.phases[1]
+            self.assertEqual(whole.sequence_digest(second.start_step, second.end_step), theirs.sequence_digest())
             self.assertEqual(len(list(curriculum.BatchSampler(whole))), END)
 
     def test_rows_in_the_order_of_difficulty_need_no_index(self):
@@ -176,6 +178,21 @@ class Rows(Native):
                 time.sleep(0.001)
                 turns += 1
             self.assertGreater(turns, 5)
+
+    def test_a_long_digest_can_be_interrupted(self):
+        class Enough(Exception):
+            pass
+
+        def enough(*_):
+            raise Enough
+
+        phase = {"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 1_000_000}}
+        plan = curriculum.Plan.compile({"batchSize": 1 << 16, "phases": [phase]}, rows=1 << 24)
+        before = signal.signal(signal.SIGALRM, enough)
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with self.assertRaises(Enough):
+            plan.sequence_digest()
 
     def test_threads_share_a_plan(self):
         plan = self.opened("groups")
