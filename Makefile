@@ -6,7 +6,7 @@ IMAGE ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Train the digits demo on a local cluster (CLUSTER=current IMAGE=ref: on yours)
@@ -29,7 +29,7 @@ generate: ## Rebuild every generated file: CRDs, API reference, chart copies
 	scripts/generate
 
 .PHONY: wheel
-wheel: ## Build the wheel: the binary and the Python client, for pip
+wheel: ## Build the wheel: the binary and the Python packages, for pip
 	scripts/wheel
 
 .PHONY: image
@@ -54,6 +54,10 @@ bench: ## Compare the sampler with others, into docs/benchmarks.md
 bench-rows: ## Compare reading rows by number with pyarrow and others, as tables for docs/trainers.md
 	"$$(scripts/environment "$${CURRICULUM_CACHE:-$$HOME/.cache/curriculum-operator}/frameworks" python3 python/tests/frameworks/requirements.txt)" \
 	  benches/rivals/rows_by_number.py
+
+.PHONY: bench-in-process
+bench-in-process: ## Compare batches drawn in a trainer's process with HTTP and PyTorch, into docs/benchmarks.md
+	scripts/bench-in-process
 
 .PHONY: bench-scale
 bench-scale: ## Compare the operator with JobSet at 500 and 10,000 objects, into docs/benchmarks.md

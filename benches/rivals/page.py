@@ -69,7 +69,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def render(results: Results, before: str) -> str:
-    """The page; its last section, on many jobs, is another benchmark's and comes from the page before."""
+    """The page; its last sections, from that on many jobs on, are other benchmarks' and come from the page before."""
     parts = [HEAD, summary(results), draws(results), many(results), epochs(results), deepspeed(results)]
     parts += [far(results), http(results), METHOD, versions(results)]
     _, heading, rest = before.partition(MANY_JOBS)

@@ -1,4 +1,7 @@
-"""Runs the real sampler on a plan in a scratch folder. `CURRICULUM_BIN` names the binary; the example `attempt` lies beside it."""
+"""Runs the real sampler on a plan in a scratch folder. `CURRICULUM_BIN` names the binary; the example `attempt` lies beside it.
+
+`CURRICULUM_PYTHON` names the folder of the packages when it is not that of the sources.
+"""
 
 import json
 import os
@@ -11,7 +14,7 @@ import tempfile
 import threading
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path.insert(0, os.environ.get("CURRICULUM_PYTHON") or str(pathlib.Path(__file__).resolve().parent.parent))
 
 BATCH = 12
 ROWS = 500
@@ -40,14 +43,16 @@ def write_plan(folder, what):
 
 
 class Sampler:
-    """A sampler on loopback. `port` 0 takes a free one."""
+    """A sampler on loopback. `port` 0 takes a free one; `spoil` is called with the folder, between the writing and the reading of its files."""
 
-    def __init__(self, folder, what=None, port=0, rows_file=None, run=RUN, manifest=None):
-        folder = pathlib.Path(folder)
+    def __init__(self, folder, what=None, port=0, rows_file=None, run=RUN, manifest=None, spoil=None):
+        self.folder = folder = pathlib.Path(folder)
         write_plan(folder, what or attempt())
+        if spoil is not None:
+            spoil(folder)
         self.log_path = folder / "termination-log"
         self.log_path.touch()
-        command = [binary(), "sampler", "--plan", folder / "plan.json", "--store", folder, "--state", folder / "state"]
+        command = [binary(), "sampler", "--plan", folder / "plan.json", "--store", folder / "store", "--state", folder / "state"]
         command += ["--termination-log", self.log_path, "--listen", f"127.0.0.1:{port}", "--status-listen", "127.0.0.1:0"]
         command += ["--log-format", "json"]
         command += ["--rows-file", rows_file] if rows_file else []
@@ -96,7 +101,7 @@ class SamplerCase(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         kept = dict(os.environ)
         self.addCleanup(lambda: (os.environ.clear(), os.environ.update(kept)))
-        for name in [n for n in os.environ if n.startswith("CURRICULUM_") and n != "CURRICULUM_BIN"]:
+        for name in [n for n in os.environ if n.startswith("CURRICULUM_") and n not in ("CURRICULUM_BIN", "CURRICULUM_PYTHON")]:
             del os.environ[name]
         os.environ.pop("RANK", None)
         os.environ.pop("WORLD_SIZE", None)

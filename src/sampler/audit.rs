@@ -175,17 +175,15 @@ impl Walker {
     }
 
     fn add(&self, step: u64, sums: &mut Sums, buffer: &mut Vec<u64>) -> Result<(), DrawError> {
-        for part in Part::WHOLE.pieces(self.batch) {
-            self.rows.batch(step, part, buffer)?;
-            for &row in &*buffer {
-                if let Some(n) = self.groups.as_ref().and_then(|g| sums.exposure.get_mut(g.of(row)?)) {
+        let Sums { exposure, hash } = sums;
+        for_each_piece(&*self.rows, step, self.batch, buffer, |rows| {
+            for &row in &*rows {
+                if let Some(n) = self.groups.as_ref().and_then(|g| exposure.get_mut(g.of(row)?)) {
                     *n += 1;
                 }
             }
-            buffer.iter_mut().for_each(|row| *row = row.to_le());
-            sums.hash.update(buffer.as_slice().to_byte_slice());
-        }
-        Ok(())
+            add_rows(hash, rows);
+        })
     }
 
     /// The next step once it was handed out; `None` at the end.
@@ -198,6 +196,50 @@ impl Walker {
             .wait_while(state, idle)
             .unwrap_or_else(PoisonError::into_inner);
         (!state.stop && state.audited.step < self.end).then_some(state.audited.step)
+    }
+}
+
+/// Draws a whole batch, a piece at a time.
+fn for_each_piece(
+    rows: &dyn Rows,
+    step: u64,
+    batch: u64,
+    buffer: &mut Vec<u64>,
+    mut look: impl FnMut(&mut [u64]),
+) -> Result<(), DrawError> {
+    for part in Part::WHOLE.pieces(batch) {
+        rows.batch(step, part, buffer)?;
+        look(buffer);
+    }
+    Ok(())
+}
+
+/// Rows count as little-endian 64-bit integers.
+fn add_rows(hash: &mut Sha256, rows: &mut [u64]) {
+    rows.iter_mut().for_each(|row| *row = row.to_le());
+    hash.update(rows.to_byte_slice());
+}
+
+/// The digest of a sequence of batches, taken one after the other: that of [`Audited::digest`] after the steps of a phase.
+#[derive(Clone, Debug, Default)]
+pub struct SequenceDigest {
+    hash: Sha256,
+    buffer: Vec<u64>,
+}
+
+impl SequenceDigest {
+    /// Adds the batch of `batch` rows of a step.
+    ///
+    /// # Errors
+    /// When it cannot be drawn.
+    pub fn add(&mut self, rows: &dyn Rows, step: u64, batch: u64) -> Result<(), DrawError> {
+        let Self { hash, buffer } = self;
+        for_each_piece(rows, step, batch, buffer, |rows| add_rows(hash, rows))
+    }
+
+    /// As `sha256:…`.
+    pub fn finish(self) -> String {
+        sha256_text(self.hash)
     }
 }
 

@@ -28,7 +28,15 @@ pub fn open(store: &Path, scores: &PlanScores) -> Result<Index, Unusable> {
         });
     }
     let name = format!("index/{}/index.arrow", scores.key);
-    let index = ScoreIndex::open(&store.join(&name), Some(&scores.digest)).map_err(|error| Unusable {
+    open_file(&store.join(&name), &name, scores)
+}
+
+/// Maps an index that lies anywhere and checks it against the plan's digest. `name` is what messages call it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_file(path: &Path, name: &str, scores: &PlanScores) -> Result<Index, Unusable> {
+    let index = ScoreIndex::open(path, Some(&scores.digest)).map_err(|error| Unusable {
         fault: fault(&error),
         message: format!("{name}: {error}"),
     })?;

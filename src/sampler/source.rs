@@ -123,6 +123,63 @@ impl RowGroups {
     }
 }
 
+/// A plan, and the order of the rows that it is drawn through.
+pub struct InEffect {
+    /// The plan in effect: the one that was given, or its uniform stand-in.
+    pub plan: Plan,
+    /// Digest of the plan that was given.
+    pub plan_digest: String,
+    /// Where the rows come from.
+    pub source: Source,
+    /// Why that is `UniformIndexUnusable`.
+    pub unusable: Option<Unusable>,
+    /// The order of the rows.
+    pub order: SharedOrder,
+}
+
+impl InEffect {
+    /// A plan of any number of phases, with the index that `open` gives; the uniform plan when that fails, or is of other rows or groups.
+    pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>) -> Self {
+        let plan_digest = plan.digest();
+        let index = plan
+            .scores
+            .as_ref()
+            .map(|scores| open(scores).and_then(|index| fitting(index, &plan)));
+        let without_scores: SharedOrder = match plan.split() {
+            Some(split) => Arc::new(split),
+            None => Arc::new(Identity),
+        };
+        let (plan, order, source, unusable): (_, SharedOrder, _, _) = match index {
+            Some(Ok(index)) => (plan, index.order, Source::Index, None),
+            Some(Err(unusable)) => (
+                plan.uniform(),
+                without_scores,
+                Source::UniformIndexUnusable,
+                Some(unusable),
+            ),
+            None => (plan, without_scores, Source::Uniform, None),
+        };
+        Self {
+            plan,
+            plan_digest,
+            source,
+            unusable,
+            order,
+        }
+    }
+}
+
+/// The rows of a plan's batches.
+///
+/// # Errors
+/// When the plan does not pass [`Plan::check`].
+pub fn drawn(plan: &Plan, order: &SharedOrder) -> Result<Arc<dyn Rows>, PlanError> {
+    Ok(Arc::new(Drawn {
+        sampler: Sampler::new(plan.clone())?,
+        order: Arc::clone(order),
+    }))
+}
+
 /// What the sampler serves from.
 #[derive(Debug)]
 pub struct Opened {
@@ -152,36 +209,18 @@ impl Opened {
     /// # Errors
     /// When the plan does not pass [`Plan::check`].
     pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>) -> Result<Self, PlanError> {
-        let plan_digest = plan.digest();
-        let index = plan
-            .scores
-            .as_ref()
-            .map(|scores| open(scores).and_then(|index| fitting(index, &plan)));
-        let without_scores: SharedOrder = match plan.split() {
-            Some(split) => Arc::new(split),
-            None => Arc::new(Identity),
-        };
-        let (plan, order, source, unusable): (_, SharedOrder, _, _) = match index {
-            Some(Ok(index)) => (plan, index.order, Source::Index, None),
-            Some(Err(unusable)) => (
-                plan.uniform(),
-                without_scores,
-                Source::UniformIndexUnusable,
-                Some(unusable),
-            ),
-            None => (plan, without_scores, Source::Uniform, None),
-        };
+        let InEffect {
+            plan,
+            plan_digest,
+            source,
+            unusable,
+            order,
+        } = InEffect::new(plan, open);
         let groups = match source {
             Source::Index => RowGroups::read(&plan, &*order),
             Source::Uniform | Source::UniformIndexUnusable => None,
         };
-        let drawn = || -> Result<Arc<dyn Rows>, PlanError> {
-            Ok(Arc::new(Drawn {
-                sampler: Sampler::new(plan.clone())?,
-                order: Arc::clone(&order),
-            }))
-        };
-        let (rows, audited) = (drawn()?, drawn()?);
+        let (rows, audited) = (drawn(&plan, &order)?, drawn(&plan, &order)?);
         Ok(Self {
             plan_digest,
             source,
@@ -288,14 +327,29 @@ pub enum PlanFileError {
 /// # Errors
 /// When there is none that can be sampled from.
 pub fn read_plan(path: &Path) -> Result<Plan, PlanFileError> {
+    let io = |source| PlanFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = fs::metadata(path).map_err(io)?.len();
+    if bytes > PLAN_BYTES {
+        let path = path.to_owned();
+        return Err(PlanFileError::TooLong { path, bytes });
+    }
+    parse_plan(path, &fs::read(path).map_err(io)?)
+}
+
+/// Reads the plan of an attempt from the content of a file; the path is for messages only.
+///
+/// # Errors
+/// When it is none that can be sampled from.
+pub fn parse_plan(path: &Path, text: &[u8]) -> Result<Plan, PlanFileError> {
     let path = || path.to_owned();
-    let io = |source| PlanFileError::Io { path: path(), source };
-    let bytes = fs::metadata(path()).map_err(io)?.len();
+    let bytes = text.len() as u64;
     if bytes > PLAN_BYTES {
         return Err(PlanFileError::TooLong { path: path(), bytes });
     }
-    let text = fs::read(path()).map_err(io)?;
-    let plan: Plan = serde_json::from_slice(&text).map_err(|source| PlanFileError::Parse { path: path(), source })?;
+    let plan: Plan = serde_json::from_slice(text).map_err(|source| PlanFileError::Parse { path: path(), source })?;
     plan.check()
         .map_err(|source| PlanFileError::Invalid { path: path(), source })?;
     match plan.phases.len() {

@@ -246,6 +246,14 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
+/// SHA-256 of the file of an index, as a plan names it: `sha256:…`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn digest(path: &Path) -> io::Result<String> {
+    digest_of(&mut File::open(path)?)
+}
+
 fn digest_of(file: &mut File) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK];

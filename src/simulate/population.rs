@@ -309,6 +309,11 @@ impl Population {
         matches!(self.order, Ordered::Index(_))
     }
 
+    /// The order, without what is known of groups.
+    pub fn into_order(self) -> Ordered {
+        self.order
+    }
+
     /// What a plan needs to know.
     pub fn facts(&self, seed: u64) -> Facts {
         Facts {

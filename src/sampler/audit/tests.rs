@@ -54,6 +54,11 @@ fn the_digest_covers_all_rows_of_the_phase_and_exposure_what_was_served() {
     audit.advance(5);
     let whole = audit.settle(LIMIT);
     assert_eq!(whole.digest, Some(expected_digest(70_000..350_000)));
+    let mut digest = SequenceDigest::default();
+    for step in 1..5 {
+        digest.add(&Counting { batch }, step, batch).unwrap();
+    }
+    assert_eq!(whole.digest, Some(digest.finish()));
     assert_eq!(whole.exposure, vec![93_333, 93_334, 93_333]);
     ended.recv_timeout(LIMIT).unwrap();
 }
