@@ -23,10 +23,11 @@ pub use self::run::{Dataset, Paths, Run, Scorer, ScorerKind, Scoring, Split, Sto
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
 use crate::api::curriculum::CurriculumSpec;
-use crate::api::dataset::{self, DatasetSpec, SplitSpec};
+use crate::api::dataset::{self, DatasetSpec};
 use crate::api::job::{CurriculumJob, StoreSpec};
 use crate::api::names::{LABEL_QUEUE, SAMPLER, TRAINER};
 use crate::api::scoring::ScoringSpec;
+use crate::api::split::SplitSpec;
 use crate::api::training::TrainingSpec;
 use crate::curriculum::plan::{Curriculum, MAX_GROUPS};
 use crate::curriculum::share::Share;

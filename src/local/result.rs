@@ -103,7 +103,8 @@ pub(super) fn text(world: &World, options: &Options, folder: &Path, outcome: Out
     let _ = writeln!(text, "\n{:<14} {}", "RESULT", job.name_any());
     let _ = writeln!(text, "{:<14} {}", "state", words(outcome, &status));
     if let Some(dataset) = &status.dataset {
-        let _ = writeln!(text, "{:<14} {}", "rows", dataset.rows);
+        let held_out = dataset.held_out_rows.map(|rows| format!(", and {rows} held out"));
+        let _ = writeln!(text, "{:<14} {}{}", "rows", dataset.rows, held_out.unwrap_or_default());
     }
     if let Some(scores) = &status.scores {
         let reason = scores

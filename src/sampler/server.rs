@@ -186,6 +186,14 @@ fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawErr
 
 /// The rows that are held out, in ascending order.
 async fn held_out(State(attempt): State<Arc<Attempt>>) -> Result<Response, Refusal> {
+    let rows = attempt.opened().plan.held_out.map_or(0, |held_out| held_out.rows);
+    if rows > REPLY_BYTES / 8 {
+        let most = REPLY_BYTES / 8;
+        let message = format!(
+            "{rows} rows are held out, more than the {most} of a reply; they are the last rows of the score index"
+        );
+        return Err(refuse(&attempt, BadRequest(message)));
+    }
     let drawn = tokio::task::spawn_blocking(move || {
         let mut rows: Vec<u64> = attempt.opened().plan.split()?.held_out().collect();
         rows.sort_unstable();

@@ -11,7 +11,7 @@ use super::deepspeed;
 use super::error::SimulateError;
 use super::unique::{self, Unique};
 use crate::api::curriculum::{Balance, CurriculumSpec};
-use crate::api::dataset::SplitSpec;
+use crate::api::split::SplitSpec;
 use crate::curriculum::plan::{Facts, MAX_EXACT, Plan, PlanError, compile};
 use crate::curriculum::share::Share;
 

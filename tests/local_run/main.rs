@@ -78,7 +78,8 @@ fn parts_of_a_data_set_train_as_the_whole() {
 fn rows_that_are_held_out_are_trained_on_in_no_phase_with_scores_or_without() {
     let split = json!({"dataset": {"split": {"heldOut": "0.15"}}});
     let scored = Local::new(&split);
-    scored.succeeds();
+    let said = scored.succeeds();
+    assert!(said.contains("rows           85, and 15 held out"), "{said}");
     assert_eq!(scored.rows(), scored.expected());
     let dataset = scored.status()["dataset"].clone();
     assert_eq!((&dataset["rows"], &dataset["heldOutRows"]), (&json!(85), &json!(15)));

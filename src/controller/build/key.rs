@@ -7,9 +7,10 @@ use super::names::hex;
 use crate::{
     api::{
         self,
-        dataset::{DatasetSpec, SplitSpec},
+        dataset::DatasetSpec,
         scorer_volume::ScorerVolume,
         scoring::{self, ContainerScorer, LengthScorer, LengthUnit, ScorerSpec},
+        split::SplitSpec,
     },
     controller::validate::{self, Dataset, Paths, Run},
     scoring::task::{Combine, Format, Scorer, ScorerKind, Split, Task, Unit},

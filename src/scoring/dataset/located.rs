@@ -93,7 +93,8 @@ pub struct Inspected {
     /// The files that hold the rows asked for, each with the rows that it holds, counted over the whole data set.
     pub files: Vec<(DataFile, Range<u64>)>,
     rows: Range<u64>,
-    offsets: Option<Offsets>,
+    /// Where rows begin, and the file that says so.
+    offsets: Option<(Offsets, PathBuf)>,
     naming: Naming,
 }
 
@@ -141,7 +142,7 @@ impl Inspected {
         Ok(Self {
             files,
             rows,
-            offsets,
+            offsets: offsets.map(|offsets| (offsets, path)),
             naming,
         })
     }
@@ -158,8 +159,11 @@ impl Inspected {
     ) -> Result<(), ScoringError> {
         for (data, span) in &self.files {
             let rows = self.rows.start.max(span.start)..self.rows.end.min(span.end);
-            let offset = self.offsets.as_ref().map(|offsets| offsets.at(rows.start)).transpose();
-            let offset = offset.map_err(|e| ScoringError::io("read", Path::new("offsets.u64"), e))?;
+            let begins = |(offsets, path): &(Offsets, PathBuf)| {
+                let offset = offsets.at(rows.start);
+                offset.map_err(|e| ScoringError::io("read", path, e))
+            };
+            let offset = self.offsets.as_ref().map(begins).transpose()?;
             let part = Part {
                 rows: Some(rows.start - span.start..rows.end - span.start),
                 start: offset.map(|offset| (offset, 0)),

@@ -72,6 +72,16 @@ async fn rows_that_are_held_out_are_told() {
         (plan["rows"].as_u64(), plan["heldOutRows"].as_u64()),
         (Some(1000), Some(7))
     );
+    let many = HeldOut { rows: 1 << 24, seed: 1 };
+    let s = serve(Plan {
+        held_out: Some(many),
+        ..s.attempt.opened().plan.clone()
+    });
+    let words = s.get("/v1/held-out").await.error();
+    assert!(
+        words.starts_with("16777216 rows are held out, more than the 8388608 of a reply"),
+        "{words}"
+    );
 }
 
 #[tokio::test]
