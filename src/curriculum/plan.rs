@@ -151,7 +151,8 @@ impl Plan {
 
     /// Rows of the data set, held-out ones included.
     pub fn dataset_rows(&self) -> u64 {
-        self.rows + self.held_out.map_or(0, |held_out| held_out.rows)
+        let held_out = self.held_out.map_or(0, |held_out| held_out.rows);
+        self.rows.saturating_add(held_out)
     }
 
     /// The parts of the data set, where rows are held out.

@@ -36,9 +36,6 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
     let mut fields: Vec<Field> = Vec::new();
     let mut scorers = Vec::new();
     for scorer in &task.scorers {
-        if scorer.kind == ScorerKind::Container {
-            continue;
-        }
         let measure = match &scorer.kind {
             ScorerKind::Length { unit, .. } => Measure::Length(*unit),
             ScorerKind::Tokens { .. } => {
@@ -50,7 +47,8 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
                 let given = GivenScores::read(task, &scorer.name, root, store.disk(), &manifest, &rows)?;
                 Measure::Given(given)
             }
-            ScorerKind::Column { .. } | ScorerKind::Container => Measure::Number,
+            ScorerKind::Column { .. } => Measure::Number,
+            ScorerKind::Container => continue,
         };
         let path = store
             .scorer(task, &scorer.name)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::dataset::{Disk, is_lasting};
+use super::dataset::{Disk, Input, is_lasting};
 use super::error::ScoringError;
 use super::index_file::digest_text;
 use super::manifest::Manifest;
@@ -58,37 +58,46 @@ pub fn difference(then: &Companions, now: &Companions) -> Option<String> {
     })
 }
 
-/// Checks that the file of the task's scorer `name` is the one that was inspected.
+/// Checks that the file of the task's scorer `name` has the content that was inspected.
 ///
 /// # Errors
 /// [`ScoringError::ScoresInvalid`] names the field when it is not there, or another one than before; [`ScoringError::Io`] when the disk
 /// or the network failed, which may pass.
-pub fn check(
+pub(super) fn check(
     task: &Task,
     name: &str,
-    root: &Path,
-    disk: &Arc<dyn Disk>,
+    path: &Path,
+    disk: &dyn Disk,
     manifest: &Manifest,
 ) -> Result<(), ScoringError> {
-    let found = task.scorers.iter().find(|scorer| scorer.name == name);
-    let Some((shown, _)) = found.and_then(|scorer| of(&scorer.kind)) else {
-        return Ok(());
-    };
-    let path = root.join(shown);
-    let now = digest(disk.as_ref(), &path).map_err(|error| match error.kind() {
-        _ if !is_lasting(&error) => ScoringError::io("read", &path, error),
-        io::ErrorKind::NotFound => wrong(
-            task,
-            name,
-            "which does not exist; give the path of a file below the data set's volume",
-        ),
-        _ => wrong(task, name, &format!("which cannot be read: {error}")),
-    })?;
-    if manifest.companions.get(shown) == Some(&now) {
+    let now = digest(disk, path).map_err(|error| unreadable(task, name, path, error))?;
+    compare(task, name, &now, manifest)
+}
+
+/// As [`check`], of a file whose digest is known already.
+pub(super) fn compare(task: &Task, name: &str, now: &str, manifest: &Manifest) -> Result<(), ScoringError> {
+    let of_task = task.scorers.iter().find(|scorer| scorer.name == name);
+    let shown = of_task.and_then(|scorer| of(&scorer.kind)).map(|(shown, _)| shown);
+    if shown
+        .and_then(|shown| manifest.companions.get(shown))
+        .is_some_and(|then| then == now)
+    {
         return Ok(());
     }
     let what = "which has changed since the inspection; it must stay as it is during a run";
     Err(wrong(task, name, what))
+}
+
+/// What it means that the file of the task's scorer `name` cannot be read.
+pub(super) fn unreadable(task: &Task, name: &str, path: &Path, error: io::Error) -> ScoringError {
+    if !is_lasting(&error) {
+        return ScoringError::io("read", path, error);
+    }
+    if error.kind() == io::ErrorKind::NotFound {
+        let what = "which does not exist; give the path of a file below the data set's volume";
+        return wrong(task, name, what);
+    }
+    wrong(task, name, &format!("which cannot be read: {error}"))
 }
 
 /// The error of a file of the task's scorer `name`.
@@ -103,11 +112,17 @@ pub(super) fn wrong(task: &Task, name: &str, what: &str) -> ScoringError {
     ))
 }
 
-fn digest(disk: &dyn Disk, path: &Path) -> io::Result<String> {
-    if !disk.look(path)?.is_file {
-        return Err(io::ErrorKind::IsADirectory.into());
+/// Opens a file, and no folder.
+pub(super) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn Input>> {
+    if disk.look(path)?.is_file {
+        disk.open(path)
+    } else {
+        Err(io::ErrorKind::IsADirectory.into())
     }
-    let (mut file, mut buffer, mut hash) = (disk.open(path)?, vec![0; BUFFER], Sha256::new());
+}
+
+fn digest(disk: &dyn Disk, path: &Path) -> io::Result<String> {
+    let (mut file, mut buffer, mut hash) = (open(disk, path)?, vec![0; BUFFER], Sha256::new());
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(digest_text(hash)),

@@ -56,7 +56,6 @@ impl GivenScores {
         manifest: &Manifest,
         rows: &Range<u64>,
     ) -> Result<Self, ScoringError> {
-        companions::check(task, name, root, disk, manifest)?;
         let found = task.scorers.iter().find(|scorer| scorer.name == name);
         let Some(ScorerKind::File {
             path,
@@ -76,6 +75,7 @@ impl GivenScores {
             delimiter: u8::try_from(*delimiter).unwrap_or(b','),
             disk: Arc::clone(disk),
         };
+        companions::check(task, name, &file.path, disk.as_ref(), manifest)?;
         let explain = |error| match error {
             ReadError::Io(source) => ScoringError::io("read", &file.path, source),
             ReadError::Content(what) => companions::wrong(task, name, &format!("which cannot be read: {what}")),

@@ -25,8 +25,8 @@ use crate::curriculum::split::Split;
 pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<IndexSummary, ScoringError> {
     let manifest = Manifest::load(store, task)?;
     let groups = load_groups(task, store, &manifest)?;
-    let combined = combine(task, store, &manifest)?;
     let split = manifest.held_out.map(|held_out| Split::new(manifest.rows, held_out));
+    let combined = combine(task, store, &manifest, split.as_ref())?;
     let order = Order::new(combined, task.seed, split.as_ref());
     let grouped = groups
         .as_ref()
@@ -86,7 +86,7 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
 }
 
 /// The combined score of every row, NaN for rows without one.
-fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, ScoringError> {
+fn combine(task: &Task, store: &Store, manifest: &Manifest, split: Option<&Split>) -> Result<Vec<f64>, ScoringError> {
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults) = (false, Vec::new());
     for scorer in &task.scorers {
@@ -104,14 +104,12 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
         return Err(ScoringError::ScoresInvalid(faults));
     }
     let combined = combination.finish();
-    let mut scored = combined.iter().filter(|score| !score.is_nan()).count();
+    let all_scored = combined.iter().filter(|score| !score.is_nan()).count();
     // Whether a row that is held out has a score is all the same.
-    if let Some(held_out) = manifest.held_out {
-        let apart = Split::new(manifest.rows, held_out);
-        scored -= apart.held_out().filter(|row| !combined[*row as usize].is_nan()).count();
-    }
+    let held_out = split.into_iter().flat_map(Split::held_out);
+    let scored = (all_scored - held_out.filter(|row| !combined[*row as usize].is_nan()).count()) as u64;
     let rows = manifest.trained_rows();
-    if validate::coverage(scored as u64, rows, manifest.bad_rows) < validate::min_coverage(task)? {
+    if validate::coverage(scored, rows, manifest.bad_rows) < validate::min_coverage(task)? {
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,
@@ -122,7 +120,7 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest) -> Result<Vec<f64>, 
             }
         )));
     }
-    if (scored as u64) < rows {
+    if scored < rows {
         tracing::warn!(scored, rows, "rows without a score are ranked last: {faults}");
     }
     Ok(combined)

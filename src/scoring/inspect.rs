@@ -129,9 +129,8 @@ impl Survey {
         let mut survey = Self::default();
         // Checks names and, where the format has them, types, before a pass that may take long.
         for data in dataset.files.iter().filter(|data| has_text(dataset, data)) {
-            let explain = |error| dataset.explain(data, error);
-            drop(data.file.read(&fields, Part::default()).map_err(explain)?);
-            survey.file_rows.extend(data.file.stated_rows().map_err(explain)?);
+            let stated = data.file.check(&fields).map_err(|error| dataset.explain(data, error))?;
+            survey.file_rows.extend(stated);
         }
         if task.format == Format::Parquet {
             survey.rows = survey.file_rows.iter().sum();

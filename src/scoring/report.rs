@@ -85,9 +85,9 @@ pub struct IndexSummary {
     pub key: String,
     /// SHA-256 of `index.arrow` as `sha256:…`.
     pub digest: String,
-    /// Rows of the index, equal to the rows of the data set.
+    /// Rows to train on: those of the index but for the held-out ones at its end.
     pub rows: u64,
-    /// Rows with a finite score from every scorer.
+    /// Of these, rows with a finite score from every scorer.
     pub scored_rows: u64,
     /// Combined scores at the quantiles 0, 0.05, … 1 (21 values, linear between order statistics); empty without any scored row
     /// or where left out for space.

@@ -4,11 +4,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::companions;
-use super::dataset::{Disk, is_lasting};
+use super::dataset::Disk;
 use super::error::ScoringError;
+use super::index_file::digest_text;
 use super::manifest::Manifest;
 use super::task::{ScorerKind, Task};
 
@@ -32,20 +34,16 @@ impl TokenCounter {
         disk: &Arc<dyn Disk>,
         manifest: &Manifest,
     ) -> Result<Self, ScoringError> {
-        companions::check(task, scorer, root, disk, manifest)?;
         let found = task.scorers.iter().find(|known| known.name == scorer);
         let Some(ScorerKind::Tokens { tokenizer: shown, .. }) = found.map(|found| &found.kind) else {
             return Err(ScoringError::InvalidTask(format!("scorer `{scorer}` counts no tokens")));
         };
         let wrong = |what: String| companions::wrong(task, scorer, &what);
         let path = root.join(shown);
-        let bytes = read(disk.as_ref(), &path).map_err(|error| {
-            if is_lasting(&error) {
-                wrong(format!("which cannot be read: {error}"))
-            } else {
-                ScoringError::io("read", &path, error)
-            }
-        })?;
+        let bytes = read(disk.as_ref(), &path);
+        let bytes = bytes.map_err(|error| companions::unreadable(task, scorer, &path, error))?;
+        let digest = digest_text(Sha256::new_with_prefix(&bytes));
+        companions::compare(task, scorer, &digest, manifest)?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| {
             wrong(format!(
                 "which is no tokenizer.json of Hugging Face's tokenizers library: {error}"
@@ -75,7 +73,9 @@ impl TokenCounter {
 /// The whole file.
 fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    disk.open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    companions::open(disk, path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         let words = format!("it has more than {} MiB, so it is no tokenizer", MAX_BYTES >> 20);
         return Err(io::Error::new(io::ErrorKind::InvalidData, words));

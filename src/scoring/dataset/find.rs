@@ -76,7 +76,7 @@ impl Search<'_> {
             Ok(found) if found.is_file => return Ok(vec![name]),
             Ok(_) => {
                 let files = self.walk(&name, &|file| self.has_extension(file), MAX_DEPTH)?;
-                return self.checked(files, &|file| file.starts_with(&name));
+                return self.checked(files, &|_| true);
             }
             Err(error) if is_missing(&error) && is_pattern(&name) => {}
             Err(error) => return Err(self.failed(&path, error)),
@@ -128,7 +128,8 @@ impl Search<'_> {
         while let Some((folder, depth)) = open.pop() {
             let path = self.root.join(&folder);
             let entries = match self.disk.list(&path) {
-                Err(error) if is_missing(&error) => return Ok(Vec::new()),
+                // Nothing is there any more, or never was.
+                Err(error) if is_missing(&error) => continue,
                 entries => entries.map_err(|error| self.failed(&path, error))?,
             };
             seen += entries.len();

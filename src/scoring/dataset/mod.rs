@@ -123,14 +123,14 @@ impl RowFile {
         }
     }
 
-    /// Number of rows, for formats that state it.
+    /// Whether `fields` can be read, as far as that shows before the first row; and the number of rows, for formats that state it.
     ///
     /// # Errors
-    /// [`ReadError`] when the file cannot be read.
-    pub fn stated_rows(&self) -> Result<Option<u64>, ReadError> {
+    /// As [`Self::read`].
+    pub fn check(&self, fields: &[Field]) -> Result<Option<u64>, ReadError> {
         match self.format {
-            Format::Parquet => parquet::rows(self).map(Some),
-            Format::Csv | Format::JsonLines => Ok(None),
+            Format::Parquet => parquet::check(self, fields).map(Some),
+            Format::Csv | Format::JsonLines => self.read(fields, Part::default()).map(|_| None),
         }
     }
 

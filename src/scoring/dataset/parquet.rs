@@ -66,8 +66,10 @@ fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-pub(super) fn rows(file: &RowFile) -> Result<u64, ReadError> {
-    let rows = open(file)?.1.metadata().file_metadata().num_rows();
+pub(super) fn check(file: &RowFile, fields: &[Field]) -> Result<u64, ReadError> {
+    let (chunks, metadata) = open(file)?;
+    let rows = metadata.metadata().file_metadata().num_rows();
+    ParquetCursor::over(chunks, &metadata, fields, None)?;
     u64::try_from(rows).map_err(|_| ReadError::Content("its metadata state a negative number of rows".to_owned()))
 }
 
@@ -109,15 +111,24 @@ fn check_compression(field: &Field, place: usize, metadata: &ArrowReaderMetadata
 impl ParquetCursor {
     pub(super) fn open(file: &RowFile, fields: &[Field], rows: Option<Range<u64>>) -> Result<Self, ReadError> {
         let (chunks, metadata) = open(file)?;
+        Self::over(chunks, &metadata, fields, rows)
+    }
+
+    fn over(
+        chunks: Chunks,
+        metadata: &ArrowReaderMetadata,
+        fields: &[Field],
+        rows: Option<Range<u64>>,
+    ) -> Result<Self, ReadError> {
         let columns = names(metadata.schema());
         let mut places = Vec::with_capacity(fields.len());
         for field in fields {
             let place = find_column(field, &columns)?;
             schema::check_type(field, metadata.schema().field(place).data_type())?;
-            check_compression(field, place, &metadata)?;
+            check_compression(field, place, metadata)?;
             places.push(place);
         }
-        let metadata = guarded(&chunks, || schema::without_text(&metadata, &places))?;
+        let metadata = guarded(&chunks, || schema::without_text(metadata, &places))?;
         let mut builder = Builder::new_with_metadata(chunks.clone(), metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), places);
         if let Some(rows) = rows {

@@ -169,6 +169,13 @@ fn another_file_gives_other_scores() {
     assert!(refused(&place).contains("which does not exist; give the path of a file below the data set's volume"));
 }
 
+/// As the guide to scorers says, with one byte more for its place in the table.
+#[test]
+fn an_id_takes_what_the_guide_says() {
+    use crate::scoring::given::{Given, Id};
+    assert_eq!(size_of::<(Id, Given)>(), 32);
+}
+
 #[test]
 fn ids_may_go_with_groups() {
     let mut place = place("s.csv", "key,score\n10,1\n11,2\nx,3\n13,4\n", by_id());
