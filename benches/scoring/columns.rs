@@ -11,6 +11,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use csv::{ByteRecord, ReaderBuilder};
 use curriculum_operator::curriculum::permute::Permutation;
 use curriculum_operator::scoring::builtin::score_shard;
+use curriculum_operator::scoring::dataset::Root;
 use curriculum_operator::scoring::inspect::inspect;
 use curriculum_operator::scoring::store::{Shard, Store};
 use curriculum_operator::scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit};
@@ -80,13 +81,14 @@ pub(crate) fn run(args: &Args, name: &'static str) {
             combine: Combine::MeanRank,
             min_coverage: "1".to_owned(),
         };
+        let source = Root::local(&root);
         let store = Store::new(folder.path().join("store"));
-        let rows = inspect(&task, &root, &store).expect("a good data set").rows;
+        let rows = inspect(&task, &source, &store).expect("a good data set").rows;
         let (mut ours, mut theirs) = (Times::default(), Times::default());
         for _ in 0..args.repeat {
             theirs.push(seconds(|| read(&path, column)));
             ours.push(seconds(|| {
-                score_shard(&task, &root, &store, Shard { index: 0, count: 1 }).expect("scores");
+                score_shard(&task, &source, &store, Shard { index: 0, count: 1 }).expect("scores");
             }));
         }
         let rival = Rival {

@@ -26,10 +26,10 @@ pub(crate) struct ExecArgs {
 
 pub(crate) fn run(args: &ExecArgs) -> ExitCode {
     args.scoring.report(Reason::ScorerFailed, |task, store| {
-        let (root, shard) = (&args.scoring.dataset_root, args.shard.of(task)?);
+        let (root, shard) = (args.scoring.root(), args.shard.of(task)?);
         // After a failure the kubelet shows the program's own last lines, as long as nobody writes a message.
         Ok(
-            match exec::run(task, root, store, shard, &args.scorer, &args.program)? {
+            match exec::run(task, &root, store, shard, &args.scorer, &args.program)? {
                 exec::Outcome::Scored => Outcome::Done,
                 exec::Outcome::Failed(code) => Outcome::Exit(code),
             },

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::api::conditions::Reason;
 use crate::api::names::{MOUNT_DATASET, MOUNT_STORE};
+use crate::scoring::dataset::Root;
 use crate::scoring::error::ScoringError;
 use crate::scoring::message::{self, MESSAGE_BYTES_ENV};
 use crate::scoring::report::{Report, TERMINATION_MESSAGE_BYTES};
@@ -25,7 +26,7 @@ pub(crate) struct ScoringArgs {
     log: LogArgs,
     /// Folder of the data set's volume.
     #[arg(long, env = "CURRICULUM_DATASET_ROOT", default_value = MOUNT_DATASET)]
-    pub(crate) dataset_root: PathBuf,
+    dataset_root: PathBuf,
     /// Folder of the store.
     #[arg(long, env = "CURRICULUM_STORE_ROOT", default_value = MOUNT_STORE)]
     store_root: PathBuf,
@@ -76,6 +77,11 @@ impl ScoringArgs {
                 ExitCode::from(error.exit_code())
             }
         }
+    }
+
+    /// Where the data set is read from.
+    pub(crate) fn root(&self) -> Root {
+        Root::local(&self.dataset_root)
     }
 
     fn task(&self) -> Result<Task, ScoringError> {

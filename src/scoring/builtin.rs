@@ -1,9 +1,7 @@
 //! `curriculum score`: the scorers that need no program of the user's, all in one pass over a shard's rows.
 
-use std::path::Path;
-
 use super::count::TokenCounts;
-use super::dataset::{Cell, Cursor, Field, Inspected};
+use super::dataset::{Cell, Cursor, Field, Inspected, Root};
 use super::error::ScoringError;
 use super::given::GivenScores;
 use super::manifest::Manifest;
@@ -29,7 +27,7 @@ enum Measure {
 ///
 /// # Errors
 /// Those of the data set and the store.
-pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
+pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
     let rows = shard.rows(manifest.rows);
     let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
@@ -39,12 +37,12 @@ pub fn score_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Res
         let measure = match &scorer.kind {
             ScorerKind::Length { unit, .. } => Measure::Length(*unit),
             ScorerKind::Tokens { .. } => {
-                let counter = TokenCounter::load(task, &scorer.name, root, store.disk(), &manifest)?;
+                let counter = TokenCounter::load(task, &scorer.name, root, &manifest)?;
                 Measure::Tokens(Box::new(counter))
             }
             ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name, &manifest)?),
             ScorerKind::File { .. } => {
-                let given = GivenScores::read(task, &scorer.name, root, store.disk(), &manifest, &rows)?;
+                let given = GivenScores::read(task, &scorer.name, root, &manifest, &rows)?;
                 Measure::Given(given)
             }
             ScorerKind::Column { .. } => Measure::Number,

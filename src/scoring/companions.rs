@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::dataset::{Disk, Input, is_lasting};
+use super::dataset::{Disk, Input, Root, is_lasting};
 use super::error::ScoringError;
 use super::index_file::digest_text;
 use super::manifest::Manifest;
@@ -35,11 +34,11 @@ pub fn of(kind: &ScorerKind) -> Option<(&str, &'static str)> {
 ///
 /// # Errors
 /// Of a disk or network that may do better next time.
-pub fn digests(task: &Task, root: &Path, disk: &Arc<dyn Disk>) -> Result<Companions, ScoringError> {
+pub fn digests(task: &Task, root: &Root) -> Result<Companions, ScoringError> {
     let mut digests = Companions::new();
     for (shown, _) in task.scorers.iter().filter_map(|scorer| of(&scorer.kind)) {
-        let path = root.join(shown);
-        match digest(disk.as_ref(), &path) {
+        let path = root.path.join(shown);
+        match digest(root.disk.as_ref(), &path) {
             Ok(digest) => drop(digests.insert(shown.to_owned(), digest)),
             Err(error) if is_lasting(&error) => tracing::warn!(%error, path = shown, "a scorer's file is not readable"),
             Err(error) => return Err(ScoringError::io("read", &path, error)),

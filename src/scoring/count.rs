@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Cell, Field, Inspected, is_missing};
+use super::dataset::{Cell, Field, Inspected, Root, is_missing};
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
@@ -128,7 +127,7 @@ pub fn tokens(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
 ///
 /// # Errors
 /// Those of the data set and the store.
-pub fn count_shard(task: &Task, root: &Path, store: &Store, shard: Shard) -> Result<(), ScoringError> {
+pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
     let dataset = Inspected::open(task, root, store, &manifest, shard.rows(manifest.rows))?;
     let scorers: Vec<_> = task

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::dataset::{Inspected, is_missing};
+use super::dataset::{Inspected, Root, is_missing};
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
 use super::scratch::{ScratchFolder, create_folder};
@@ -43,7 +43,7 @@ pub enum Outcome {
 /// those of the data set and the store.
 pub fn run(
     task: &Task,
-    root: &Path,
+    root: &Root,
     store: &Store,
     shard: Shard,
     name: &str,
@@ -63,9 +63,9 @@ pub fn run(
     let files = absolute(&scratch.path().join(FILES_NAME))?;
     list_files(&dataset, &files)?;
     let whole = match (&manifest.files[..], &task.path) {
-        ([only], _) => root.join(&only.path),
-        (_, Some(path)) => root.join(path),
-        (_, None) => root.to_owned(),
+        ([only], _) => root.path.join(&only.path),
+        (_, Some(path)) => root.path.join(path),
+        (_, None) => root.path.clone(),
     };
     let [command, arguments @ ..] = program else {
         return Err(ScoringError::InvalidTask(format!(
@@ -76,7 +76,7 @@ pub fn run(
     command
         .args(arguments)
         .env("CURRICULUM_DATASET", absolute(&whole)?)
-        .env("CURRICULUM_DATASET_ROOT", absolute(root)?)
+        .env("CURRICULUM_DATASET_ROOT", absolute(&root.path)?)
         .env("CURRICULUM_FILES", &files)
         .env("CURRICULUM_FORMAT", format_value(task.format))
         .env("CURRICULUM_SHARD_INDEX", shard.index.to_string())

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::companions;
-use super::dataset::{Cell, Disk, Field, Kind, Part, ReadError, RowFile};
+use super::dataset::{Cell, Field, Kind, Part, ReadError, Root, RowFile};
 use super::error::ScoringError;
 use super::manifest::Manifest;
 use super::shards::Unscored;
@@ -51,8 +50,7 @@ impl GivenScores {
     pub(super) fn read(
         task: &Task,
         name: &str,
-        root: &Path,
-        disk: &Arc<dyn Disk>,
+        root: &Root,
         manifest: &Manifest,
         rows: &Range<u64>,
     ) -> Result<Self, ScoringError> {
@@ -70,12 +68,12 @@ impl GivenScores {
             )));
         };
         let file = RowFile {
-            path: root.join(path),
+            path: root.path.join(path),
             format: *format,
             delimiter: u8::try_from(*delimiter).unwrap_or(b','),
-            disk: Arc::clone(disk),
+            disk: Arc::clone(&root.disk),
         };
-        companions::check(task, name, &file.path, disk.as_ref(), manifest)?;
+        companions::check(task, name, &file.path, root.disk.as_ref(), manifest)?;
         let explain = |error| match error {
             ReadError::Io(source) => ScoringError::io("read", &file.path, source),
             ReadError::Content(what) => companions::wrong(task, name, &format!("which cannot be read: {what}")),

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::companions::{self, Companions};
-use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, is_lasting, is_missing};
+use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, Root, is_lasting, is_missing};
 use super::error::{ScoringError, list_names};
 use super::groups::{GroupFault, Groups};
 use super::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
@@ -25,8 +25,8 @@ use crate::curriculum::split::Split;
 ///
 /// # Errors
 /// Those of the data set (exit code 65), and of the store.
-pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, ScoringError> {
-    let dataset = Dataset::open(task, root, store.disk())?;
+pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, ScoringError> {
+    let dataset = Dataset::open(task, root)?;
     let survey = Survey::make(task, &dataset, store)?;
     if survey.rows == 0 {
         return Err(ScoringError::DatasetEmpty(format!(
@@ -36,7 +36,7 @@ pub fn inspect(task: &Task, root: &Path, store: &Store) -> Result<Inspection, Sc
     }
     let (mut manifest, groups) = survey.finish(task, dataset)?;
     hold_out(task, &mut manifest, &groups)?;
-    manifest.companions = companions::digests(task, root, store.disk())?;
+    manifest.companions = companions::digests(task, root)?;
     if task.group_column.is_some() {
         let path = store.groups(task);
         write_whole(&path, |writer| {

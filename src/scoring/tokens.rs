@@ -2,13 +2,12 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::companions;
-use super::dataset::Disk;
+use super::dataset::{Disk, Root};
 use super::error::ScoringError;
 use super::index_file::digest_text;
 use super::manifest::Manifest;
@@ -27,20 +26,14 @@ impl TokenCounter {
     /// # Errors
     /// [`ScoringError::ScoresInvalid`] names the field when the file is not there, no tokenizer, or another one than before;
     /// [`ScoringError::Io`] when the disk or the network failed, which may pass.
-    pub fn load(
-        task: &Task,
-        scorer: &str,
-        root: &Path,
-        disk: &Arc<dyn Disk>,
-        manifest: &Manifest,
-    ) -> Result<Self, ScoringError> {
+    pub fn load(task: &Task, scorer: &str, root: &Root, manifest: &Manifest) -> Result<Self, ScoringError> {
         let found = task.scorers.iter().find(|known| known.name == scorer);
         let Some(ScorerKind::Tokens { tokenizer: shown, .. }) = found.map(|found| &found.kind) else {
             return Err(ScoringError::InvalidTask(format!("scorer `{scorer}` counts no tokens")));
         };
         let wrong = |what: String| companions::wrong(task, scorer, &what);
-        let path = root.join(shown);
-        let bytes = read(disk.as_ref(), &path);
+        let path = root.path.join(shown);
+        let bytes = read(root.disk.as_ref(), &path);
         let bytes = bytes.map_err(|error| companions::unreadable(task, scorer, &path, error))?;
         let digest = digest_text(Sha256::new_with_prefix(&bytes));
         companions::compare(task, scorer, &digest, manifest)?;

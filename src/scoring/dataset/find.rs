@@ -5,11 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
-use std::sync::Arc;
 
 use glob::{MatchOptions, Pattern};
 
-use super::{Disk, EntryKind, format_name, is_lasting, is_missing};
+use super::{Disk, EntryKind, Root, format_name, is_lasting, is_missing};
 use crate::scoring::error::{ScoringError, list_names};
 use crate::scoring::task::{Format, Task};
 
@@ -31,7 +30,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 /// [`ScoringError::DatasetNotFound`] when a path leads to nothing, or a part of a numbered set is missing;
 /// [`ScoringError::InvalidTask`] when a path is none; [`ScoringError::DatasetUnreadable`] when a folder cannot be read by this user;
 /// [`ScoringError::Io`] when the disk or the network failed, which may pass.
-pub(super) fn find(task: &Task, root: &Path, disk: &Arc<dyn Disk>) -> Result<Vec<String>, ScoringError> {
+pub(super) fn find(task: &Task, root: &Root) -> Result<Vec<String>, ScoringError> {
     let mut found: Vec<String> = Vec::new();
     let mut first_named: BTreeMap<String, String> = BTreeMap::new();
     for (field, given) in task.entries() {
@@ -39,8 +38,8 @@ pub(super) fn find(task: &Task, root: &Path, disk: &Arc<dyn Disk>) -> Result<Vec
             field: &field,
             given,
             format: task.format,
-            root,
-            disk: disk.as_ref(),
+            root: &root.path,
+            disk: root.disk.as_ref(),
         };
         let files = search.files()?;
         for name in &files {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::find::{denied, find};
-use super::{Cursor, Disk, Field, Part, ReadError, RowFile, format_name, is_lasting};
+use super::{Cursor, Field, Part, ReadError, Root, RowFile, format_name, is_lasting};
 use crate::scoring::error::ScoringError;
 use crate::scoring::fingerprint::{Edges, Fingerprint, edge};
 use crate::scoring::manifest::Manifest;
@@ -49,12 +49,12 @@ impl Dataset {
     /// # Errors
     /// [`ScoringError::DatasetNotFound`]; [`ScoringError::DatasetUnreadable`] when a file is not for this user to read;
     /// [`ScoringError::InvalidTask`] when a path is none; [`ScoringError::Io`] when the disk or the network failed, which may pass.
-    pub fn open(task: &Task, root: &Path, disk: &Arc<dyn Disk>) -> Result<Self, ScoringError> {
-        let names = find(task, root, disk)?;
+    pub fn open(task: &Task, root: &Root) -> Result<Self, ScoringError> {
+        let names = find(task, root)?;
         let naming = Naming::of(task, names.len());
         let looked = |name: &String| {
-            let path = root.join(name);
-            let found = disk.look(&path);
+            let path = root.path.join(name);
+            let found = root.disk.look(&path);
             found
                 .map(|found| found.bytes)
                 .map_err(|e| naming.failed(name, &path, e))
@@ -63,7 +63,7 @@ impl Dataset {
         let edge = edge(names.len(), bytes);
         let files = names
             .into_iter()
-            .map(|name| naming.open(name, task, root, disk, edge))
+            .map(|name| naming.open(name, task, root, edge))
             .collect::<Result<Vec<_>, _>>()?;
         let fingerprint = Fingerprint::new(
             files.iter().map(|file| (file.name.as_str(), &file.edges)),
@@ -105,7 +105,7 @@ impl Inspected {
     /// [`ScoringError::DatasetUnreadable`] when one of them has changed or is gone; as [`Dataset::open`] otherwise.
     pub fn open(
         task: &Task,
-        root: &Path,
+        root: &Root,
         store: &Store,
         manifest: &Manifest,
         rows: Range<u64>,
@@ -117,7 +117,7 @@ impl Inspected {
             if span.is_empty() || span.start >= rows.end || span.end <= rows.start {
                 continue;
             }
-            let now = naming.open(then.path.clone(), task, root, store.disk(), edge)?;
+            let now = naming.open(then.path.clone(), task, root, edge)?;
             if now.edges.bytes != then.bytes {
                 let (before, after) = (then.bytes, now.edges.bytes);
                 let what = format!("had {before} bytes when it was inspected and now has {after}");
@@ -200,21 +200,14 @@ impl Naming {
         }
     }
 
-    fn open(
-        &self,
-        name: String,
-        task: &Task,
-        root: &Path,
-        disk: &Arc<dyn Disk>,
-        edge: u64,
-    ) -> Result<DataFile, ScoringError> {
-        let path: PathBuf = root.join(&name);
-        let edges = Edges::take(disk.as_ref(), &path, edge).map_err(|e| self.failed(&name, &path, e))?;
+    fn open(&self, name: String, task: &Task, root: &Root, edge: u64) -> Result<DataFile, ScoringError> {
+        let path = root.path.join(&name);
+        let edges = Edges::take(root.disk.as_ref(), &path, edge).map_err(|e| self.failed(&name, &path, e))?;
         let file = RowFile {
             path,
             format: task.format,
             delimiter: task.delimiter(),
-            disk: Arc::clone(disk),
+            disk: Arc::clone(&root.disk),
         };
         Ok(DataFile { name, file, edges })
     }

@@ -24,7 +24,7 @@ pub use located::{DataFile, Dataset, Inspected};
 pub(super) use number::{is_decimal, number_text};
 pub use read_error::ReadError;
 pub(super) use read_error::{is_lasting, is_missing};
-pub use source::{Disk, Entry, EntryKind, Found, Input, LocalDisk};
+pub use source::{Disk, Entry, EntryKind, Found, Input, LocalDisk, Root};
 
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -75,6 +75,25 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of the file system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Input>>;
+}
+
+/// Where the paths of a data set begin.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// What its files are read from.
+    pub disk: Arc<dyn Disk>,
+    /// The folder that all of them are below.
+    pub path: PathBuf,
+}
+
+impl Root {
+    /// A folder of this machine.
+    pub fn local(path: impl Into<PathBuf>) -> Self {
+        Self {
+            disk: Arc::new(LocalDisk),
+            path: path.into(),
+        }
+    }
 }
 
 /// An open file.

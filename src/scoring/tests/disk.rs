@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::tokens::{tokens, words};
 use super::*;
-use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk};
+use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk, Root};
 use crate::scoring::report::EXIT_IO;
 
 const ERRORS: [Errno; 6] = [
@@ -98,11 +98,15 @@ impl Seek for FaultyFile {
 }
 
 /// Fails one call after the other, until the work needs no more calls. Returns how many it needs.
-fn sweep(place: &Place, work: impl Fn(&Store) -> Result<(), ScoringError>) -> u64 {
+fn sweep(place: &Place, work: impl Fn(&Root, &Store) -> Result<(), ScoringError>) -> u64 {
     for fails in 0.. {
         let disk = Faulty::new(fails);
         let store = Store::on(Arc::new(disk.clone()), place.store_root());
-        match work(&store) {
+        let root = Root {
+            disk: Arc::new(disk.clone()),
+            path: place.root(),
+        };
+        match work(&root, &store) {
             Ok(()) if !disk.has_failed() => return fails,
             Ok(()) if disk.may_go_on() => {}
             Ok(()) => panic!("call {fails} failed, and nothing came of it"),
@@ -132,21 +136,21 @@ fn no_call_that_fails_for_a_moment_blames_the_data_or_the_scores() {
     ] {
         let place = Place::new(extension, &content, vec![column("n"), rarity("text"), tokens("t.json")]).grouped("g");
         std::fs::write(place.root().join("t.json"), words().to_string()).unwrap();
-        let (task, root) = (&place.task, place.root());
-        let calls = sweep(&place, |store| {
-            inspect(task, &root, store)?;
+        let task = &place.task;
+        let calls = sweep(&place, |root, store| {
+            inspect(task, root, store)?;
             place
                 .shards()
-                .try_for_each(|shard| count_shard(task, &root, store, shard))?;
+                .try_for_each(|shard| count_shard(task, root, store, shard))?;
             place
                 .shards()
-                .try_for_each(|shard| score_shard(task, &root, store, shard))?;
+                .try_for_each(|shard| score_shard(task, root, store, shard))?;
             build_index(task, store, jiff::Timestamp::UNIX_EPOCH).map(drop)
         });
         assert!(calls > 20, "{extension}: {calls}");
         // With an index there: a moment's failure must not have everything scored again.
-        sweep(&place, |store| {
-            let found = inspect(task, &root, store)?.found;
+        sweep(&place, |root, store| {
+            let found = inspect(task, root, store)?.found;
             assert!(found.is_some_and(|found| found.exact));
             Ok(())
         });

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use super::builtin::score_shard;
 use super::count::count_shard;
+use super::dataset::Root;
 use super::error::ScoringError;
 use super::index::build_index;
 use super::index_map::ScoreIndex;
@@ -78,6 +79,11 @@ impl Place {
         self.folder.path().join("dataset")
     }
 
+    /// The data set's folder, to be read from.
+    pub(super) fn source(&self) -> Root {
+        Root::local(self.root())
+    }
+
     pub(super) fn store_root(&self) -> PathBuf {
         self.folder.path().join("store")
     }
@@ -87,7 +93,7 @@ impl Place {
     }
 
     pub(super) fn inspect(&self) -> Result<Inspection, ScoringError> {
-        inspect(&self.task, &self.root(), &self.store())
+        inspect(&self.task, &self.source(), &self.store())
     }
 
     pub(super) fn shards(&self) -> impl Iterator<Item = Shard> + use<> {
@@ -96,7 +102,7 @@ impl Place {
     }
 
     pub(super) fn score(&self) -> Result<(), ScoringError> {
-        let (root, store) = (self.root(), self.store());
+        let (root, store) = (self.source(), self.store());
         self.shards()
             .try_for_each(|shard| count_shard(&self.task, &root, &store, shard))?;
         self.shards()

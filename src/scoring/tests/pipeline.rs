@@ -321,7 +321,7 @@ fn token_counts_are_summed_up_once() {
         fs::remove_file(place.store().counts(&place.task, "rarity", shard)).unwrap();
     }
     for shard in place.shards() {
-        score_shard(&place.task, &place.root(), &place.store(), shard).unwrap();
+        score_shard(&place.task, &place.source(), &place.store(), shard).unwrap();
     }
     assert_eq!(place.index().unwrap().digest, digest);
 
