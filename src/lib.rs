@@ -9,6 +9,7 @@ pub mod curriculum;
 pub mod demo;
 #[cfg(feature = "operator")]
 pub mod local;
+pub mod objects;
 pub mod sampler;
 pub mod scoring;
 pub mod simulate;

@@ -7,12 +7,14 @@ use k8s_openapi::api::core::v1::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{schema, split::SplitSpec};
+use super::{object_store::ObjectStoreSpec, schema, split::SplitSpec};
 
 /// The rows 0..N-1 to train on: those of one file, or of several, whose numbers run on from file to file.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.volume) != has(self.objectStore)",
+     "message": "exactly one of `volume` and `objectStore` must be set"},
     {"rule": "has(self.path) != has(self.paths)",
      "message": "exactly one of `path` and `paths` must be set", "fieldPath": ".path"},
     {"rule": "has(self.format) || !has(self.path) || self.path.matches('[.](parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
@@ -24,7 +26,11 @@ use super::{schema, split::SplitSpec};
 ]))]
 pub struct DatasetSpec {
     /// The volume that holds the data; mounted read-only at `/curriculum/dataset` into scoring and training pods.
-    pub volume: VolumeSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeSpec>,
+    /// The object store that holds the data, in place of `volume`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_store: Option<ObjectStoreSpec>,
     /// File, folder or pattern within the volume: a relative path without `..`. Of a folder all files of the format are read, also
     /// those in folders below; a pattern has `*`, `?`, `[…]`, or `**` for any folders. Files stand in the order of their paths'
     /// bytes. Text may be packed with gzip or Zstandard.

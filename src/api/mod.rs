@@ -15,6 +15,8 @@ pub mod dataset;
 #[cfg(feature = "operator")]
 pub mod job;
 #[cfg(feature = "operator")]
+pub mod object_store;
+#[cfg(feature = "operator")]
 pub mod schema;
 #[cfg(feature = "operator")]
 pub mod scorer_volume;

@@ -19,7 +19,7 @@ pub(crate) struct CountArgs {
 
 pub(crate) fn run(args: &CountArgs) -> ExitCode {
     args.scoring.report(Reason::ScorerFailed, |task, store| {
-        count_shard(task, &args.scoring.root(), store, args.shard.of(task)?)?;
+        count_shard(task, &args.scoring.root(task)?, store, args.shard.of(task)?)?;
         Ok(Outcome::Done)
     })
 }

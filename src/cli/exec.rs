@@ -26,7 +26,7 @@ pub(crate) struct ExecArgs {
 
 pub(crate) fn run(args: &ExecArgs) -> ExitCode {
     args.scoring.report(Reason::ScorerFailed, |task, store| {
-        let (root, shard) = (args.scoring.root(), args.shard.of(task)?);
+        let (root, shard) = (args.scoring.copies(), args.shard.of(task)?);
         // After a failure the kubelet shows the program's own last lines, as long as nobody writes a message.
         Ok(
             match exec::run(task, &root, store, shard, &args.scorer, &args.program)? {

@@ -18,7 +18,7 @@ pub(crate) struct InspectArgs {
 
 pub(crate) fn run(args: &InspectArgs) -> ExitCode {
     args.scoring.report(Reason::InspectionFailed, |task, store| {
-        let inspection = inspect(task, &args.scoring.root(), store)?;
+        let inspection = inspect(task, &args.scoring.root(task)?, store)?;
         tracing::info!(
             rows = inspection.rows,
             groups = inspection.group_rows.len(),

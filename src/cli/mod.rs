@@ -11,6 +11,7 @@ mod curriculum;
 #[cfg(feature = "operator")]
 mod demo;
 mod exec;
+mod fetch;
 #[cfg(feature = "operator")]
 mod generated;
 mod index;
@@ -51,6 +52,7 @@ enum Command {
     Count(count::CountArgs),
     Score(score::ScoreArgs),
     Exec(exec::ExecArgs),
+    Fetch(fetch::FetchArgs),
     Index(index::IndexArgs),
     InstallSelf(install_self::InstallSelfArgs),
     #[cfg(feature = "operator")]
@@ -78,6 +80,7 @@ impl Cli {
             Command::Count(args) => count::run(&args),
             Command::Score(args) => score::run(&args),
             Command::Exec(args) => exec::run(&args),
+            Command::Fetch(args) => fetch::run(&args),
             Command::Index(args) => index::run(&args),
             Command::InstallSelf(args) => install_self::run(&args),
             #[cfg(feature = "operator")]

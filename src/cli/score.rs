@@ -19,7 +19,7 @@ pub(crate) struct ScoreArgs {
 
 pub(crate) fn run(args: &ScoreArgs) -> ExitCode {
     args.scoring.report(Reason::ScorerFailed, |task, store| {
-        score_shard(task, &args.scoring.root(), store, args.shard.of(task)?)?;
+        score_shard(task, &args.scoring.root(task)?, store, args.shard.of(task)?)?;
         Ok(Outcome::Done)
     })
 }

@@ -80,7 +80,23 @@ impl ScoringArgs {
     }
 
     /// Where the data set is read from.
-    pub(crate) fn root(&self) -> Root {
+    ///
+    /// # Errors
+    /// [`ScoringError::InvalidTask`] when the task's object store cannot be talked to as it is described.
+    pub(crate) fn root(&self, task: &Task) -> Result<Root, ScoringError> {
+        match &task.objects {
+            None => Ok(self.copies()),
+            #[cfg(feature = "objects")]
+            Some(objects) => crate::objects::open(objects).map_err(|e| ScoringError::InvalidTask(e.to_string())),
+            #[cfg(not(feature = "objects"))]
+            Some(_) => Err(ScoringError::InvalidTask(
+                "`dataset.objectStore`: this build reads no object stores".to_owned(),
+            )),
+        }
+    }
+
+    /// The folder with the data set's files, for programs: those of its volume, or copies of its objects.
+    pub(crate) fn copies(&self) -> Root {
         Root::local(&self.dataset_root)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::untrusted;
 use crate::sampler::contract::SamplerStatus;
+use crate::telemetry::client;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 const MAX_BYTES: usize = 64 * 1024;
@@ -27,7 +28,7 @@ impl SamplerClient {
     /// # Errors
     /// As [`Self::new`].
     pub(super) fn with_deadline(deadline: Duration) -> Result<Self, reqwest::Error> {
-        let builder = reqwest::Client::builder()
+        let builder = client::builder()
             .timeout(deadline)
             .redirect(reqwest::redirect::Policy::none());
         Ok(Self(builder.no_proxy().build()?))

@@ -5,6 +5,7 @@
 //! that were stored under an older or a hand-edited CRD.
 
 mod head;
+mod objects;
 mod run;
 mod scorer;
 #[cfg(test)]
@@ -19,7 +20,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 
 pub use self::head::{Head, JobId};
-pub use self::run::{Dataset, Paths, Run, Scorer, ScorerKind, Scoring, Split, Store, Template, Training};
+pub use self::run::{
+    Dataset, ObjectStore, Paths, Run, Scorer, ScorerKind, Scoring, Source, Split, Store, Template, Training,
+};
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
 use crate::api::curriculum::CurriculumSpec;
@@ -184,7 +187,7 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         }
     };
     Ok(Dataset {
-        volume: spec.volume.clone(),
+        source: source(spec)?,
         paths,
         format,
         delimiter: given.unwrap_or(by_extension),
@@ -193,6 +196,15 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         split: spec.split.as_ref().map(split).transpose()?,
         group_column: spec.group_column.clone(),
     })
+}
+
+/// The volume or the object store, whichever is given.
+fn source(spec: &DatasetSpec) -> Result<Source, Failure> {
+    match (&spec.volume, &spec.object_store) {
+        (Some(volume), None) => Ok(Source::Volume(Box::new(volume.clone()))),
+        (None, Some(store)) => objects::objects(store).map(Source::Objects),
+        _ => refused("exactly one of `dataset.volume` and `dataset.objectStore` must be set"),
+    }
 }
 
 /// The given format, else the one of the extensions.

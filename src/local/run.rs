@@ -33,6 +33,7 @@ use crate::controller::reconcile::reconcile_safely;
 use crate::controller::sampler_client::SamplerClient;
 use crate::controller::validate::{Run, ScorerKind, Store, validate};
 use crate::controller::{Metrics, Settings};
+use crate::telemetry::client;
 
 /// File with the run's objects.
 pub(super) const STATE: &str = "state.json";
@@ -104,7 +105,7 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
     let lock = lock(&folder)?;
     wait_for_programs(&folder).await?;
     let client = SamplerClient::new().map_err(|error| LocalError::Process(error.to_string()))?;
-    let http = reqwest::Client::builder().no_proxy().timeout(PROBE).build();
+    let http = client::builder().no_proxy().timeout(PROBE).build();
     let world = world(options, job, &store_claim(&parsed), &folder)?;
     let (cluster, mut events) = LocalCluster::new(world, folder.join(STATE), client);
     cluster.save()?;

@@ -36,6 +36,8 @@ pub struct Fingerprint {
 pub struct Edges {
     /// Length in bytes.
     pub bytes: u64,
+    /// Bytes that were hashed at each end.
+    pub edge: u64,
     /// SHA-256 of both ends as `sha256:…`; of the whole file when it has no more than these.
     pub digest: String,
     /// When it was written last.
@@ -74,6 +76,7 @@ impl Edges {
         }
         Ok(Self {
             bytes: found.bytes,
+            edge,
             digest: digest_text(hash),
             modified: found.modified,
         })

@@ -11,6 +11,7 @@ pub mod count;
 pub mod dataset;
 pub mod error;
 pub mod exec;
+pub mod fetch;
 pub mod fingerprint;
 pub mod gather;
 mod given;

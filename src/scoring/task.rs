@@ -16,6 +16,9 @@ pub struct Task {
     /// Several of them, in the order of their rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// Where the paths begin, when that is no mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Objects>,
     /// `Parquet`, `Csv` or `JsonLines`.
     pub format: Format,
     /// What separates the fields of CSV: one ASCII character. Default `,`.
@@ -50,6 +53,20 @@ pub struct Task {
     pub combine: Combine,
     /// Least fraction of rows with a finite score, as a decimal string.
     pub min_coverage: String,
+}
+
+/// An object store that a data set is read from.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Objects {
+    /// The place that paths are relative to, see [`crate::objects::address`].
+    pub url: String,
+    /// Base URL of a server that is not the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Region of an S3 bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// Which rows are held out of training.

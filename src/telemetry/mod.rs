@@ -1,5 +1,7 @@
 //! What a long-running process tells its surroundings: log lines, metrics, health. Shared by the operator and the sampler.
 
+#[cfg(any(feature = "operator", feature = "objects"))]
+pub(crate) mod client;
 pub mod http;
 mod logs;
 mod signals;

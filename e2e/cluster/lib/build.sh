@@ -6,7 +6,7 @@ readonly BINARIES=(
   node-agent pause helm kubeconform
 )
 # Built only when asked for by name: nothing of the cluster needs them.
-readonly EXTRAS=(jobset)
+readonly EXTRAS=(jobset versitygw)
 
 # Packages by a file each brings, so that tools installed in another way count.
 packages_missing() {
@@ -49,6 +49,7 @@ binary_path() { # name
     etcd) echo "$BIN/etcd-$ETCD" ;;
     helm) echo "$BIN/helm-$HELM" ;;
     kubeconform) echo "$BIN/kubeconform-$KUBECONFORM" ;;
+    versitygw) echo "$BIN/versitygw-$VERSITYGW" ;;
     jobset) echo "$BIN/jobset-$(source_digest jobset)" ;;
     node-agent | pause) echo "$BIN/$1-$(source_digest node)" ;;
     *) echo "$BIN/$1-$KUBERNETES" ;;
@@ -94,6 +95,7 @@ build_one() { # name path
         module=kubeconform package=github.com/yannh/kubeconform/cmd/kubeconform
         flags+=" -X main.version=v$KUBECONFORM"
         ;;
+      versitygw) module=versitygw package=github.com/versity/versitygw/cmd/versitygw ;;
       node-agent) module=node package=./cmd/agent ;;
       pause) module=node package=./cmd/pause ;;
       *)

@@ -7,12 +7,13 @@ use super::names::hex;
 use crate::{
     api::{
         self,
-        dataset::DatasetSpec,
+        dataset::{DatasetSpec, VolumeSpec},
+        object_store::{ObjectStoreSpec, TrainerReads},
         scorer_volume::ScorerVolume,
         scoring::{self, ContainerScorer, LengthScorer, LengthUnit, ScorerSpec},
         split::SplitSpec,
     },
-    controller::validate::{self, Dataset, Paths, Run},
+    controller::validate::{self, Dataset, Paths, Run, Source},
     scoring::task::{Combine, Format, Scorer, ScorerKind, Split, Task, Unit},
 };
 
@@ -24,12 +25,16 @@ const SCORES_VERSION: u32 = 2;
 
 /// The task of every scoring pod of `run`.
 ///
-/// `datasetKey` is the SHA-256 of the data set's volume source and paths. `key` is that of everything that decides the
-/// scores: the whole `spec.dataset` but for `maxBadRows`, the scorers but for their resources, pull policy, `/dev/shm` and volumes that begin
+/// `datasetKey` is the SHA-256 of the data set's volume source or address, and its paths. `key` is that of everything that decides the
+/// scores: the whole `spec.dataset` but for `maxBadRows` and how objects get to who reads them, the scorers but for their resources, pull policy, `/dev/shm` and volumes that begin
 /// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused) and `seed`. Both hash JSON with sorted object keys and no white space.
 pub fn task(run: &Run) -> Task {
     let Run { dataset, scoring, .. } = run;
     Task {
+        objects: match &dataset.source {
+            Source::Volume(_) => None,
+            Source::Objects(store) => Some(store.place.clone()),
+        },
         path: dataset.paths.one().map(str::to_owned),
         paths: dataset.paths.several().to_vec(),
         format: dataset.format,
@@ -72,11 +77,14 @@ pub(super) fn format_name(format: Format) -> &'static str {
     }
 }
 
-fn dataset_key(Dataset { volume, paths, .. }: &Dataset) -> String {
-    let volume = value(volume);
+fn dataset_key(Dataset { source, paths, .. }: &Dataset) -> String {
+    let (kind, source) = match source {
+        Source::Volume(volume) => ("volume", value(volume)),
+        Source::Objects(store) => ("objects", value(&store.place)),
+    };
     key_of(&match paths {
-        Paths::One(path) => json!({"volume": volume, "path": path}),
-        Paths::Several(paths) => json!({"volume": volume, "paths": paths}),
+        Paths::One(path) => json!({kind: source, "path": path}),
+        Paths::Several(paths) => json!({kind: source, "paths": paths}),
     })
 }
 
@@ -89,7 +97,22 @@ fn what_decides_rows(dataset: &Dataset) -> Value {
         Format::JsonLines => api::dataset::Format::JsonLines,
     };
     value(&DatasetSpec {
-        volume: dataset.volume.clone(),
+        volume: match &dataset.source {
+            Source::Volume(volume) => Some(VolumeSpec::clone(volume)),
+            Source::Objects(_) => None,
+        },
+        object_store: match &dataset.source {
+            Source::Volume(_) => None,
+            // Who reads, and how it gets there, leaves the rows as they are.
+            Source::Objects(store) => Some(ObjectStoreSpec {
+                url: store.place.url.clone(),
+                endpoint: store.place.endpoint.clone(),
+                region: store.place.region.clone(),
+                env_from: vec![],
+                trainer_reads: TrainerReads::default(),
+                size_limit: None,
+            }),
+        },
         path: dataset.paths.one().map(str::to_owned),
         paths: dataset.paths.several().to_vec(),
         format: Some(format),

@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::validate::{JobId, Run};
 use crate::api::{MANAGER, names as api_names};
 
+mod copies;
 mod key;
 pub mod names;
 mod plan;

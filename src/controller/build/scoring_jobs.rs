@@ -7,14 +7,16 @@ use k8s_openapi::{
         batch::v1::{Job, JobSpec},
         core::v1::{
             Affinity, Container, PodAffinity, PodAffinityTerm, PodSecurityContext, PodSpec, PodTemplateSpec,
-            WeightedPodAffinityTerm,
+            VolumeMount, WeightedPodAffinityTerm,
         },
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 
 use super::{
-    Settings, job_metadata, key, labels, names,
+    Settings,
+    copies::{self, Wanted},
+    job_metadata, key, labels, names,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, no_privileges, own_container, requests, runtime_default},
     volumes::{self, Mounted, Volumes, mount, mount_read_only},
 };
@@ -58,7 +60,7 @@ pub fn count_job(settings: &Settings, run: &Run, task: &Task) -> Option<Job> {
         .any(|scorer| matches!(scorer.kind, ScorerKind::Rarity { .. }));
     needed.then(|| {
         let name = names::count(&run.head.id.name, &task.key);
-        let pod = pod(run, vec![own(settings, "count", task)], vec![]);
+        let pod = pod(run, vec![own(settings, run, "count", task)], vec![]);
         indexed(run, "count", name, pod, task)
     })
 }
@@ -76,18 +78,20 @@ pub fn score_job(settings: &Settings, run: &Run, task: &Task) -> Job {
         })
         .collect();
     let built_in = task.scorers.iter().any(|scorer| scorer.kind != ScorerKind::Container);
-    let tools = if programs.is_empty() {
-        vec![]
-    } else {
-        vec![tools(settings)]
-    };
+    let mut before = vec![];
+    if !programs.is_empty() {
+        before.push(tools(settings));
+        // Programs read paths.
+        let copy = |store| copies::container(settings, store, task, Wanted::Shard);
+        before.extend(copies::store_of(run).map(copy));
+    }
     let containers = built_in
-        .then(|| own(settings, "score", task))
+        .then(|| own(settings, run, "score", task))
         .into_iter()
         .chain(programs)
         .collect();
     let name = names::score(&run.head.id.name, &task.key);
-    indexed(run, "score", name, pod(run, containers, tools), task)
+    indexed(run, "score", name, pod(run, containers, before), task)
 }
 
 /// The Job that makes the score index of the shards' scores.
@@ -100,7 +104,7 @@ fn single(settings: &Settings, run: &Run, task: &Task, component: &str, name: St
         run,
         component,
         name,
-        pod(run, vec![own(settings, component, task)], vec![]),
+        pod(run, vec![own(settings, run, component, task)], vec![]),
     );
     if let Some(spec) = &mut made.spec {
         spec.backoff_limit = Some(signed(run.scoring.backoff_limit));
@@ -210,10 +214,21 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
             container.env.get_or_insert_default().insert(1, variable);
         }
     }
-    let mounts = [
-        mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET),
-        mount(volumes.add(volumes::store(run, false)), MOUNT_STORE),
-    ];
+    // Of objects only programs have files.
+    let has_files = copies::store_of(run).is_none() || !init_containers.is_empty();
+    let dataset = has_files.then(|| mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
+    let store = mount(volumes.add(volumes::store(run, false)), MOUNT_STORE);
+    let mounts: Vec<VolumeMount> = dataset.into_iter().chain([store.clone()]).collect();
+    for container in &mut init_containers {
+        if container
+            .volume_mounts
+            .iter()
+            .flatten()
+            .any(|mount| mount.mount_path == MOUNT_DATASET)
+        {
+            container.volume_mounts.get_or_insert_default().push(store.clone());
+        }
+    }
     if let Some(resources) = &settings.resources {
         let own = containers.iter_mut().chain(&mut init_containers);
         for container in own.filter(|container| !container.name.starts_with(SCORER_PREFIX)) {
@@ -272,8 +287,9 @@ fn default_security_context() -> PodSecurityContext {
 }
 
 /// A container of the operator's image; it runs as the pod's user, so that all containers can read each other's files.
-fn own(settings: &Settings, command: &str, task: &Task) -> Container {
+fn own(settings: &Settings, run: &Run, command: &str, task: &Task) -> Container {
     Container {
+        env_from: copies::store_of(run).and_then(copies::env_from),
         env: Some(vec![env(TASK_ENV, &task_json(task))]),
         resources: Some(requests("100m", "128Mi")),
         termination_message_policy: Some(FALLBACK_TO_LOGS.to_owned()),

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod keys;
+mod objects;
 mod scorer_volumes;
 
 const SMALL: &str = r#"

@@ -14,7 +14,9 @@ use k8s_openapi::{
 use serde_json::json;
 
 use super::{
-    Settings, Visit, job_metadata, key, labels, names,
+    Settings, Visit,
+    copies::{self, Wanted},
+    job_metadata, key, labels, names,
     plan::PLAN_FILE,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, own_container, requests},
     volumes::{self, Volumes, mount, mount_read_only},
@@ -25,10 +27,11 @@ use crate::{
             MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT,
             SAMPLER_STATUS_PORT,
         },
+        object_store::TrainerReads,
         status::ScoreSource,
         training::Sampling,
     },
-    controller::validate::{Dataset, Paths, Run, Template},
+    controller::validate::{Dataset, Paths, Run, Source, Template},
     curriculum::plan::PhasePlan,
     scoring::task::Format,
 };
@@ -86,7 +89,22 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
     of_sampler.push(mount(shared.clone(), MOUNT_SHARED));
 
-    let mut of_trainer = vec![mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET)];
+    let mut of_trainer = vec![];
+    let mut copy = None;
+    let direct = match copies::store_of(run) {
+        Some(store) if store.trainer_reads == TrainerReads::Store => Some(store),
+        other => {
+            of_trainer.push(mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
+            copy = other.map(|store| copies::container(settings, store, &key::task(run), Wanted::All));
+            None
+        }
+    };
+    if let Some(copy) = &mut copy {
+        copy.security_context = as_own_user(copy.security_context.take());
+        // With the manifest it takes the files that were inspected.
+        let store = of_sampler.iter().find(|mount| mount.mount_path == MOUNT_STORE);
+        copy.volume_mounts.get_or_insert_default().extend(store.cloned());
+    }
     of_trainer.extend(checkpoint_mount(run, &mut volumes));
     // A trainer that reads a file leaves marks of how far it is beside it.
     of_trainer.push(match run.training.sampling {
@@ -95,12 +113,18 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     });
 
     let sampler = sampler(settings, run, scores, of_sampler);
-    let trainer = extended(trainer, trainer_env(run, phase), of_trainer);
+    let mut trainer = extended(trainer, trainer_env(run, phase), of_trainer);
+    if let Some(store) = direct {
+        trainer
+            .env_from
+            .get_or_insert_default()
+            .extend(store.env_from.iter().cloned());
+    }
     let init_containers = pod.init_containers.unwrap_or_default();
     PodSpec {
         volumes: Some(volumes.into_vec()),
         restart_policy: Some("Never".to_owned()),
-        init_containers: Some(std::iter::once(sampler).chain(init_containers).collect()),
+        init_containers: Some(std::iter::once(sampler).chain(copy).chain(init_containers).collect()),
         containers: before.into_iter().chain([trainer]).chain(after).collect(),
         ..pod
     }
@@ -172,15 +196,19 @@ fn sampler(settings: &Settings, run: &Run, scores: ScoreSource, mounts: Vec<Volu
                 .unwrap_or_else(|| requests("50m", "64Mi")),
         ),
         // Its own user whatever the template's is: the trainer may need root, the sampler does not.
-        security_context: own.security_context.clone().map(|context| SecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            ..context
-        }),
+        security_context: as_own_user(own.security_context.clone()),
         volume_mounts: Some(mounts),
         ..own
     }
+}
+
+fn as_own_user(context: Option<SecurityContext>) -> Option<SecurityContext> {
+    context.map(|context| SecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        ..context
+    })
 }
 
 /// The contract's environment of the trainer.
@@ -203,7 +231,7 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
         env("CURRICULUM_SEED", &run.seed.to_string()),
         env("CURRICULUM_BATCH_SIZE", &curriculum.batch_size.to_string()),
         env("CURRICULUM_DATASET", &dataset_path(dataset)),
-        env("CURRICULUM_DATASET_ROOT", MOUNT_DATASET),
+        env("CURRICULUM_DATASET_ROOT", dataset_root(dataset)),
         env("CURRICULUM_FORMAT", key::format_name(dataset.format)),
     ];
     if let Paths::Several(paths) = &dataset.paths {
@@ -211,6 +239,19 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
     }
     if dataset.format == Format::Csv {
         env.push(self::env("CURRICULUM_DELIMITER", &dataset.delimiter.to_string()));
+    }
+    if let Source::Objects(store) = &dataset.source
+        && store.trainer_reads == TrainerReads::Store
+    {
+        let given = [
+            ("CURRICULUM_DATASET_ENDPOINT", &store.place.endpoint),
+            ("CURRICULUM_DATASET_REGION", &store.place.region),
+        ];
+        env.extend(
+            given
+                .into_iter()
+                .filter_map(|(name, value)| Some(self::env(name, value.as_ref()?))),
+        );
     }
     if let Some(checkpoint) = &training.checkpoint {
         env.push(self::env(
@@ -226,9 +267,18 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
 
 /// The file, folder or pattern as the user gave it; of several the folder that all of them are below.
 fn dataset_path(dataset: &Dataset) -> String {
+    let root = dataset_root(dataset);
     match &dataset.paths {
-        Paths::One(path) => format!("{MOUNT_DATASET}/{path}"),
-        Paths::Several(_) => MOUNT_DATASET.to_owned(),
+        Paths::One(path) => format!("{}/{path}", root.trim_end_matches('/')),
+        Paths::Several(_) => root.to_owned(),
+    }
+}
+
+/// A folder, or the URL where the trainer reads objects by itself.
+fn dataset_root(dataset: &Dataset) -> &str {
+    match &dataset.source {
+        Source::Objects(store) if store.trainer_reads == TrainerReads::Store => &store.place.url,
+        _ => MOUNT_DATASET,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::api::dataset::VolumeSpec;
 use crate::api::names::MOUNT_SHARED_MEMORY;
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::ContainerScorer;
-use crate::controller::validate::{Run, Scorer, ScorerKind, Store};
+use crate::controller::validate::{Run, Scorer, ScorerKind, Source, Store};
 
 /// Names of the volumes that the operator adds to pods.
 pub(super) const DATASET: &str = "curriculum-dataset";
@@ -60,9 +60,20 @@ impl Volumes {
     }
 }
 
-/// The data set. Read-only in the source where the source can say so: then no `fsGroup` changes the owner of the user's files.
+/// The data set, or the place for its copies. Read-only in the source where the source can say so: then no `fsGroup` changes the
+/// owner of the user's files.
 pub(crate) fn dataset(run: &Run) -> Volume {
-    read_only(from_spec(DATASET, &run.dataset.volume))
+    match &run.dataset.source {
+        Source::Volume(volume) => read_only(from_spec(DATASET, volume)),
+        Source::Objects(store) => Volume {
+            name: DATASET.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(store.size_limit.clone()),
+                ..EmptyDirVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    }
 }
 
 /// As it is, but not to be written to; there is no such word for the other kinds.

@@ -5,18 +5,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimSpec, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, EnvFromSource, PersistentVolumeClaimSpec, PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::head::Head;
 use crate::api::curriculum::Fraction;
 use crate::api::dataset::VolumeSpec;
+use crate::api::object_store::TrainerReads;
 use crate::api::scoring::{
     ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec, TokenizerSpec,
 };
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
-use crate::scoring::task::{Format, Join, Unit};
+use crate::scoring::task::{Format, Join, Objects, Unit};
 
 /// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,9 +54,9 @@ impl AsRef<Head> for Run {
 /// The rows to train on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// The volume that holds the files.
-    pub volume: VolumeSpec,
-    /// Where they are within the volume.
+    /// What holds the files.
+    pub source: Source,
+    /// Where they are within it.
     pub paths: Paths,
     /// Its format, given or by its extension.
     pub format: Format,
@@ -68,6 +70,28 @@ pub struct Dataset {
     pub split: Option<Split>,
     /// Column that says to which group a row belongs.
     pub group_column: Option<String>,
+}
+
+/// What holds the files of a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A volume, mounted into every pod.
+    Volume(Box<VolumeSpec>),
+    /// An object store; its URL is an address.
+    Objects(ObjectStore),
+}
+
+/// `dataset.objectStore`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectStore {
+    /// What the scoring pods read from.
+    pub place: Objects,
+    /// Secrets and ConfigMaps with the credentials.
+    pub env_from: Vec<EnvFromSource>,
+    /// How the trainer gets at its rows.
+    pub trainer_reads: TrainerReads,
+    /// Most bytes that are copied to a node.
+    pub size_limit: Quantity,
 }
 
 /// `dataset.split`.

@@ -98,7 +98,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
         queue_labels: BTreeMap::new(),
         seed: 7,
         dataset: Dataset {
-            volume: job.spec.dataset.volume,
+            source: Source::Volume(Box::new(job.spec.dataset.volume.unwrap())),
             paths: Paths::One("train.csv".to_owned()),
             format: Format::Csv,
             delimiter: ',',

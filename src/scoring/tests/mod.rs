@@ -50,6 +50,7 @@ impl Place {
             _ => Format::JsonLines,
         };
         let task = Task {
+            objects: None,
             named_groups: Vec::new(),
             delimiter: ',',
             max_bad_rows: 0,
