@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 /// makes the child object that they are copied to.
 const CORE: &[&str] = &[
     "metadata",
+    "spec.dataset.objectStore.envFrom[]",
     "spec.dataset.volume.configMap",
     "spec.dataset.volume.csi",
     "spec.dataset.volume.hostPath",

@@ -24,5 +24,6 @@ mod runtime;
 #[cfg(feature = "objects")]
 pub use client::{OpenError, open};
 
-#[cfg(all(test, feature = "objects"))]
+#[cfg(test)]
+#[cfg(feature = "objects")]
 mod tests;

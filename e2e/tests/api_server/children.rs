@@ -181,8 +181,9 @@ async fn scoring_pods_are_admitted_where_pods_are_restricted() {
     };
     // NFS and host paths are not allowed there, and a security context of the user's own is the user's.
     let of_ours_only = |job: &CurriculumJob| {
-        let volume = &job.spec.dataset.volume;
-        volume.nfs.is_none() && volume.host_path.is_none() && job.spec.scoring.pod.security_context.is_none()
+        let volume = job.spec.dataset.volume.as_ref();
+        volume.is_none_or(|volume| volume.nfs.is_none() && volume.host_path.is_none())
+            && job.spec.scoring.pod.security_context.is_none()
     };
     let mut jobs: Vec<_> = samples().into_iter().filter(of_ours_only).collect();
     assert!(jobs.len() >= 2, "{}", jobs.len());

@@ -141,13 +141,26 @@ async fn a_trainer_without_http_gets_the_same_rows_from_a_file() -> Result {
         let file = Example::new("file").checkpoint("checkpoints", "file");
         case.submit(&file.with(&json!({"training": {"sampling": "File"}})))
             .await?;
-        tokio::try_join!(case.succeeded("http"), case.succeeded("file"))?;
+        let jobs = tokio::try_join!(case.succeeded("http"), case.succeeded("file"))?;
         let (http, file) = (case.trained("http").await?, case.trained("file").await?);
         let rows = http.rows(0, 2 * STEPS).len() as u64;
         ensure(http.is_complete(2 * STEPS) && rows == 2 * STEPS * BATCH, || {
             format!("{http:?}")
         })?;
-        ensure(http == file, || format!("http {http:?}\nfile {file:?}"))
+        ensure(http.history == file.history, || format!("http {http:?}\nfile {file:?}"))?;
+        // One start for each phase, unless something outside of the pods ended one.
+        for (job, starts) in [(&jobs.0, http.starts), (&jobs.1, file.starts)] {
+            let events = case.events(&job.name_any(), "Warning").await?;
+            let interrupted = events.contains_key("Interrupted");
+            ensure(starts == 2 || interrupted, || {
+                format!(
+                    "{} was started {starts} times: {events:?}\n{:?}",
+                    job.name_any(),
+                    status(job).map(|s| &s.visits)
+                )
+            })?;
+        }
+        Ok(())
     })
     .await
 }

@@ -279,7 +279,7 @@ fn hold_out(job: &mut CurriculumJob, fraction: &str, seed: i64) {
 #[test]
 fn each_check_refuses_and_names_the_field() {
     type Break = fn(&mut CurriculumJob);
-    let cases: [(Break, &str); 20] = [
+    let cases: [(Break, &str); 23] = [
         (
             |job| file(job, json!({"path": "../s.csv"})),
             "`scoring.scorers[0].file.path` is '../s.csv'",
@@ -356,6 +356,26 @@ fn each_check_refuses_and_names_the_field() {
         (
             |job| job.spec.scoring.scorers[0].column = None::<ColumnScorer>,
             "scorer 'difficulty'",
+        ),
+        (
+            |job| job.spec.dataset.volume = None,
+            "exactly one of `dataset.volume` and `dataset.objectStore`",
+        ),
+        (
+            |job| {
+                job.spec.dataset.volume = None;
+                let store = json!({"url": "s3://corpus/..", "envFrom": []});
+                job.spec.dataset.object_store = serde_json::from_value(store).unwrap();
+            },
+            "`dataset.objectStore.url` `s3://corpus/..` must have no `.` and no `..`",
+        ),
+        (
+            |job| {
+                job.spec.dataset.volume = None;
+                let store = json!({"url": "s3://corpus", "sizeLimit": "50GB"});
+                job.spec.dataset.object_store = serde_json::from_value(store).unwrap();
+            },
+            "`dataset.objectStore.sizeLimit` is '50GB'; it must be a size greater than 0",
         ),
         (
             |job| job.spec.training.template.spec = None,
