@@ -60,6 +60,7 @@ pub(crate) fn run(args: &Args, name: &'static str) {
     ] {
         let scorer = if column == "loss" { "column" } else { "length" };
         let task = Task {
+            objects: None,
             named_groups: Vec::new(),
             delimiter: ',',
             max_bad_rows: 0,

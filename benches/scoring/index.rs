@@ -107,6 +107,7 @@ fn push(times: &mut Times, seconds: f64) {
 fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let grouped = args.groups > 0;
     let task = Task {
+        objects: None,
         named_groups: Vec::new(),
         delimiter: ',',
         max_bad_rows: 0,

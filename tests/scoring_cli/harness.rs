@@ -34,6 +34,7 @@ impl Pods {
             kind: kind.clone(),
         };
         let task = Task {
+            objects: None,
             named_groups: Vec::new(),
             delimiter: ',',
             max_bad_rows: 0,
