@@ -33,14 +33,14 @@ def arguments(given: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add("--bos", action="store_true", help="put the beginning-of-sequence token before each text, so that its first token counts")
     add("--max-length", type=int, metavar="TOKENS", help="tokens that the model sees at once (what it takes, at most 2048)")
     add("--stride", type=int, metavar="TOKENS", help="of a longer text: tokens between the beginnings of two windows (half of max-length)")
-    add("--batch-tokens", type=int, default=4096, metavar="TOKENS", help="tokens of a batch, padding included (%(default)s)")
+    add("--batch-tokens", type=int, metavar="TOKENS", help="tokens of a batch, padding included (1024 on the CPU, else 4096)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (%(default)s)")
     add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="precision of the weights (%(default)s)")
     add("--threads", type=int, default=0, help="threads on the CPU (as many as the pod may use)")
     options = parser.parse_args(given)
     if (options.task == "classification") != (options.label_column is not None):
         parser.error("--task=classification and --label-column go together")
-    if options.batch_tokens < 1:
+    if options.batch_tokens is not None and options.batch_tokens < 1:
         parser.error("--batch-tokens must be positive")
     return options
 
@@ -102,7 +102,9 @@ class _Scorer:
             dtype=options.dtype,
             max_length=options.max_length,
         )
-        self._column, self._budget = options.column, Budget(options.batch_tokens)
+        # A processor is kept busy by few tokens, and more of them leave its cache.
+        self._budget = Budget(options.batch_tokens or (1024 if self.loaded.device.type == "cpu" else 4096))
+        self._column = options.column
         self.columns = [options.column]
         self.tokens = self.asked = self.not_finite = self.strangers = 0
 

@@ -69,7 +69,7 @@ class Run(ShardCase):
             written = sorted(self.folder.glob(f"run/volumes/scored-store/scores/*/{name}/*.csv"))
             self.assertEqual(len(written), SHARDS, logs)
             for path in written:
-                scores.update({int(row["row"]): float(row["score"]) for row in csv.DictReader(path.open())})
+                scores.update({int(row["row"]): float(row["score"]) for row in csv.DictReader(path.read_text().splitlines())})
         self.assertEqual(found["perplexity"].keys(), {*range(ROWS)} - {4})
         self.assertEqual(found["confidence"].keys(), {*range(ROWS)})
         alone = self.scores(main, [f"--model={self.folder}/models/tiny", "--column=text"], parts)
