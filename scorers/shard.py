@@ -13,6 +13,7 @@ Rows are read by ``curriculum_client.dataset``, so that a row is what ``docs/dat
 
 from __future__ import annotations
 
+import argparse
 import csv
 import math
 import os
@@ -20,7 +21,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterator, NoReturn, Optional, Sequence
 
 from curriculum_client import dataset
 from curriculum_client.errors import CurriculumError, DatasetError
@@ -44,6 +45,14 @@ class Fault(Exception):
     def __init__(self, message: str, code: int = SCORER_FAULT) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Arguments(argparse.ArgumentParser):
+    """A parser of the command line whose errors end the scorer for good: argparse ends with 2, and the shard would be tried again."""
+
+    def error(self, message: str) -> NoReturn:
+        """:raises Fault: always."""
+        raise Fault(f"{self.prog}: {message}")
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,9 @@ class Shard:
         :raises Fault: as :meth:`read`, and when the operator did not say which files there are.
         """
         if self.all_files is None:
-            raise Fault("CURRICULUM_ALL_FILES is not set, so that the rows of other shards are not known: use a newer operator or `shards: 1`")
+            raise Fault(
+                "CURRICULUM_ALL_FILES is not set, so that the rows of other shards are not known: use a newer operator or `shards: 1`"
+            )
         if self.all_files:
             yield from self._read(self.all_files, columns, self.all_files[0].start, self.all_files[-1].end, size)
 

@@ -25,7 +25,9 @@ CONTEXT, VOCABULARY, PAD = 512, 8000, 0
 
 def model():
     torch.manual_seed(0)
-    config = transformers.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=256, n_layer=4, n_head=4, bos_token_id=0, eos_token_id=0)
+    config = transformers.GPT2Config(
+        vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=256, n_layer=4, n_head=4, bos_token_id=0, eos_token_id=0
+    )
     return transformers.GPT2LMHeadModel(config).eval()
 
 
@@ -75,10 +77,14 @@ def main():
             found[name] = way()
             least[name] = min(least.get(name, float("inf")), time.process_time() - begin)
     first = next(iter(ways))
-    print(f"{len(rows)} texts, {tokens} tokens, {options.threads} thread(s), seconds of the processor, the least of {options.turns} in turns")
+    print(
+        f"{len(rows)} texts, {tokens} tokens, {options.threads} thread(s), seconds of the processor, the least of {options.turns} in turns"
+    )
     for name, seconds in least.items():
         apart = max(abs(one - other) for one, other in zip(found[first], found[name]))
-        print(f"{name:34} {seconds:6.2f} s  {tokens / seconds:7.0f} tokens/s  ratio {seconds / least[first]:.2f}  furthest score {apart:.1e}")
+        print(
+            f"{name:34} {seconds:6.2f} s  {tokens / seconds:7.0f} tokens/s  ratio {seconds / least[first]:.2f}  furthest score {apart:.1e}"
+        )
 
 
 main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence
 
-from shard import Fault, Progress, Shard, cpus, say
+from shard import Arguments, Progress, Shard, cpus, say
 
 from .crossfit import SCORES, cross_fitted
 from .features import Features
@@ -13,7 +13,7 @@ from .features import Features
 
 def arguments(given: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """The command line; what each option means stands in README.md."""
-    parser = argparse.ArgumentParser(prog="confidence", description=__doc__, allow_abbrev=False)
+    parser = Arguments(prog="confidence", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--label-column", required=True, metavar="COLUMN", help="column with the class")
     add("--number-columns", default="", metavar="COLUMN,…", help="columns of numbers to judge by")
@@ -38,17 +38,11 @@ def arguments(given: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(given: Optional[Sequence[str]] = None) -> None:
     """Fits models to all rows and scores those of the shard that the environment names.
 
-    :raises Fault: as the exit codes in README.md say.
+    :raises Fault: as the exit codes in the README of scorers/ say.
     """
-    try:
-        options = arguments(given)
-    except SystemExit as end:
-        # argparse ends with 2, and the shard would be tried again.
-        raise Fault("the command line is wrong") if end.code else end
+    options = arguments(given)
     shard = Shard.from_environment()
-    features = Features(
-        options.label_column, options.number_columns, options.embedding_column, options.text_column, options.hash_bits
-    )
+    features = Features(options.label_column, options.number_columns, options.embedding_column, options.text_column, options.hash_bits)
     progress = Progress(shard.all_files[-1].end if shard.all_files else 0)
     for first, records in shard.read_all(features.columns):
         features.add(records)

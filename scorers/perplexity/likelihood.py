@@ -100,7 +100,8 @@ def _nats(loaded: Loaded, sequences: Sequence[Sequence[int]], counted: Sequence[
     """Sum of -ln p over the last ``counted`` tokens of each sequence."""
     ids, mask = padded(sequences, loaded.pad, loaded.device)
     logits = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-    places, targets = [], []
+    places: list[int] = []
+    targets: list[int] = []
     for row, (sequence, count) in enumerate(zip(sequences, counted)):
         # The logits of a place are about the token behind it.
         first = row * ids.shape[1] + len(sequence) - 1 - count
@@ -124,7 +125,7 @@ def check_causal(loaded: Loaded) -> None:
 
     :raises Fault: when another last token changes what the model says of the tokens before it.
     """
-    vocabulary = loaded.model.get_input_embeddings().num_embeddings
+    vocabulary = len(loaded.tokenizer)
     length = min(8, loaded.context)
     first = [at % vocabulary for at in range(length)]
     other = [*first[:-1], (first[-1] + vocabulary // 2) % vocabulary]

@@ -9,20 +9,20 @@ from typing import Any, Optional, Sequence
 
 import torch
 import transformers
-from shard import Fault, Progress, Scores, Shard, cpus, label_of, say, text_of
+from shard import Arguments, Fault, Progress, Scores, Shard, cpus, label_of, say, text_of
 
 from . import classification
 from .batches import Budget
 from .likelihood import check_causal, likelihoods
 from .models import Loaded, load
 
-#: Rows that are read, sorted by length and scored at once.
-_ROWS_AT_ONCE = 8192
+#: Rows that are read, sorted by length and scored at once. Tokens of long texts take far more memory than the texts.
+_ROWS_AT_ONCE = 1024
 
 
 def arguments(given: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """The command line; what each option means stands in README.md."""
-    parser = argparse.ArgumentParser(prog="perplexity", description=__doc__, allow_abbrev=False)
+    parser = Arguments(prog="perplexity", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER|NAME", help="folder with a model, or its name on the hub")
     add("--revision", metavar="COMMIT", help="branch, tag or commit on the hub; name a commit, so that scores stay the same")
@@ -48,13 +48,9 @@ def arguments(given: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(given: Optional[Sequence[str]] = None) -> None:
     """Scores the shard that the environment names.
 
-    :raises Fault: as the exit codes in README.md say.
+    :raises Fault: as the exit codes in the README of scorers/ say.
     """
-    try:
-        options = arguments(given)
-    except SystemExit as end:
-        # argparse ends with 2, and the shard would be tried again.
-        raise Fault("the command line is wrong") if end.code else end
+    options = arguments(given)
     shard = Shard.from_environment()
     torch.set_num_threads(options.threads or cpus())
     transformers.utils.logging.set_verbosity_error()

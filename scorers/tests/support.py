@@ -135,7 +135,9 @@ def save_tokenizer(folder, size=400, **options):
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
     special = ["<s>", "<pad>"]
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=sorted(alphabet), show_progress=False)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=sorted(alphabet), show_progress=False
+    )
     tokenizer.train_from_iterator(TEXTS, trainer)
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", **options)
     fast.save_pretrained(folder)

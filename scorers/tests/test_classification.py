@@ -70,8 +70,12 @@ class Classification(ShardCase):
         words = "none of the 2 labels is a class of the model; its classes are dull, keen, 2"
         self.refused(SCORER_FAULT, words, main, [f"--model={self.weights}", *arguments], [data])
         save_gpt2(self.folder / "gpt2")
-        self.refused(SCORER_FAULT, "lacks 1 of its weights, such as score.weight", main, [f"--model={self.folder / 'gpt2'}", *arguments], [data])
-        self.refused(SCORER_FAULT, "the command line is wrong", main, [f"--model={self.weights}", *arguments[:2]], [data])
+        self.refused(
+            SCORER_FAULT, "lacks 1 of its weights, such as score.weight", main, [f"--model={self.folder / 'gpt2'}", *arguments], [data]
+        )
+        self.refused(
+            SCORER_FAULT, "--task=classification and --label-column go together", main, [f"--model={self.weights}", *arguments[:2]], [data]
+        )
 
     def test_names_win_over_numbers(self):
         config = transformers.BertConfig(id2label={0: "1", 1: "0", 2: "x"})

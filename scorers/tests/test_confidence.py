@@ -28,7 +28,9 @@ def records(flipped=()):
         point = random.normal(size=2) * 0.4 + ((0, 0), (4, 0), (0, 4))[true]
         text = " ".join(random.choice(WORDS[true], 6))
         label = "abc"[(true + (row in flipped)) % 3]
-        found.append({"x": float(point[0]), "y": float(point[1]), "vector": [float(point[0]), float(point[1]), 1.0], "text": text, "label": label})
+        found.append(
+            {"x": float(point[0]), "y": float(point[1]), "vector": [float(point[0]), float(point[1]), 1.0], "text": text, "label": label}
+        )
     return found
 
 
@@ -125,7 +127,8 @@ class Confidence(ShardCase):
 
     def test_what_is_missing_has_no_score_or_the_mean(self):
         rows = records()
-        for row, (name, value) in {3: ("label", None), 4: ("label", ""), 7: ("vector", None), 8: ("vector", [1.0]), 9: ("text", ""), 10: ("x", None)}.items():
+        missing = ((3, "label", None), (4, "label", ""), (7, "vector", None), (8, "vector", [1.0]), (9, "text", ""), (10, "x", None))
+        for row, name, value in missing:
             rows[row][name] = value
         scores = self.run_on(rows, *KINDS["all"], name="data.jsonl")
         self.assertEqual(set(range(ROWS)) - scores.keys(), {3, 4, 7, 8, 9})
@@ -153,8 +156,8 @@ class Confidence(ShardCase):
         refused("240 classes, of which 0", [{**row, "label": at} for at, row in enumerate(records())], *numbers)
         refused("more than 1000 different values: is it a class", [{"label": at, "x": 1} for at in range(1001)], "--number-columns=x")
         refused("column `z` has no number in any row", records(), "--number-columns=x,z")
-        refused("the command line is wrong", records())
-        refused("the command line is wrong", records(), *numbers, "--folds=1")
+        refused("confidence: nothing to judge by", records())
+        refused("--folds is at least 2", records(), *numbers, "--folds=1")
         self.refused(
             SCORER_FAULT, "column `y` is not", main, ["--label-column=label", *numbers], [self.put("data.csv", [{"x": 1, "label": 2}] * 3)]
         )

@@ -139,7 +139,8 @@ class Perplexity(ShardCase):
             self.assert_near(expected, self.run_on(files=[self.put(name, rows)]))
         packed = self.folder / "packed.jsonl.gz"
         packed.write_bytes(gzip.compress(self.data[0].read_bytes()))
-        parts = [(packed, len(TEXTS)), self.put("b/more.jsonl", [{"text": TEXTS[0]}, {"text": None}, {"text": 7}, {"no": "text"}, {"text": "\ud800 and"}])]
+        more = [{"text": TEXTS[0]}, {"text": None}, {"text": 7}, {"no": "text"}, {"text": "\ud800 and"}]
+        parts = [(packed, len(TEXTS)), self.put("b/more.jsonl", more)]
         scores = self.run_on(files=parts)
         self.assertAlmostEqual(scores[len(TEXTS)], expected[0], delta=1e-5)
         self.assertEqual(scores.keys() - expected.keys(), {len(TEXTS), len(TEXTS) + 4})
@@ -174,7 +175,7 @@ class Perplexity(ShardCase):
         save_gpt2(folder, CONTEXT)
         refused("--max-length is 25; expected 2 to 24", "--max-length=25")
         refused("--stride is 24; expected 1 to 23", f"--stride={CONTEXT}")
-        refused("the command line is wrong", "--no-such-option")
+        refused("perplexity: unrecognized arguments: --no-such-option", "--no-such-option")
         save_tokenizer(folder, size=420)
         refused("they do not belong together")
         save_tokenizer(folder, size=400)

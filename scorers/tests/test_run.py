@@ -32,7 +32,8 @@ class Run(ShardCase):
         # The rows of a shard are not in all files, and the fit needs all.
         parts = [self.put(f"data/part-{at}.csv", rows[begin:end]) for at, (begin, end) in enumerate(((0, 10), (10, 12), (12, ROWS)))]
         weights = [{"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "models"}}]
-        trainer = {"name": "trainer", "image": "none", "command": ["python3", "/tests/fake_trainer.py"], "env": [{"name": "BATCH_SIZE", "value": "4"}]}
+        trainer = {"name": "trainer", "image": "none", "command": ["python3", "/tests/fake_trainer.py"]}
+        trainer["env"] = [{"name": "BATCH_SIZE", "value": "4"}]
         spec = {
             "seed": 7,
             "dataset": {"volume": {"persistentVolumeClaim": {"claimName": "data"}}, "path": "part-*.csv"},
@@ -54,7 +55,20 @@ class Run(ShardCase):
         }
         job = {"apiVersion": "curriculum.dev/v1alpha1", "kind": "CurriculumJob", "metadata": {"name": "scored"}, "spec": spec}
         (self.folder / "job.yaml").write_text(json.dumps(job))
-        command = [BINARY, "run", "-f", "job.yaml", "-d", "run", "-v", "data=data", "-v", "models=models", "-v", f"/tests={ROOT / 'e2e/programs'}"]
+        command = [
+            BINARY,
+            "run",
+            "-f",
+            "job.yaml",
+            "-d",
+            "run",
+            "-v",
+            "data=data",
+            "-v",
+            "models=models",
+            "-v",
+            f"/tests={ROOT / 'e2e/programs'}",
+        ]
         for name in ("perplexity", "confidence"):
             arguments = next(one for one in spec["scoring"]["scorers"] if one["name"] == name)["container"]["command"][1:]
             command += ["-c", f"{name}={sys.executable} {' '.join(arguments)}"]

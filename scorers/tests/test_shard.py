@@ -17,7 +17,9 @@ class TheShard(ShardCase):
         found = Shard.from_environment(self.environment(files, 3, 12))
         pieces = [(first, [record["a"] for record in records]) for first, records in found.read(["a"], 4)]
         self.assertEqual(pieces, [(3, [3, 4, 10, 11]), (7, [12, 13, 14, 20]), (11, [21])])
-        self.assertEqual([record["a"] for _, records in found.read_all(["a"], 7) for record in records], [*range(5), *range(10, 15), *range(20, 25)])
+        self.assertEqual(
+            [record["a"] for _, records in found.read_all(["a"], 7) for record in records], [*range(5), *range(10, 15), *range(20, 25)]
+        )
         self.assertEqual(found.rows, 9)
 
     def test_bad_rows_keep_their_place(self):

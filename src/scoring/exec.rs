@@ -65,7 +65,10 @@ pub fn run(
     let files = absolute(&scratch.path().join(FILES_NAME))?;
     let all_files = absolute(&scratch.path().join(ALL_FILES_NAME))?;
     list_files(
-        dataset.files.iter().map(|(data, rows)| (data.file.path.clone(), rows.clone())),
+        dataset
+            .files
+            .iter()
+            .map(|(data, rows)| (data.file.path.clone(), rows.clone())),
         &files,
     )?;
     list_files(
