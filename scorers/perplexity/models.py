@@ -58,6 +58,8 @@ def load(
     folder = os.path.isdir(name)
     if not folder and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
         raise Fault(f"{name} is no folder; is the volume with the model mounted there?")
+    if folder:
+        _check_readable(name)
     precision = ("auto" if place.type == "cuda" else torch.float32) if dtype == "auto" else getattr(torch, dtype)
     options: dict[str, Any] = {"revision": revision} if revision and not folder else {}
     options["local_files_only"] = folder
@@ -77,6 +79,13 @@ def load(
         raise Fault(f"the tokenizer has {len(tokenizer)} tokens, but the model {name} only {known}: they do not belong together")
     pad = tokenizer.pad_token_id
     return Loaded(model, tokenizer, place, _context(model.config, tokenizer, max_length), 0 if pad is None else pad)
+
+
+def _check_readable(folder: str) -> None:
+    """Libraries say of a file that another user alone may read that it is not there."""
+    for entry in os.scandir(folder):
+        if entry.is_file() and not os.access(entry.path, os.R_OK):
+            raise Fault(f"{entry.path} cannot be read by user {os.getuid()}, as whom this pod runs: `chmod -R a+rX {folder}`")
 
 
 def _context(config: Any, tokenizer: Any, wanted: Optional[int]) -> int:

@@ -6,6 +6,7 @@ import io
 import math
 import tempfile
 import unittest
+from unittest import mock
 
 from support import TEXTS, ShardCase, save_gpt2, save_tokenizer
 
@@ -186,6 +187,8 @@ class Perplexity(ShardCase):
         broken = {name: torch.full_like(value, math.nan) for name, value in tensors.items()}
         safetensors.torch.save_file(broken, folder / "model.safetensors", {"format": "pt"})
         refused("every score is NaN or infinite")
+        with mock.patch("os.access", side_effect=lambda path, mode: not path.endswith("model.safetensors")):
+            refused("model.safetensors cannot be read by user")
         (folder / "model.safetensors").write_bytes(b"nothing")
         refused("cannot be loaded")
         config = transformers.BertConfig(vocab_size=400, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
