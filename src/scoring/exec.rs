@@ -72,7 +72,7 @@ pub fn run(
         &files,
     )?;
     list_files(
-        manifest.spans().map(|(file, rows)| (root.join(&file.path), rows)),
+        manifest.spans().map(|(file, rows)| (root.path.join(&file.path), rows)),
         &all_files,
     )?;
     let whole = match (&manifest.files[..], &task.path) {
