@@ -48,7 +48,8 @@ def plain(gpt, rows, batch):
         ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in part])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in part])
         logits = gpt(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none") * mask[:, 1:]
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(len(part), -1)
+        losses = losses * mask[:, 1:]
         found += (losses.sum(1) / mask[:, 1:].sum(1)).tolist()
     return found
 
