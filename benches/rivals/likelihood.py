@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How fast the scorer `perplexity` scores texts, beside the plain loop over padded batches in the order of the rows.
 
-The model is a GPT-2 with random weights: speed does not depend on what it has learned. Both take turns; the least time of each counts. Run it with the
-environment of the tests of frameworks.
+The model is a GPT-2 with random weights: speed does not depend on what it has learned. All take turns; the least time of each counts. Run it
+with the environment of the tests of frameworks.
 """
 
 import argparse

@@ -22,6 +22,14 @@ class TheShard(ShardCase):
         )
         self.assertEqual(found.rows, 9)
 
+    def test_files_of_other_shards_that_are_not_there(self):
+        files = [self.put("a.jsonl", [{"a": 1}]), (self.folder / "b.jsonl", 4)]
+        found = Shard.from_environment(self.environment(files, 0, 1))
+        self.assertEqual([*found.read(["a"])], [(0, [{"a": 1}])])
+        with self.assertRaisesRegex(Fault, "1 files of the data set are not there, such as .*b.jsonl, .* use `shards: 1`") as told:
+            next(found.read_all(["a"]))
+        self.assertEqual(told.exception.code, SCORER_FAULT)
+
     def test_bad_rows_keep_their_place(self):
         path = self.folder / "d.jsonl"
         path.write_text('{"a": 1}\nno row\n{"a": 3}\n')
