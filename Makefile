@@ -55,6 +55,11 @@ bench-rows: ## Compare reading rows by number with pyarrow and others, as tables
 	"$$(scripts/environment "$${CURRICULUM_CACHE:-$$HOME/.cache/curriculum-operator}/frameworks" python3 python/tests/frameworks/requirements.txt)" \
 	  benches/rivals/rows_by_number.py
 
+.PHONY: bench-likelihood
+bench-likelihood: ## Compare the scorer perplexity with plain loops, for scorers/perplexity/README.md
+	"$$(scripts/environment "$${CURRICULUM_CACHE:-$$HOME/.cache/curriculum-operator}/frameworks" python3 python/tests/frameworks/requirements.txt)" \
+	  benches/rivals/likelihood.py
+
 .PHONY: bench-in-process
 bench-in-process: ## Compare batches drawn in a trainer's process with HTTP and PyTorch, into docs/benchmarks.md
 	scripts/bench-in-process

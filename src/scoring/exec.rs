@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use super::validate;
 
 const OUTPUT_NAME: &str = "scores";
 const FILES_NAME: &str = "files.csv";
+const ALL_FILES_NAME: &str = "all-files.csv";
 
 /// How a program ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +63,18 @@ pub fn run(
     let scratch = ScratchFolder::create(&store.scratch(task), &owner)?;
     let output = absolute(&scratch.path().join(OUTPUT_NAME))?;
     let files = absolute(&scratch.path().join(FILES_NAME))?;
-    list_files(&dataset, &files)?;
+    let all_files = absolute(&scratch.path().join(ALL_FILES_NAME))?;
+    list_files(
+        dataset
+            .files
+            .iter()
+            .map(|(data, rows)| (data.file.path.clone(), rows.clone())),
+        &files,
+    )?;
+    list_files(
+        manifest.spans().map(|(file, rows)| (root.path.join(&file.path), rows)),
+        &all_files,
+    )?;
     let whole = match (&manifest.files[..], &task.path) {
         ([only], _) => root.path.join(&only.path),
         (_, Some(path)) => root.path.join(path),
@@ -78,6 +91,7 @@ pub fn run(
         .env("CURRICULUM_DATASET", absolute(&whole)?)
         .env("CURRICULUM_DATASET_ROOT", absolute(&root.path)?)
         .env("CURRICULUM_FILES", &files)
+        .env("CURRICULUM_ALL_FILES", &all_files)
         .env("CURRICULUM_FORMAT", format_value(task.format))
         .env("CURRICULUM_SHARD_INDEX", shard.index.to_string())
         .env("CURRICULUM_SHARD_COUNT", shard.count.to_string())
@@ -101,14 +115,14 @@ pub fn run(
     Ok(Outcome::Scored)
 }
 
-/// Tells the program which files hold its rows: `path`, and the first and the end of the rows that the file holds, counted over the
-/// whole data set.
-fn list_files(dataset: &Inspected, path: &Path) -> Result<(), ScoringError> {
+/// Tells the program which files there are: `path`, and the first and the end of the rows that the file holds, counted over the whole
+/// data set.
+fn list_files(listed: impl Iterator<Item = (PathBuf, Range<u64>)>, path: &Path) -> Result<(), ScoringError> {
     let failed = |error: csv::Error| ScoringError::io("write", path, error.into());
     let mut writer = csv::Writer::from_path(path).map_err(failed)?;
     writer.write_record(["path", "start", "end"]).map_err(failed)?;
-    for (data, rows) in &dataset.files {
-        let place = absolute(&data.file.path)?;
+    for (file, rows) in listed {
+        let place = absolute(&file)?;
         let (start, end) = (rows.start.to_string(), rows.end.to_string());
         let place = place.to_string_lossy();
         writer.write_record([&*place, &start, &end]).map_err(failed)?;
@@ -206,7 +220,7 @@ fn others(output: &Path) -> String {
     let mut names: Vec<String> = entries
         .take(100)
         .filter_map(|entry| Some(text(&entry.ok()?.file_name())))
-        .filter(|name| name != FILES_NAME)
+        .filter(|name| name != FILES_NAME && name != ALL_FILES_NAME)
         .collect();
     names.sort();
     if names.is_empty() {

@@ -14,7 +14,7 @@ fn a_program_finds_what_it_needs_in_its_environment() {
     let pods = Pods::with_program();
     let output = pods.exec(
         1,
-        &format!("env | grep ^CURRICULUM_ | grep -v TASK | sort; cat \"$CURRICULUM_FILES\"; {GOOD_PROGRAM}"),
+        &format!("env | grep ^CURRICULUM_ | grep -v TASK | sort; cat \"$CURRICULUM_FILES\" \"$CURRICULUM_ALL_FILES\"; {GOOD_PROGRAM}"),
     );
     assert_exit(&output, 0);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -31,10 +31,12 @@ fn a_program_finds_what_it_needs_in_its_environment() {
     assert_eq!(
         first.to_owned() + before + after,
         format!(
-            "CURRICULUM_DATASET={}\nCURRICULUM_DATASET_ROOT={}\nCURRICULUM_DELIMITER=,\nCURRICULUM_FORMAT=Csv\nCURRICULUM_ROW_END=10\nCURRICULUM_ROW_START=5\nCURRICULUM_SEED=3\n\
-             CURRICULUM_SHARD_COUNT=2\nCURRICULUM_SHARD_INDEX=1\npath,start,end\n{},0,10\n",
+            "CURRICULUM_ALL_FILES={}\nCURRICULUM_DATASET={}\nCURRICULUM_DATASET_ROOT={}\nCURRICULUM_DELIMITER=,\nCURRICULUM_FORMAT=Csv\nCURRICULUM_ROW_END=10\nCURRICULUM_ROW_START=5\nCURRICULUM_SEED=3\n\
+             CURRICULUM_SHARD_COUNT=2\nCURRICULUM_SHARD_INDEX=1\npath,start,end\n{},0,10\npath,start,end\n{},0,10\n",
+            Path::new(scratch).with_file_name("all-files.csv").display(),
             dataset.display(),
             pods.path("dataset").display(),
+            dataset.display(),
             dataset.display()
         )
     );

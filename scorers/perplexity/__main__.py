@@ -1,0 +1,5 @@
+from shard import run
+
+from .score import main
+
+run(main)
