@@ -118,6 +118,14 @@ impl Store {
             .join(format!("{}.json", shard.stem()))
     }
 
+    /// Sketches of a shard's texts.
+    pub fn sketches(&self, task: &Task, scorer: &str, shard: Shard) -> PathBuf {
+        self.scores(task)
+            .join(".counts")
+            .join(scorer)
+            .join(format!("{}.sketches", shard.stem()))
+    }
+
     /// Token counts of all shards together.
     pub fn all_counts(&self, task: &Task, scorer: &str) -> PathBuf {
         self.scores(task)

@@ -138,6 +138,13 @@ pub enum ScorerKind {
         /// Name of the column.
         column: String,
     },
+    /// How much of a text an earlier row has already.
+    Duplicates {
+        /// Name of the column.
+        column: String,
+        /// Words of a shingle.
+        shingle: u32,
+    },
     /// Scores that somebody has already, in a file beside the data.
     #[serde(rename_all = "camelCase")]
     File {
@@ -154,6 +161,13 @@ pub enum ScorerKind {
     },
     /// A program in a container of its own.
     Container,
+}
+
+impl ScorerKind {
+    /// Whether it needs a counting pass over all rows before any is scored.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::Rarity { .. } | Self::Duplicates { .. })
+    }
 }
 
 /// How the lines of a file of scores are joined to the rows of the data set.

@@ -9,7 +9,7 @@ use crate::{
         self,
         dataset::DatasetSpec,
         scorer_volume::ScorerVolume,
-        scoring::{self, ContainerScorer, LengthScorer, LengthUnit, ScorerSpec},
+        scoring::{self, ContainerScorer, DuplicatesScorer, LengthScorer, LengthUnit, ScorerSpec},
         split::SplitSpec,
     },
     controller::validate::{self, Dataset, Paths, Run},
@@ -112,6 +112,7 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
         column: None,
         length: None,
         rarity: None,
+        duplicates: None,
         file: None,
         container: None,
         weight: Some(scorer.weight.clone()),
@@ -137,6 +138,12 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
             });
         }
         validate::ScorerKind::Rarity(rarity) => spec.rarity = Some(rarity.clone()),
+        validate::ScorerKind::Duplicates { column, shingle } => {
+            spec.duplicates = Some(DuplicatesScorer {
+                column: column.clone(),
+                shingle: i32::try_from(*shingle).unwrap_or(i32::MAX),
+            });
+        }
         validate::ScorerKind::File { spec: file, .. } => spec.file = Some(file.clone()),
         validate::ScorerKind::Container(container) => {
             // What begins empty brings nothing to the scores.
@@ -176,6 +183,10 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
         },
         validate::ScorerKind::Rarity(rarity) => ScorerKind::Rarity {
             column: rarity.column.clone(),
+        },
+        validate::ScorerKind::Duplicates { column, shingle } => ScorerKind::Duplicates {
+            column: column.clone(),
+            shingle: *shingle,
         },
         validate::ScorerKind::File {
             spec,

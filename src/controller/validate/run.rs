@@ -162,6 +162,13 @@ pub enum ScorerKind {
     },
     /// Measures how rare the tokens of a text are.
     Rarity(RarityScorer),
+    /// Measures how much of a text an earlier row has already.
+    Duplicates {
+        /// Name of the text column.
+        column: String,
+        /// Words of a shingle.
+        shingle: u32,
+    },
     /// Reads scores that somebody has already.
     File {
         /// The file and its columns as the user names them.

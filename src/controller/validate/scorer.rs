@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Failure, Scorer, ScorerKind, extension, format, refused};
+use super::{Failure, Scorer, ScorerKind, at_least, extension, format, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::{ContainerScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
 use crate::scoring::task::{Join, Unit};
 
+const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `file` and `container`";
 const DEFAULT_WEIGHT: &str = "1";
 const DEFAULT_ROW_COLUMN: &str = "row";
 /// Name of the volume of `sharedMemory`, which a user's own must not have.
@@ -18,21 +19,35 @@ const SOURCES: &str =
 const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Failure> {
-    let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.file, &spec.container) {
-        (Some(column), None, None, None, None) => ScorerKind::Column(column.clone()),
-        (None, Some(spec), None, None, None) => length(spec, &format!("scoring.scorers[{place}].length"))?,
-        (None, None, Some(rarity), None, None) => ScorerKind::Rarity(rarity.clone()),
-        (None, None, None, Some(spec), None) => file(spec, &format!("scoring.scorers[{place}].file"))?,
-        (None, None, None, None, Some(container)) => {
-            let program = program(container, &format!("scoring.scorers[{place}].container"))?;
-            ScorerKind::Container(Box::new(program))
-        }
-        _ => {
-            return refused(format!(
-                "exactly one of `column`, `length`, `rarity`, `file` and `container` must be set in scorer '{}'",
-                spec.name
-            ));
-        }
+    let kinds = [
+        spec.column.is_some(),
+        spec.length.is_some(),
+        spec.rarity.is_some(),
+        spec.duplicates.is_some(),
+        spec.file.is_some(),
+        spec.container.is_some(),
+    ];
+    let one = kinds.into_iter().filter(|is_set| *is_set).count() == 1;
+    let field = |kind: &str| format!("scoring.scorers[{place}].{kind}");
+    let kind = match spec {
+        _ if !one => None,
+        ScorerSpec { column: Some(spec), .. } => Some(ScorerKind::Column(spec.clone())),
+        ScorerSpec { length: Some(spec), .. } => Some(length(spec, &field("length"))?),
+        ScorerSpec { rarity: Some(spec), .. } => Some(ScorerKind::Rarity(spec.clone())),
+        ScorerSpec {
+            duplicates: Some(spec), ..
+        } => Some(ScorerKind::Duplicates {
+            column: spec.column.clone(),
+            shingle: at_least(1, spec.shingle, &field("duplicates.shingle"))?,
+        }),
+        ScorerSpec { file: Some(spec), .. } => Some(file(spec, &field("file"))?),
+        ScorerSpec {
+            container: Some(spec), ..
+        } => Some(ScorerKind::Container(Box::new(program(spec, &field("container"))?))),
+        _ => None,
+    };
+    let Some(kind) = kind else {
+        return refused(format!("exactly one of {KINDS} must be set in scorer '{}'", spec.name));
     };
     Ok(Scorer {
         name: spec.name.clone(),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use rustix::io::Errno;
 
+use super::duplicates::duplicates;
 use super::tokens::{tokens, words};
 use super::*;
 use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk, Root};
@@ -155,4 +156,20 @@ fn no_call_that_fails_for_a_moment_blames_the_data_or_the_scores() {
             Ok(())
         });
     }
+}
+
+#[test]
+fn no_call_that_fails_for_a_moment_blames_what_was_counted() {
+    let json = b"{\"text\":\"a b\"}\n{\"text\":\"A b\"}\n{\"text\":\"c\"}\n";
+    let place = Place::new("jsonl", json, vec![duplicates("text", 2)]);
+    place.inspect().unwrap();
+    let (task, root) = (&place.task, place.root());
+    let calls = sweep(&place, |store| {
+        let mut shards = place.shards();
+        shards.try_for_each(|shard| count_shard(task, &root, store, shard))?;
+        place
+            .shards()
+            .try_for_each(|shard| score_shard(task, &root, store, shard))
+    });
+    assert!(calls > 40, "{calls}");
 }

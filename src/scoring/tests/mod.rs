@@ -2,6 +2,7 @@
 
 mod columns;
 mod disk;
+mod duplicates;
 mod faults;
 mod given;
 mod inputs;
