@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use curriculum_operator::curriculum::permute::Permutation;
 use curriculum_operator::scoring::count::count_shard;
-use curriculum_operator::scoring::dataset::{Cell, LocalDisk};
+use curriculum_operator::scoring::dataset::{Cell, LocalDisk, Root};
 use curriculum_operator::scoring::inspect::inspect;
 use curriculum_operator::scoring::shards::ShardFile;
 use curriculum_operator::scoring::store::{Shard, Store};
@@ -52,7 +52,8 @@ pub(crate) fn run(args: &Args) {
         min_coverage: "1".to_owned(),
     };
     let store = Store::new(folder.path().join("store"));
-    inspect(&task, &root, &store).expect("a good data set");
+    let source = Root::local(&root);
+    inspect(&task, &source, &store).expect("a good data set");
     let shard = Shard { index: 0, count: 1 };
     let mut rival = args.python.as_deref().map(|python| Datasketch::start(python, &path));
     let (mut ours, mut counting, mut theirs) = (Times::default(), Times::default(), Times::default());
@@ -63,9 +64,9 @@ pub(crate) fn run(args: &Args) {
             theirs.push(seconds);
             found_there = found;
         }
-        let count = seconds(|| count_shard(&task, &root, &store, shard).expect("sketches"));
+        let count = seconds(|| count_shard(&task, &source, &store, shard).expect("sketches"));
         let score = seconds(|| {
-            curriculum_operator::scoring::builtin::score_shard(&task, &root, &store, shard).expect("scores")
+            curriculum_operator::scoring::builtin::score_shard(&task, &source, &store, shard).expect("scores")
         });
         counting.push(count);
         ours.push(count + score);

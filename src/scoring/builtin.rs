@@ -1,5 +1,6 @@
 //! `curriculum score`: the scorers that need no program of the user's, all in one pass over a shard's rows.
 
+use super::centre::Centres;
 use super::dataset::{Cell, Cursor, Field, Inspected, Root};
 use super::duplicates::Similarities;
 use super::error::ScoringError;
@@ -19,6 +20,7 @@ enum Measure {
     Tokens(Box<TokenCounter>),
     Rarity(TokenCounts),
     Duplicates(Similarities),
+    Distance(Centres),
     Given(GivenScores),
 }
 
@@ -45,6 +47,10 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
             ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name, &manifest)?),
             ScorerKind::Duplicates { .. } => {
                 Measure::Duplicates(Similarities::find(store, task, &scorer.name, shard, &manifest)?)
+            }
+            ScorerKind::CentreDistance { metric, .. } => {
+                let name = &scorer.name;
+                Measure::Distance(Centres::load(store, task, name, *metric, shard, &manifest)?)
             }
             ScorerKind::File { .. } => {
                 let given = GivenScores::read(task, &scorer.name, root, &manifest, &rows)?;
@@ -80,6 +86,7 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
             let measured = match (measure, cell) {
                 (Measure::Given(given), cell) => given.of(of_shard, cell),
                 (Measure::Duplicates(found), _) => Some(found.of(of_shard)),
+                (Measure::Distance(centres), Some(cell)) => Some(centres.distance(row, cell)),
                 (measure, Some(cell)) => Some(measure.of(cell)),
                 (_, None) => None,
             };

@@ -27,6 +27,7 @@ pub fn of(kind: &ScorerKind) -> Option<(&str, &'static str)> {
         | ScorerKind::Length { .. }
         | ScorerKind::Rarity { .. }
         | ScorerKind::Duplicates { .. }
+        | ScorerKind::CentreDistance { .. }
         | ScorerKind::Container => None,
     }
 }

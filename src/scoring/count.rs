@@ -1,5 +1,6 @@
 //! `curriculum count`: what scorers need to know of all rows before any is scored, shard by shard.
 
+use super::centre::Sums;
 use super::dataset::{Cell, Cursor, Field, Inspected, Root};
 use super::duplicates::Sketches;
 use super::error::ScoringError;
@@ -13,6 +14,7 @@ use super::validate;
 enum Counted {
     Tokens(TokenCounts),
     Sketches(Box<Sketches>),
+    Sums(Sums),
 }
 
 /// Counts a shard's rows for every scorer that [needs it](ScorerKind::is_counted), and writes what it keeps to the store.
@@ -25,25 +27,30 @@ pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
     let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
     let (mut fields, mut scorers) = (Vec::<Field>::new(), Vec::new());
     for scorer in &task.scorers {
+        let Some(field) = validate::field(scorer) else {
+            continue;
+        };
         let counted = match &scorer.kind {
             ScorerKind::Rarity { .. } => Counted::Tokens(TokenCounts::default()),
             ScorerKind::Duplicates { shingle, .. } => {
                 Counted::Sketches(Box::new(Sketches::new(*shingle, rows.end - rows.start)))
             }
+            ScorerKind::CentreDistance { .. } => Counted::Sums(Sums::new(task, root, store, &manifest, &field, &rows)?),
             _ => continue,
         };
-        fields.extend(validate::field(scorer));
+        fields.push(field);
         scorers.push((&scorer.name, counted));
     }
     if scorers.is_empty() {
         return Ok(());
     }
-    dataset.for_each_row(&fields, |_, cursor: &dyn Cursor| {
+    dataset.for_each_row(&fields, |row, cursor: &dyn Cursor| {
         for (place, (_, counted)) in scorers.iter_mut().enumerate() {
             match (counted, cursor.cell(place)) {
                 (Counted::Tokens(counts), Cell::Text(text)) => counts.add(text),
                 (Counted::Tokens(_), _) => {}
                 (Counted::Sketches(sketches), cell) => sketches.add(cell),
+                (Counted::Sums(sums), cell) => sums.add(row, cell),
             }
         }
         Ok(())
@@ -52,6 +59,7 @@ pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
         match counted {
             Counted::Tokens(counts) => counts.write(store, task, name, shard, &manifest)?,
             Counted::Sketches(sketches) => sketches.write(store, task, name, shard, &manifest)?,
+            Counted::Sums(sums) => sums.write(store, task, name, shard, &manifest)?,
         }
     }
     Ok(())

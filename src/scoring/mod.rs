@@ -5,6 +5,7 @@
 //! ```
 
 pub mod builtin;
+mod centre;
 pub mod combine;
 pub mod companions;
 pub mod count;

@@ -145,6 +145,13 @@ pub enum ScorerKind {
         /// Words of a shingle.
         shingle: u32,
     },
+    /// Distance of an embedding from the centre of its group.
+    CentreDistance {
+        /// Name of the column.
+        column: String,
+        /// How the distance is measured.
+        metric: Metric,
+    },
     /// Scores that somebody has already, in a file beside the data.
     #[serde(rename_all = "camelCase")]
     File {
@@ -166,7 +173,10 @@ pub enum ScorerKind {
 impl ScorerKind {
     /// Whether it needs a counting pass over all rows before any is scored.
     pub fn is_counted(&self) -> bool {
-        matches!(self, Self::Rarity { .. } | Self::Duplicates { .. })
+        matches!(
+            self,
+            Self::Rarity { .. } | Self::Duplicates { .. } | Self::CentreDistance { .. }
+        )
     }
 }
 
@@ -187,6 +197,14 @@ pub enum Join {
         /// Column of the data set with the id.
         dataset_column: String,
     },
+}
+
+/// A distance.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Metric {
+    Cosine,
+    Euclidean,
 }
 
 /// Unit of a length.

@@ -9,11 +9,11 @@ use crate::{
         self,
         dataset::DatasetSpec,
         scorer_volume::ScorerVolume,
-        scoring::{self, ContainerScorer, DuplicatesScorer, LengthScorer, LengthUnit, ScorerSpec},
+        scoring::{self, ContainerScorer, DistanceMetric, DuplicatesScorer, LengthScorer, LengthUnit, ScorerSpec},
         split::SplitSpec,
     },
     controller::validate::{self, Dataset, Paths, Run},
-    scoring::task::{Combine, Format, Scorer, ScorerKind, Split, Task, Unit},
+    scoring::task::{Combine, Format, Metric, Scorer, ScorerKind, Split, Task, Unit},
 };
 
 /// Version of what the built-in scorers compute, and of how groups are named and ordered. Raise it when the same spec would give
@@ -113,6 +113,7 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
         length: None,
         rarity: None,
         duplicates: None,
+        centre_distance: None,
         file: None,
         container: None,
         weight: Some(scorer.weight.clone()),
@@ -144,6 +145,7 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
                 shingle: i32::try_from(*shingle).unwrap_or(i32::MAX),
             });
         }
+        validate::ScorerKind::CentreDistance(distance) => spec.centre_distance = Some(distance.clone()),
         validate::ScorerKind::File { spec: file, .. } => spec.file = Some(file.clone()),
         validate::ScorerKind::Container(container) => {
             // What begins empty brings nothing to the scores.
@@ -187,6 +189,13 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
         validate::ScorerKind::Duplicates { column, shingle } => ScorerKind::Duplicates {
             column: column.clone(),
             shingle: *shingle,
+        },
+        validate::ScorerKind::CentreDistance(distance) => ScorerKind::CentreDistance {
+            column: distance.column.clone(),
+            metric: match distance.metric {
+                DistanceMetric::Cosine => Metric::Cosine,
+                DistanceMetric::Euclidean => Metric::Euclidean,
+            },
         },
         validate::ScorerKind::File {
             spec,

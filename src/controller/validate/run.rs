@@ -12,7 +12,8 @@ use super::head::Head;
 use crate::api::curriculum::Fraction;
 use crate::api::dataset::VolumeSpec;
 use crate::api::scoring::{
-    ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec, TokenizerSpec,
+    CentreDistanceScorer, ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec,
+    TokenizerSpec,
 };
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
@@ -169,6 +170,8 @@ pub enum ScorerKind {
         /// Words of a shingle.
         shingle: u32,
     },
+    /// Measures the distance of an embedding from the centre of its group.
+    CentreDistance(CentreDistanceScorer),
     /// Reads scores that somebody has already.
     File {
         /// The file and its columns as the user names them.

@@ -8,7 +8,7 @@ use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::{ContainerScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
 use crate::scoring::task::{Join, Unit};
 
-const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `file` and `container`";
+const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container`";
 const DEFAULT_WEIGHT: &str = "1";
 const DEFAULT_ROW_COLUMN: &str = "row";
 /// Name of the volume of `sharedMemory`, which a user's own must not have.
@@ -24,6 +24,7 @@ pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Fail
         spec.length.is_some(),
         spec.rarity.is_some(),
         spec.duplicates.is_some(),
+        spec.centre_distance.is_some(),
         spec.file.is_some(),
         spec.container.is_some(),
     ];
@@ -40,6 +41,10 @@ pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Fail
             column: spec.column.clone(),
             shingle: at_least(1, spec.shingle, &field("duplicates.shingle"))?,
         }),
+        ScorerSpec {
+            centre_distance: Some(spec),
+            ..
+        } => Some(ScorerKind::CentreDistance(spec.clone())),
         ScorerSpec { file: Some(spec), .. } => Some(file(spec, &field("file"))?),
         ScorerSpec {
             container: Some(spec), ..

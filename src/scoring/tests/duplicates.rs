@@ -221,7 +221,7 @@ fn sketches_that_are_missing_or_of_something_else_are_asked_for_again() {
             .concat(),
         ),
     ];
-    let score = || score_shard(&place.task, &place.root(), &place.store(), last);
+    let score = || score_shard(&place.task, &place.source(), &place.store(), last);
     for (words, bytes) in damage {
         fs::write(&path, bytes).unwrap();
         let error = score().unwrap_err();

@@ -1,5 +1,6 @@
 //! The commands' work on small data sets in temporary folders.
 
+mod centre;
 mod columns;
 mod disk;
 mod duplicates;

@@ -50,7 +50,7 @@ fn the_inspection_comes_first_and_brings_the_claim() {
 
 #[test]
 fn counting_comes_before_scoring_where_a_scorer_needs_it() {
-    let counted = ["rarity", "duplicates"].map(|kind| {
+    let counted = ["rarity", "duplicates", "centreDistance"].map(|kind| {
         let scorer = json!({"name": "counted", kind: {"column": "text"}});
         (json!({"scoring": {"scorers": [scorer]}}), "digits-count-")
     });
