@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use curriculum_operator::curriculum::permute::Permutation;
+use curriculum_operator::scoring::builtin::score_shard;
 use curriculum_operator::scoring::count::count_shard;
 use curriculum_operator::scoring::dataset::{Cell, LocalDisk, Root};
 use curriculum_operator::scoring::inspect::inspect;
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args) {
         }
         let count = seconds(|| count_shard(&task, &source, &store, shard).expect("sketches"));
         let score = seconds(|| {
-            curriculum_operator::scoring::builtin::score_shard(&task, &source, &store, shard).expect("scores")
+            score_shard(&task, &source, &store, shard).expect("scores");
         });
         counting.push(count);
         ours.push(count + score);

@@ -36,7 +36,7 @@ struct Args {
     #[arg(long, default_value_t = 1_000_000_000)]
     bytes: u64,
     /// Texts that near-duplicates are looked for in.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 20_000)]
     texts: u64,
     /// How often everything is timed.
     #[arg(long, default_value_t = 5)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Failure, Scorer, ScorerKind, at_least, extension, format, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
-use crate::api::scoring::{ContainerScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
+use crate::api::scoring::{ContainerScorer, DuplicatesScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
 use crate::scoring::task::{Join, Unit};
 
 const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container`";
@@ -19,45 +19,40 @@ const SOURCES: &str =
 const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Failure> {
-    let kinds = [
-        spec.column.is_some(),
-        spec.length.is_some(),
-        spec.rarity.is_some(),
-        spec.duplicates.is_some(),
-        spec.centre_distance.is_some(),
-        spec.file.is_some(),
-        spec.container.is_some(),
-    ];
-    let one = kinds.into_iter().filter(|is_set| *is_set).count() == 1;
     let field = |kind: &str| format!("scoring.scorers[{place}].{kind}");
-    let kind = match spec {
-        _ if !one => None,
-        ScorerSpec { column: Some(spec), .. } => Some(ScorerKind::Column(spec.clone())),
-        ScorerSpec { length: Some(spec), .. } => Some(length(spec, &field("length"))?),
-        ScorerSpec { rarity: Some(spec), .. } => Some(ScorerKind::Rarity(spec.clone())),
-        ScorerSpec {
-            duplicates: Some(spec), ..
-        } => Some(ScorerKind::Duplicates {
-            column: spec.column.clone(),
-            shingle: at_least(1, spec.shingle, &field("duplicates.shingle"))?,
+    let column = spec.column.clone().map(ScorerKind::Column);
+    let rarity = spec.rarity.clone().map(ScorerKind::Rarity);
+    let distance = spec.centre_distance.clone().map(ScorerKind::CentreDistance);
+    let mut kinds = [
+        column.map(Ok),
+        spec.length.as_ref().map(|spec| length(spec, &field("length"))),
+        rarity.map(Ok),
+        spec.duplicates
+            .as_ref()
+            .map(|spec| duplicates(spec, &field("duplicates"))),
+        distance.map(Ok),
+        spec.file.as_ref().map(|spec| file(spec, &field("file"))),
+        spec.container.as_ref().map(|spec| {
+            let program = program(spec, &field("container"))?;
+            Ok(ScorerKind::Container(Box::new(program)))
         }),
-        ScorerSpec {
-            centre_distance: Some(spec),
-            ..
-        } => Some(ScorerKind::CentreDistance(spec.clone())),
-        ScorerSpec { file: Some(spec), .. } => Some(file(spec, &field("file"))?),
-        ScorerSpec {
-            container: Some(spec), ..
-        } => Some(ScorerKind::Container(Box::new(program(spec, &field("container"))?))),
-        _ => None,
-    };
-    let Some(kind) = kind else {
+    ]
+    .into_iter()
+    .flatten();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
         return refused(format!("exactly one of {KINDS} must be set in scorer '{}'", spec.name));
     };
     Ok(Scorer {
         name: spec.name.clone(),
         weight: spec.weight.clone().unwrap_or_else(|| DEFAULT_WEIGHT.to_owned()),
-        kind,
+        kind: kind?,
+    })
+}
+
+fn duplicates(spec: &DuplicatesScorer, field: &str) -> Result<ScorerKind, Failure> {
+    Ok(ScorerKind::Duplicates {
+        column: spec.column.clone(),
+        shingle: at_least(1, spec.shingle, &format!("{field}.shingle"))?,
     })
 }
 
