@@ -1,12 +1,12 @@
 //! How fast scores are read, ranked and opened, each beside a rival that does the least that the work needs, in turns.
 //!
 //! ```text
-//! cargo bench --locked --bench scoring [-- --python PATH] [--rows N] [--bytes N] [--groups N] [--repeat N] [--folder DIR] [index] [csv] [parquet]
+//! cargo bench --locked --bench scoring [-- --python PATH] [--rows N] [--bytes N] [--groups N] [--repeat N] [--folder DIR] [index] [csv] [parquet] [duplicates]
 //! ```
 //!
 //! Prints one line of JSON per comparison: `{"name", "ours_s", "rival_s", "ratio", "rival", "versions", …}`; seconds are the least of all
-//! repetitions, the medians stand beside them. `--python` names an interpreter that has numpy: without one the index has no
-//! rival. Needs three times `--bytes`, and 80 bytes per row, of disk in `--folder`, and removes them.
+//! repetitions, the medians stand beside them. `--python` names an interpreter that has numpy and datasketch: without
+//! one the index and the near-duplicates have no rival. Needs three times `--bytes`, and 80 bytes per row, of disk in `--folder`, and removes them.
 
 #![allow(
     missing_docs,
@@ -16,6 +16,7 @@
 )]
 
 mod columns;
+mod duplicates;
 mod index;
 mod report;
 
@@ -34,10 +35,13 @@ struct Args {
     /// Length of each data set in bytes.
     #[arg(long, default_value_t = 1_000_000_000)]
     bytes: u64,
+    /// Texts that near-duplicates are looked for in.
+    #[arg(long, default_value_t = 20_000)]
+    texts: u64,
     /// How often everything is timed.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
-    /// Python interpreter with numpy.
+    /// Python interpreter with numpy and datasketch.
     #[arg(long)]
     python: Option<PathBuf>,
     /// Folder for the files. Default: that of the system.
@@ -46,7 +50,7 @@ struct Args {
     /// Builds the index of this folder once and prints what it took: the process of its own that the memory is measured in.
     #[arg(long)]
     build: Option<PathBuf>,
-    /// Which comparisons: `index`, `csv`, `parquet`. Default: all.
+    /// Which comparisons: `index`, `csv`, `parquet`, `duplicates`. Default: all.
     only: Vec<String>,
     /// Cargo says that this is a benchmark and no test.
     #[arg(long)]
@@ -66,10 +70,13 @@ fn main() {
         return;
     }
     if !args.bench {
-        (args.rows, args.bytes, args.repeat) = (1000, 100_000, 1);
+        (args.rows, args.bytes, args.texts, args.repeat) = (1000, 100_000, 1000, 1);
     }
     if args.wants("index") {
         index::run(&args);
+    }
+    if args.wants("duplicates") {
+        duplicates::run(&args);
     }
     for format in ["csv", "parquet"] {
         if args.wants(format) {

@@ -64,12 +64,12 @@ fn hour() -> i32 {
     3600
 }
 
-/// One measure of difficulty: exactly one of the five kinds. Higher scores are harder.
+/// One measure of difficulty: exactly one of the seven kinds. Higher scores are harder.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "[has(self.column), has(self.length), has(self.rarity), has(self.file), has(self.container)].exists_one(x, x)",
-     "message": "exactly one of `column`, `length`, `rarity`, `file` and `container` must be set"}
+    {"rule": "[has(self.column), has(self.length), has(self.rarity), has(self.duplicates), has(self.centreDistance), has(self.file), has(self.container)].exists_one(x, x)",
+     "message": "exactly one of `column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container` must be set"}
 ]))]
 pub struct ScorerSpec {
     /// Name of the scorer, unique within the job: lower case letters, digits and '-'.
@@ -86,6 +86,12 @@ pub struct ScorerSpec {
     /// The score is the mean negative log frequency of a text's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rarity: Option<RarityScorer>,
+    /// The score is how much of a text an earlier row has already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<DuplicatesScorer>,
+    /// The score is the distance of an embedding from the centre of its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centre_distance: Option<CentreDistanceScorer>,
     /// The score stands in a file beside the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileScorer>,
@@ -160,6 +166,47 @@ pub struct RarityScorer {
     /// Name of the text column. Tokens are runs of characters between white space, in lower case.
     #[schemars(length(min = 1, max = 256))]
     pub column: String,
+}
+
+/// Score from near-duplicates: the Jaccard similarity, from 0 to 1, of a text's shingles with those of the most similar row before it,
+/// as MinHash estimates it (Broder 1997). The first of several copies has 0, the others have 1.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DuplicatesScorer {
+    /// Name of the text column. Words are runs of characters between white space, in lower case.
+    #[schemars(length(min = 1, max = 256))]
+    pub column: String,
+    /// Words of a shingle, the run of words by which texts are compared. Fewer find looser copies. Default 5.
+    #[serde(default = "five")]
+    #[schemars(range(min = 1, max = 100))]
+    pub shingle: i32,
+}
+
+fn five() -> i32 {
+    5
+}
+
+/// Score from embeddings: the distance of a row's embedding from the mean of its group's, or from the mean of all where there is no
+/// `dataset.groupColumn`. Rows far from it are not typical, and count as hard (Sorscher et al. 2022).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CentreDistanceScorer {
+    /// Name of the column with the embeddings: lists of numbers, at most 16384 and of all rows as many. CSV has no lists.
+    #[schemars(length(min = 1, max = 256))]
+    pub column: String,
+    /// How the distance is measured. Default `Cosine`.
+    #[serde(default)]
+    pub metric: DistanceMetric,
+}
+
+/// A distance of an embedding x from a centre c.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum DistanceMetric {
+    /// 1 − x·c / (|x| |c|), from 0 to 2.
+    #[default]
+    Cosine,
+    /// |x − c|.
+    Euclidean,
 }
 
 /// Scores that you have already, in a file on the data set's volume: a line for each row, joined by the row's number or by an id.

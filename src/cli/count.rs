@@ -1,4 +1,4 @@
-//! `curriculum count`: counts tokens for rarity scorers.
+//! `curriculum count`: what scorers need to know of all rows before any is scored.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use super::scoring::{Outcome, ScoringArgs, ShardArgs};
 use crate::api::conditions::Reason;
 use crate::scoring::count::count_shard;
 
-/// Count the tokens of one shard's rows for the rarity scorers.
+/// Find out what scorers need to know of all rows, such as how often each token occurs: of one shard's rows.
 #[derive(Args, Debug)]
 pub(crate) struct CountArgs {
     #[command(flatten)]

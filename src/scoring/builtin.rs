@@ -1,10 +1,12 @@
 //! `curriculum score`: the scorers that need no program of the user's, all in one pass over a shard's rows.
 
-use super::count::TokenCounts;
+use super::centre::Centres;
 use super::dataset::{Cell, Cursor, Field, Inspected, Root};
+use super::duplicates::Similarities;
 use super::error::ScoringError;
 use super::given::GivenScores;
 use super::manifest::Manifest;
+use super::rarity::TokenCounts;
 use super::shards::{ShardWriter, Unscored};
 use super::store::{Shard, Store};
 use super::task::{ScorerKind, Task, Unit};
@@ -17,6 +19,8 @@ enum Measure {
     Length(Unit),
     Tokens(Box<TokenCounter>),
     Rarity(TokenCounts),
+    Duplicates(Similarities),
+    Distance(Centres),
     Given(GivenScores),
 }
 
@@ -41,6 +45,13 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
                 Measure::Tokens(Box::new(counter))
             }
             ScorerKind::Rarity { .. } => Measure::Rarity(TokenCounts::load(store, task, &scorer.name, &manifest)?),
+            ScorerKind::Duplicates { .. } => {
+                Measure::Duplicates(Similarities::find(store, task, &scorer.name, shard, &manifest)?)
+            }
+            ScorerKind::CentreDistance { metric, .. } => {
+                let name = &scorer.name;
+                Measure::Distance(Centres::load(store, task, name, *metric, shard, &manifest)?)
+            }
             ScorerKind::File { .. } => {
                 let given = GivenScores::read(task, &scorer.name, root, &manifest, &rows)?;
                 Measure::Given(given)
@@ -51,7 +62,9 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
         let path = store
             .scorer(task, &scorer.name)
             .join(format!("{}.parquet", shard.stem()));
-        let place = validate::field(scorer).map(|field| {
+        // Of texts that were counted, their sketches are all that is needed.
+        let field = validate::field(scorer).filter(|_| !matches!(measure, Measure::Duplicates(_)));
+        let place = field.map(|field| {
             let known = fields
                 .iter()
                 .position(|known: &Field| known.column == field.column && known.kind == field.kind);
@@ -69,8 +82,11 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
     let mut score = |row: u64, cursor: Option<&dyn Cursor>| {
         for (measure, place, writer) in &mut scorers {
             let cell = place.zip(cursor).map(|(place, cursor)| cursor.cell(place));
+            let of_shard = (row - rows.start) as usize;
             let measured = match (measure, cell) {
-                (Measure::Given(given), cell) => given.of((row - rows.start) as usize, cell),
+                (Measure::Given(given), cell) => given.of(of_shard, cell),
+                (Measure::Duplicates(found), _) => Some(found.of(of_shard)),
+                (Measure::Distance(centres), Some(cell)) => Some(centres.distance(row, cell)),
                 (measure, Some(cell)) => Some(measure.of(cell)),
                 (_, None) => None,
             };
@@ -83,7 +99,7 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
         Ok(())
     };
     if fields.is_empty() {
-        // Scores by row number need no look at the data.
+        // Scores that are known by row number need no look at the data.
         rows.clone().try_for_each(|row| score(row, None))?;
     } else {
         dataset.for_each_row(&fields, |row, cursor| score(row, Some(cursor)))?;

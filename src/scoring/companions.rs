@@ -23,9 +23,12 @@ pub fn of(kind: &ScorerKind) -> Option<(&str, &'static str)> {
     match kind {
         ScorerKind::Tokens { tokenizer, .. } => Some((tokenizer, "length.tokenizer.path")),
         ScorerKind::File { path, .. } => Some((path, "file.path")),
-        ScorerKind::Column { .. } | ScorerKind::Length { .. } | ScorerKind::Rarity { .. } | ScorerKind::Container => {
-            None
-        }
+        ScorerKind::Column { .. }
+        | ScorerKind::Length { .. }
+        | ScorerKind::Rarity { .. }
+        | ScorerKind::Duplicates { .. }
+        | ScorerKind::CentreDistance { .. }
+        | ScorerKind::Container => None,
     }
 }
 

@@ -1,156 +1,66 @@
-//! `curriculum count`: how often each token occurs, shard by shard, for the rarity scorers.
+//! `curriculum count`: what scorers need to know of all rows before any is scored, shard by shard.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
-use serde::{Deserialize, Serialize};
-
-use super::dataset::{Cell, Field, Inspected, Root, is_missing};
+use super::centre::Sums;
+use super::dataset::{Cell, Cursor, Field, Inspected, Root};
+use super::duplicates::Sketches;
 use super::error::ScoringError;
-use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
-use super::scratch::write_json;
-use super::store::{Shard, Store, read_json};
+use super::rarity::TokenCounts;
+use super::store::{Shard, Store};
 use super::task::{ScorerKind, Task};
 use super::validate;
 
-/// Occurrences of tokens.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct TokenCounts {
-    /// Occurrences of all tokens together.
-    pub total: u64,
-    /// Occurrences of each token.
-    pub counts: HashMap<String, u64>,
+/// What is kept of a shard's rows for a scorer.
+enum Counted {
+    Tokens(TokenCounts),
+    Sketches(Box<Sketches>),
+    Sums(Sums),
 }
 
-/// Counts on the store, and which content of the data set was counted.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-struct Counted {
-    source: Fingerprint,
-    tokens: TokenCounts,
-}
-
-impl TokenCounts {
-    /// Counts the tokens of a text.
-    pub fn add(&mut self, text: &str) {
-        for token in tokens(text) {
-            self.add_token(&token, 1);
-        }
-    }
-
-    fn add_token(&mut self, token: &str, count: u64) {
-        self.total += count;
-        match self.counts.get_mut(token) {
-            Some(counted) => *counted += count,
-            None => {
-                self.counts.insert(token.to_owned(), count);
-            }
-        }
-    }
-
-    /// Mean of −ln(count(token) / total) over the text's tokens: the rarity of Platanios et al. (2019), "Competence-based
-    /// curriculum learning for neural machine translation", normalised by length. 0 for a text without tokens;
-    /// `None` when a token was never counted.
-    pub fn rarity(&self, text: &str) -> Option<f64> {
-        let (mut sum, mut length) = (0.0, 0_u64);
-        for token in tokens(text) {
-            let count = *self.counts.get(token.as_ref())?;
-            sum -= libm::log(count as f64 / self.total as f64);
-            length += 1;
-        }
-        // A single token that is all there is gives −0: one zero is enough.
-        Some(if length == 0 || sum <= 0.0 {
-            0.0
-        } else {
-            sum / length as f64
-        })
-    }
-
-    /// The counts of a scorer over all shards, of the data that `manifest` is of.
-    ///
-    /// The first command that needs them leaves the sum on the store for the others. Several may do so at once: a file appears by a
-    /// rename, and all of them are alike. It dies before: the next one sums up. It cannot write: it has the sum itself.
-    ///
-    /// # Errors
-    /// When a shard's counts are missing or not readable.
-    pub fn load(store: &Store, task: &Task, scorer: &str, manifest: &Manifest) -> Result<Self, ScoringError> {
-        let path = store.all_counts(task, scorer);
-        match read_json::<Counted>(&path) {
-            Ok(all) if all.source == manifest.source => return Ok(all.tokens),
-            Err(ScoringError::Io { source, .. }) if is_missing(&source) => {}
-            Ok(_) => {}
-            // Whatever is wrong with the sum, its parts are there.
-            Err(error) => tracing::warn!(%error, "the sum of the token counts is not usable"),
-        }
-        let mut all = Self::default();
-        let mut of_this_data = true;
-        for index in 0..task.shards {
-            let shard = Shard {
-                index,
-                count: task.shards,
-            };
-            let counted: Counted = read_json(&store.counts(task, scorer, shard))?;
-            of_this_data &= counted.source == manifest.source;
-            for (token, count) in &counted.tokens.counts {
-                all.add_token(token, *count);
-            }
-        }
-        // Where another job of the same key inspects or counts again at this moment, the sum is nobody else's.
-        if !of_this_data {
-            return Ok(all);
-        }
-        let sum = Counted {
-            source: manifest.source.clone(),
-            tokens: all,
-        };
-        if let Err(error) = write_json(&path, &sum) {
-            tracing::warn!(%error, "cannot leave the sum of the token counts to the other shards");
-        }
-        Ok(sum.tokens)
-    }
-}
-
-/// Runs of characters between white space, in lower case.
-pub fn tokens(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    text.split_whitespace().map(|token| {
-        if token.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
-            Cow::Borrowed(token)
-        } else {
-            Cow::Owned(token.to_lowercase())
-        }
-    })
-}
-
-/// Counts the tokens of a shard's rows for every rarity scorer and writes them to the store.
+/// Counts a shard's rows for every scorer that [needs it](ScorerKind::is_counted), and writes what it keeps to the store.
 ///
 /// # Errors
 /// Those of the data set and the store.
 pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
-    let dataset = Inspected::open(task, root, store, &manifest, shard.rows(manifest.rows))?;
-    let scorers: Vec<_> = task
-        .scorers
-        .iter()
-        .filter(|s| matches!(s.kind, ScorerKind::Rarity { .. }))
-        .collect();
+    let rows = shard.rows(manifest.rows);
+    let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
+    let (mut fields, mut scorers) = (Vec::<Field>::new(), Vec::new());
+    for scorer in &task.scorers {
+        let Some(field) = validate::field(scorer) else {
+            continue;
+        };
+        let counted = match &scorer.kind {
+            ScorerKind::Rarity { .. } => Counted::Tokens(TokenCounts::default()),
+            ScorerKind::Duplicates { shingle, .. } => {
+                Counted::Sketches(Box::new(Sketches::new(*shingle, rows.end - rows.start)))
+            }
+            ScorerKind::CentreDistance { .. } => Counted::Sums(Sums::new(task, root, store, &manifest, &field, &rows)?),
+            _ => continue,
+        };
+        fields.push(field);
+        scorers.push((&scorer.name, counted));
+    }
     if scorers.is_empty() {
         return Ok(());
     }
-    let fields: Vec<Field> = scorers.iter().filter_map(|scorer| validate::field(scorer)).collect();
-    let mut counts = vec![TokenCounts::default(); fields.len()];
-    dataset.for_each_row(&fields, |_, cursor| {
-        for (place, counts) in counts.iter_mut().enumerate() {
-            if let Cell::Text(text) = cursor.cell(place) {
-                counts.add(text);
+    dataset.for_each_row(&fields, |row, cursor: &dyn Cursor| {
+        for (place, (_, counted)) in scorers.iter_mut().enumerate() {
+            match (counted, cursor.cell(place)) {
+                (Counted::Tokens(counts), Cell::Text(text)) => counts.add(text),
+                (Counted::Tokens(_), _) => {}
+                (Counted::Sketches(sketches), cell) => sketches.add(cell),
+                (Counted::Sums(sums), cell) => sums.add(row, cell),
             }
         }
         Ok(())
     })?;
-    for (scorer, tokens) in scorers.iter().zip(counts) {
-        let source = manifest.source.clone();
-        write_json(&store.counts(task, &scorer.name, shard), &Counted { source, tokens })?;
+    for (name, counted) in scorers {
+        match counted {
+            Counted::Tokens(counts) => counts.write(store, task, name, shard, &manifest)?,
+            Counted::Sketches(sketches) => sketches.write(store, task, name, shard, &manifest)?,
+            Counted::Sums(sums) => sums.write(store, task, name, shard, &manifest)?,
+        }
     }
     Ok(())
 }

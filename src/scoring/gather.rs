@@ -64,6 +64,8 @@ struct Faults {
     not_finite: Count,
     uncounted: Count,
     untokenized: Count,
+    other_length: Count,
+    undirected: Count,
     damaged: Count,
 }
 
@@ -166,6 +168,8 @@ fn read_shard(
     faults.not_finite.add(explained.not_finite, shard);
     faults.uncounted.add(explained.uncounted, shard);
     faults.untokenized.add(explained.untokenized, shard);
+    faults.other_length.add(explained.other_length, shard);
+    faults.undirected.add(explained.undirected, shard);
     faults.damaged.add(explained.unreadable, shard);
     let known = explained.total();
     faults.absent.add(absent.saturating_sub(known), shard);
@@ -208,6 +212,10 @@ impl Faults {
                 "texts that the tokenizer has no tokens for",
                 shards,
             ),
+            self.other_length
+                .describe("list of another length", "lists of another length", shards),
+            self.undirected
+                .describe("list without a direction", "lists without a direction", shards),
             self.damaged
                 .describe("value that is not readable", "values that are not readable", shards),
         ];

@@ -105,7 +105,7 @@ impl GivenScores {
                 Cell::Number(_) => Err(Unscored::NotFinite),
                 Cell::Empty => Err(Unscored::Empty),
                 Cell::Unreadable => Err(Unscored::Unreadable),
-                Cell::Unsuitable | Cell::Text(_) | Cell::Items(_) => Err(Unscored::Unsuitable),
+                Cell::Unsuitable | Cell::Text(_) | Cell::Items(_) | Cell::Vector(_) => Err(Unscored::Unsuitable),
             };
             scored += u64::from(score.is_ok());
             named += u64::from(scores.take(cursor.cell(0), score, rows, manifest.rows, &mut faults));

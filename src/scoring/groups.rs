@@ -1,9 +1,32 @@
 //! The groups of a data set: names as they come, row by row, and in the end their order and one name for each.
 
 use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::dataset::{Cell, is_decimal, number_text};
+use super::error::ScoringError;
+use super::store::Store;
+use super::task::Task;
 use crate::curriculum::plan::MAX_GROUPS;
+
+/// The group of each of `rows` by its place in the manifest; `None` without a group column.
+///
+/// # Errors
+/// When `curriculum inspect` has not left them, or they are not readable.
+pub(super) fn of_rows(task: &Task, store: &Store, rows: &Range<u64>) -> Result<Option<Vec<u8>>, ScoringError> {
+    if task.group_column.is_none() {
+        return Ok(None);
+    }
+    let path = store.groups(task);
+    let mut groups = vec![0; usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)];
+    let read = store.disk().open(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(rows.start))?;
+        file.read_exact(&mut groups)
+    });
+    read.map_err(|e| ScoringError::io("read", &path, e))?;
+    Ok(Some(groups))
+}
 
 /// Values of a group column, by first appearance.
 #[derive(Debug, Default)]
@@ -40,7 +63,9 @@ impl Groups {
         let name = match cell {
             Cell::Text(name) => name,
             Cell::Empty | Cell::Unreadable => "",
-            Cell::Number(_) | Cell::Unsuitable | Cell::Items(_) => return Err(GroupFault::Unsuitable),
+            Cell::Number(_) | Cell::Unsuitable | Cell::Items(_) | Cell::Vector(_) => {
+                return Err(GroupFault::Unsuitable);
+            }
         };
         let id = match self.ids.get(name) {
             Some(&id) => id,

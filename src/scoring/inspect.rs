@@ -202,7 +202,7 @@ impl Survey {
             let of_groups = task.group_column.is_some().then_some(0);
             for (place, field) in fields.iter().enumerate() {
                 let cell = cursor.cell(place);
-                usable[place] |= matches!(cell, Cell::Number(_) | Cell::Text(_) | Cell::Items(_));
+                usable[place] |= matches!(cell, Cell::Number(_) | Cell::Text(_) | Cell::Items(_) | Cell::Vector(_));
                 if Some(place) == of_groups {
                     self.groups.add(cell).map_err(|fault| no_group(fault, &field.column))?;
                 }
@@ -280,6 +280,7 @@ fn unusable(field: &Field, columns: &[String]) -> ScoringError {
             Kind::Number => "a number",
             Kind::Text => "a text",
             Kind::Length => "a text or a list",
+            Kind::Vector => "a list of numbers",
             Kind::Group => "a value",
         };
         format!("{asked_by} names column `{column}`, which has {wanted} in no row")

@@ -1,14 +1,17 @@
 //! Scoring: from a data set to a score index. Files, but no Kubernetes.
 //!
 //! ```text
-//! data set ─inspect─► manifest, groups ─count─► token counts ─score, exec─► shard files ─index─► score index ─► sampler
+//! data set ─inspect─► manifest, groups ─count─► what is known of all rows ─score, exec─► shard files ─index─► score index ─► sampler
 //! ```
 
 pub mod builtin;
+mod centre;
 pub mod combine;
 pub mod companions;
 pub mod count;
+mod counted;
 pub mod dataset;
+mod duplicates;
 pub mod error;
 pub mod exec;
 pub mod fetch;
@@ -22,7 +25,9 @@ pub mod index_map;
 pub mod inspect;
 pub mod manifest;
 pub mod message;
+mod minhash;
 pub mod offsets;
+pub mod rarity;
 pub mod report;
 pub mod scratch;
 pub mod shards;

@@ -44,6 +44,10 @@ pub enum Unscored {
     Uncounted,
     /// The tokenizer has no token for some part of the text.
     Untokenized,
+    /// The list is empty, or has another length than the first one of the data set.
+    OtherLength,
+    /// The list, or the centre of its group, has no direction: all of its numbers are zero.
+    Undirected,
     /// The text is not valid UTF-8, or the row is bad as a whole.
     Unreadable,
 }
@@ -62,6 +66,10 @@ pub struct UnscoredCounts {
     pub uncounted: u64,
     /// See [`Unscored::Untokenized`].
     pub untokenized: u64,
+    /// See [`Unscored::OtherLength`].
+    pub other_length: u64,
+    /// See [`Unscored::Undirected`].
+    pub undirected: u64,
     /// See [`Unscored::Unreadable`].
     pub unreadable: u64,
 }
@@ -69,7 +77,8 @@ pub struct UnscoredCounts {
 impl UnscoredCounts {
     /// All of them together.
     pub fn total(&self) -> u64 {
-        self.empty + self.unsuitable + self.not_finite + self.uncounted + self.untokenized + self.unreadable
+        let of_values = self.empty + self.unsuitable + self.not_finite + self.unreadable;
+        of_values + self.uncounted + self.untokenized + self.other_length + self.undirected
     }
 }
 
@@ -134,6 +143,8 @@ impl ShardWriter {
             Unscored::NotFinite => counts.not_finite += 1,
             Unscored::Uncounted => counts.uncounted += 1,
             Unscored::Untokenized => counts.untokenized += 1,
+            Unscored::OtherLength => counts.other_length += 1,
+            Unscored::Undirected => counts.undirected += 1,
             Unscored::Unreadable => counts.unreadable += 1,
         }
     }

@@ -118,6 +118,22 @@ impl Store {
             .join(format!("{}.json", shard.stem()))
     }
 
+    /// Sketches of a shard's texts.
+    pub fn sketches(&self, task: &Task, scorer: &str, shard: Shard) -> PathBuf {
+        self.scores(task)
+            .join(".counts")
+            .join(scorer)
+            .join(format!("{}.sketches", shard.stem()))
+    }
+
+    /// Sums of a shard's embeddings.
+    pub fn sums(&self, task: &Task, scorer: &str, shard: Shard) -> PathBuf {
+        self.scores(task)
+            .join(".counts")
+            .join(scorer)
+            .join(format!("{}.sums", shard.stem()))
+    }
+
     /// Token counts of all shards together.
     pub fn all_counts(&self, task: &Task, scorer: &str) -> PathBuf {
         self.scores(task)

@@ -155,6 +155,20 @@ pub enum ScorerKind {
         /// Name of the column.
         column: String,
     },
+    /// How much of a text an earlier row has already.
+    Duplicates {
+        /// Name of the column.
+        column: String,
+        /// Words of a shingle.
+        shingle: u32,
+    },
+    /// Distance of an embedding from the centre of its group.
+    CentreDistance {
+        /// Name of the column.
+        column: String,
+        /// How the distance is measured.
+        metric: Metric,
+    },
     /// Scores that somebody has already, in a file beside the data.
     #[serde(rename_all = "camelCase")]
     File {
@@ -171,6 +185,16 @@ pub enum ScorerKind {
     },
     /// A program in a container of its own.
     Container,
+}
+
+impl ScorerKind {
+    /// Whether it needs a counting pass over all rows before any is scored.
+    pub fn is_counted(&self) -> bool {
+        matches!(
+            self,
+            Self::Rarity { .. } | Self::Duplicates { .. } | Self::CentreDistance { .. }
+        )
+    }
 }
 
 /// How the lines of a file of scores are joined to the rows of the data set.
@@ -190,6 +214,14 @@ pub enum Join {
         /// Column of the data set with the id.
         dataset_column: String,
     },
+}
+
+/// A distance.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Metric {
+    Cosine,
+    Euclidean,
 }
 
 /// Unit of a length.

@@ -186,7 +186,8 @@ pub fn field(scorer: &Scorer) -> Option<Field> {
     let (column, kind) = match &scorer.kind {
         ScorerKind::Column { column } => (column, Kind::Number),
         ScorerKind::Length { column, .. } | ScorerKind::Tokens { column, .. } => (column, Kind::Length),
-        ScorerKind::Rarity { column } => (column, Kind::Text),
+        ScorerKind::Rarity { column } | ScorerKind::Duplicates { column, .. } => (column, Kind::Text),
+        ScorerKind::CentreDistance { column, .. } => (column, Kind::Vector),
         ScorerKind::File {
             join: Join::Id { dataset_column, .. },
             ..

@@ -10,11 +10,11 @@ use crate::{
         dataset::{DatasetSpec, VolumeSpec},
         object_store::{ObjectStoreSpec, TrainerReads},
         scorer_volume::ScorerVolume,
-        scoring::{self, ContainerScorer, LengthScorer, LengthUnit, ScorerSpec},
+        scoring::{self, ContainerScorer, DistanceMetric, DuplicatesScorer, LengthScorer, LengthUnit, ScorerSpec},
         split::SplitSpec,
     },
     controller::validate::{self, Dataset, Paths, Run, Source},
-    scoring::task::{Combine, Format, Scorer, ScorerKind, Split, Task, Unit},
+    scoring::task::{Combine, Format, Metric, Scorer, ScorerKind, Split, Task, Unit},
 };
 
 /// Version of what the built-in scorers compute, and of how groups are named and ordered. Raise it when the same spec would give
@@ -135,6 +135,8 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
         column: None,
         length: None,
         rarity: None,
+        duplicates: None,
+        centre_distance: None,
         file: None,
         container: None,
         weight: Some(scorer.weight.clone()),
@@ -160,6 +162,13 @@ fn what_decides_scores(scorer: &validate::Scorer) -> Value {
             });
         }
         validate::ScorerKind::Rarity(rarity) => spec.rarity = Some(rarity.clone()),
+        validate::ScorerKind::Duplicates { column, shingle } => {
+            spec.duplicates = Some(DuplicatesScorer {
+                column: column.clone(),
+                shingle: i32::try_from(*shingle).unwrap_or(i32::MAX),
+            });
+        }
+        validate::ScorerKind::CentreDistance(distance) => spec.centre_distance = Some(distance.clone()),
         validate::ScorerKind::File { spec: file, .. } => spec.file = Some(file.clone()),
         validate::ScorerKind::Container(container) => {
             // What begins empty brings nothing to the scores.
@@ -199,6 +208,17 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
         },
         validate::ScorerKind::Rarity(rarity) => ScorerKind::Rarity {
             column: rarity.column.clone(),
+        },
+        validate::ScorerKind::Duplicates { column, shingle } => ScorerKind::Duplicates {
+            column: column.clone(),
+            shingle: *shingle,
+        },
+        validate::ScorerKind::CentreDistance(distance) => ScorerKind::CentreDistance {
+            column: distance.column.clone(),
+            metric: match distance.metric {
+                DistanceMetric::Cosine => Metric::Cosine,
+                DistanceMetric::Euclidean => Metric::Euclidean,
+            },
         },
         validate::ScorerKind::File {
             spec,

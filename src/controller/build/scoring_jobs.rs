@@ -52,12 +52,9 @@ pub fn inspect_job(settings: &Settings, run: &Run, task: &Task) -> Job {
     )
 }
 
-/// The Job that counts tokens, one completion per shard; `None` when no scorer needs the counts.
+/// The Job that finds out what scorers need to know of all rows, one completion per shard; `None` when none needs it.
 pub fn count_job(settings: &Settings, run: &Run, task: &Task) -> Option<Job> {
-    let needed = task
-        .scorers
-        .iter()
-        .any(|scorer| matches!(scorer.kind, ScorerKind::Rarity { .. }));
+    let needed = task.scorers.iter().any(|scorer| scorer.kind.is_counted());
     needed.then(|| {
         let name = names::count(&run.head.id.name, &task.key);
         let pod = pod(run, vec![own(settings, run, "count", task)], vec![]);

@@ -14,7 +14,8 @@ use crate::api::curriculum::Fraction;
 use crate::api::dataset::VolumeSpec;
 use crate::api::object_store::TrainerReads;
 use crate::api::scoring::{
-    ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec, TokenizerSpec,
+    CentreDistanceScorer, ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec,
+    TokenizerSpec,
 };
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
@@ -186,6 +187,15 @@ pub enum ScorerKind {
     },
     /// Measures how rare the tokens of a text are.
     Rarity(RarityScorer),
+    /// Measures how much of a text an earlier row has already.
+    Duplicates {
+        /// Name of the text column.
+        column: String,
+        /// Words of a shingle.
+        shingle: u32,
+    },
+    /// Measures the distance of an embedding from the centre of its group.
+    CentreDistance(CentreDistanceScorer),
     /// Reads scores that somebody has already.
     File {
         /// The file and its columns as the user names them.

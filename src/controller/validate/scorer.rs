@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Failure, Scorer, ScorerKind, extension, format, refused};
+use super::{Failure, Scorer, ScorerKind, at_least, extension, format, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
-use crate::api::scoring::{ContainerScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
+use crate::api::scoring::{ContainerScorer, DuplicatesScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
 use crate::scoring::task::{Join, Unit};
 
+const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container`";
 const DEFAULT_WEIGHT: &str = "1";
 const DEFAULT_ROW_COLUMN: &str = "row";
 /// Name of the volume of `sharedMemory`, which a user's own must not have.
@@ -18,26 +19,40 @@ const SOURCES: &str =
 const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Failure> {
-    let kind = match (&spec.column, &spec.length, &spec.rarity, &spec.file, &spec.container) {
-        (Some(column), None, None, None, None) => ScorerKind::Column(column.clone()),
-        (None, Some(spec), None, None, None) => length(spec, &format!("scoring.scorers[{place}].length"))?,
-        (None, None, Some(rarity), None, None) => ScorerKind::Rarity(rarity.clone()),
-        (None, None, None, Some(spec), None) => file(spec, &format!("scoring.scorers[{place}].file"))?,
-        (None, None, None, None, Some(container)) => {
-            let program = program(container, &format!("scoring.scorers[{place}].container"))?;
-            ScorerKind::Container(Box::new(program))
-        }
-        _ => {
-            return refused(format!(
-                "exactly one of `column`, `length`, `rarity`, `file` and `container` must be set in scorer '{}'",
-                spec.name
-            ));
-        }
+    let field = |kind: &str| format!("scoring.scorers[{place}].{kind}");
+    let column = spec.column.clone().map(ScorerKind::Column);
+    let rarity = spec.rarity.clone().map(ScorerKind::Rarity);
+    let distance = spec.centre_distance.clone().map(ScorerKind::CentreDistance);
+    let mut kinds = [
+        column.map(Ok),
+        spec.length.as_ref().map(|spec| length(spec, &field("length"))),
+        rarity.map(Ok),
+        spec.duplicates
+            .as_ref()
+            .map(|spec| duplicates(spec, &field("duplicates"))),
+        distance.map(Ok),
+        spec.file.as_ref().map(|spec| file(spec, &field("file"))),
+        spec.container.as_ref().map(|spec| {
+            let program = program(spec, &field("container"))?;
+            Ok(ScorerKind::Container(Box::new(program)))
+        }),
+    ]
+    .into_iter()
+    .flatten();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        return refused(format!("exactly one of {KINDS} must be set in scorer '{}'", spec.name));
     };
     Ok(Scorer {
         name: spec.name.clone(),
         weight: spec.weight.clone().unwrap_or_else(|| DEFAULT_WEIGHT.to_owned()),
-        kind,
+        kind: kind?,
+    })
+}
+
+fn duplicates(spec: &DuplicatesScorer, field: &str) -> Result<ScorerKind, Failure> {
+    Ok(ScorerKind::Duplicates {
+        column: spec.column.clone(),
+        shingle: at_least(1, spec.shingle, &format!("{field}.shingle"))?,
     })
 }
 

@@ -398,7 +398,7 @@ fn each_check_refuses_and_names_the_field() {
 #[test]
 fn a_number_below_what_the_api_means_is_refused() {
     type Break = fn(&mut CurriculumJobSpec);
-    let cases: [(Break, &str); 10] = [
+    let cases: [(Break, &str); 11] = [
         (|spec| spec.seed = -1, "`seed` must be at least 0, but is -1"),
         (
             |spec| spec.dataset.max_bad_rows = -1,
@@ -407,6 +407,13 @@ fn a_number_below_what_the_api_means_is_refused() {
         (
             |spec| spec.scoring.shards = 0,
             "`scoring.shards` must be at least 1, but is 0",
+        ),
+        (
+            |spec| {
+                let duplicates = json!({"name": "repeated", "duplicates": {"column": "text", "shingle": 0}});
+                spec.scoring.scorers[1] = serde_json::from_value(duplicates).unwrap();
+            },
+            "`scoring.scorers[1].duplicates.shingle` must be at least 1, but is 0",
         ),
         (
             |spec| spec.scoring.parallelism = 0,

@@ -88,6 +88,10 @@ impl CsvCursor {
         let fields = fields
             .iter()
             .map(|f| match find_column(f, &columns) {
+                Ok(_) if f.kind == Kind::Vector => Err(ReadError::Column(format!(
+                    "{} names column `{}`, but CSV has no lists of numbers; write the data as Parquet or JSON Lines",
+                    f.asked_by, f.column
+                ))),
                 Ok(place) => Ok((place, f.kind)),
                 Err(error) => Err(with_delimiter(error, f, &columns, file.delimiter)),
             })
@@ -182,6 +186,7 @@ impl Cursor for CsvCursor {
             Kind::Text | Kind::Length => Cell::Text(text),
             Kind::Group if text.is_empty() => Cell::Empty,
             Kind::Group => Cell::Text(text),
+            Kind::Vector => Cell::Unsuitable,
             Kind::Number => match text.trim() {
                 "" => Cell::Empty,
                 number => parse(number).map_or(Cell::Unsuitable, Cell::Number),

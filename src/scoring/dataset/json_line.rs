@@ -16,8 +16,8 @@ pub(super) enum Token {
     Number(Range<usize>),
     /// A text with its quotes.
     Text(Range<usize>),
-    /// A list of so many items.
-    List(u64),
+    /// A list of so many items, with its brackets.
+    List(u64, Range<usize>),
     /// An object.
     Object,
 }
@@ -73,6 +73,20 @@ pub(super) fn number(token: &[u8]) -> f64 {
     }
 }
 
+/// The numbers of a list with its brackets, NaN where an item is null; `None` when it has something else in it.
+pub(super) fn numbers(list: &[u8]) -> Option<Vec<f64>> {
+    let inside = list.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    if inside.trim_ascii().is_empty() {
+        return Some(Vec::new());
+    }
+    let item = |item: &[u8]| match item.trim_ascii() {
+        b"null" => Some(f64::NAN),
+        [b'0'..=b'9' | b'-' | b'N' | b'I', ..] => Some(number(item.trim_ascii())),
+        _ => None,
+    };
+    inside.split(|byte| *byte == b',').map(item).collect()
+}
+
 /// An open list or object: what may come next.
 enum Open {
     List,
@@ -113,6 +127,8 @@ impl Scanner<'_> {
     fn value(&mut self) -> Result<Token, Malformed> {
         let mut open: Vec<Open> = Vec::new();
         let mut items = 0;
+        self.space();
+        let start = self.at;
         loop {
             self.space();
             let value = match self.peek() {
@@ -124,7 +140,7 @@ impl Scanner<'_> {
                         open.push(Open::List);
                         continue;
                     }
-                    Token::List(0)
+                    Token::List(0, start..self.at)
                 }
                 Some(b'{') => {
                     self.at += 1;
@@ -139,7 +155,10 @@ impl Scanner<'_> {
                 _ => self.scalar()?,
             };
             if let Some(done) = self.close(value, &mut open, &mut items)? {
-                return Ok(done);
+                return Ok(match done {
+                    Token::List(items, _) => Token::List(items, start..self.at),
+                    other => other,
+                });
             }
         }
     }
@@ -152,7 +171,7 @@ impl Scanner<'_> {
             };
             self.space();
             let (end, closed) = match innermost {
-                Open::List => (b']', Token::List(*items)),
+                Open::List => (b']', Token::List(*items, 0..0)),
                 Open::Object => (b'}', Token::Object),
             };
             let is_object = matches!(innermost, Open::Object);
@@ -251,11 +270,11 @@ mod tests {
             found,
             [
                 Token::Number(7..10),
-                Token::List(3),
+                Token::List(3, 16..37),
                 Token::Object,
                 Token::Text(64..72),
                 Token::Number(77..82),
-                Token::List(0),
+                Token::List(0, 87..89),
                 Token::Object,
                 Token::Null
             ]
@@ -295,7 +314,8 @@ mod tests {
     #[test]
     fn no_depth_uses_up_the_stack() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(1 << 20), "]".repeat(1 << 20));
-        assert_eq!(read(deep.as_bytes()).unwrap(), [("\"a\"".to_owned(), Token::List(1))]);
+        let list = Token::List(1, 5..5 + (2 << 20));
+        assert_eq!(read(deep.as_bytes()).unwrap(), [("\"a\"".to_owned(), list)]);
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -328,7 +348,14 @@ mod tests {
                     (Token::Boolean(a), serde_json::Value::Bool(b)) => a == b,
                     (Token::Number(at), serde_json::Value::Number(n)) => Some(number(&line.as_bytes()[at.clone()])) == n.as_f64(),
                     (Token::Text(at), serde_json::Value::String(s)) => text(&line.as_bytes()[at.clone()]).as_ref() == Some(s),
-                    (Token::List(n), serde_json::Value::Array(items)) => *n == items.len() as u64,
+                    (Token::List(n, at), serde_json::Value::Array(items)) => {
+                        let of_numbers = items.iter().all(|item| item.is_number() || item.is_null());
+                        let numbers = numbers(&line.as_bytes()[at.clone()]);
+                        let read = |(found, item): (f64, &serde_json::Value)| found == item.as_f64().unwrap_or(found) || item.is_null();
+                        *n == items.len() as u64
+                            && numbers.is_some() == of_numbers
+                            && numbers.into_iter().flatten().zip(items).all(read)
+                    }
                     _ => false,
                 };
                 prop_assert!(same, "{token:?} {value:?}");

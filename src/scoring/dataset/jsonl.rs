@@ -6,8 +6,8 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 
-use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::json_line::{self, Token};
 use super::{Cell, Cursor, Field, Kind, Part, ReadError, RowFile, number_text, source};
@@ -88,6 +88,8 @@ struct Value {
     state: State,
     number: f64,
     text: String,
+    /// Of a list the numbers; `None`: nobody asks for them.
+    numbers: Option<Vec<f64>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -97,6 +99,8 @@ enum State {
     Text,
     Boolean,
     List,
+    /// A list with something else in it than the numbers that are asked for.
+    OtherList,
     Other,
     Unreadable,
 }
@@ -126,10 +130,14 @@ impl JsonCursor {
         }
         let values = fields
             .iter()
-            .map(|_| Value {
+            .map(|field| Value {
                 state: State::Empty,
                 number: 0.0,
                 text: String::new(),
+                // Of several fields of one column the first one reads for all.
+                numbers: (fields.iter())
+                    .any(|other| other.kind == Kind::Vector && other.column == field.column)
+                    .then(Vec::new),
             })
             .collect();
         Ok(Self {
@@ -197,7 +205,8 @@ impl Cursor for JsonCursor {
             (Kind::Number, State::Number | State::Boolean) => Cell::Number(value.number),
             (Kind::Text | Kind::Length, State::Text) => Cell::Text(&value.text),
             // Exact: the items of a line are fewer than 2⁵³.
-            (Kind::Length, State::List) => Cell::Items(value.number as u64),
+            (Kind::Length, State::List | State::OtherList) => Cell::Items(value.number as u64),
+            (Kind::Vector, State::List) => Cell::Vector(value.numbers.as_deref().unwrap_or_default()),
             // As in a data frame, where a missing value is NaN.
             (Kind::Group, State::Number) if value.number.is_nan() => Cell::Empty,
             (Kind::Group, State::Text | State::Number | State::Boolean) => Cell::Text(&value.text),
@@ -284,7 +293,16 @@ impl Value {
                 Some(text) => self.set(State::Text, 0.0, format_args!("{text}")),
                 None => self.state = State::Unreadable,
             },
-            Token::List(items) => self.set(State::List, *items as f64, format_args!("")),
+            Token::List(items, at) => {
+                let mut state = State::List;
+                if let Some(numbers) = &mut self.numbers {
+                    match json_line::numbers(&line[at.clone()]) {
+                        Some(found) => *numbers = found,
+                        None => state = State::OtherList,
+                    }
+                }
+                self.set(state, *items as f64, format_args!(""));
+            }
             Token::Object => self.state = State::Other,
         }
     }
@@ -310,6 +328,7 @@ impl Value {
         self.state = other.state;
         self.number = other.number;
         self.text.clone_from(&other.text);
+        self.numbers.clone_from(&other.numbers);
     }
 
     fn set(&mut self, state: State, number: f64, text: fmt::Arguments<'_>) {
@@ -359,16 +378,71 @@ impl<'de> Visitor<'de> for &mut Value {
         Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let mut count = 0_u64;
-        while items.next_element::<IgnoredAny>()?.is_some() {
-            count += 1;
+        let (mut count, mut state) = (0_u64, State::List);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.clear();
+            while let Some(Item(item)) = items.next_element()? {
+                count += 1;
+                match item {
+                    Some(number) => numbers.push(number),
+                    None => state = State::OtherList,
+                }
+            }
+        } else {
+            while items.next_element::<IgnoredAny>()?.is_some() {
+                count += 1;
+            }
         }
-        self.set(State::List, count as f64, format_args!(""));
+        self.set(state, count as f64, format_args!(""));
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         self.state = State::Other;
         Ok(())
+    }
+}
+
+/// An item of a list of numbers: NaN when it is null, `None` when it is something else.
+struct Item(Option<f64>);
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor).map(Self)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Option<f64>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an item")
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Some(f64::NAN))
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(value as f64))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(value as f64))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Some(value))
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
     }
 }

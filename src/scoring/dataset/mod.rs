@@ -35,6 +35,8 @@ pub enum Kind {
     Text,
     /// What has a length: texts and lists.
     Length,
+    /// Lists of numbers, such as embeddings. CSV has none.
+    Vector,
     /// Values that name groups: texts, numbers and booleans, as text.
     Group,
 }
@@ -65,6 +67,8 @@ pub enum Cell<'a> {
     Text(&'a str),
     /// A list of so many items.
     Items(u64),
+    /// A list of numbers, NaN where an item is null.
+    Vector(&'a [f64]),
 }
 
 /// Reads rows one after the other.

@@ -1,9 +1,10 @@
-//! Apache Parquet, flat columns only, and the lengths of lists.
+//! Apache Parquet, flat columns only, the lengths of lists, and lists of numbers.
 
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
 use arrow_array::{Array, BinaryArray, Float64Array, LargeStringArray, UInt64Array};
+use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::Schema;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -36,6 +37,24 @@ enum Column {
     Bytes(BinaryArray),
     Names(LargeStringArray),
     Lengths(UInt64Array),
+    Vectors(Vectors),
+}
+
+/// Lists of numbers, one behind the other.
+struct Vectors {
+    offsets: OffsetBuffer<i64>,
+    nulls: Option<NullBuffer>,
+    numbers: Vec<f64>,
+}
+
+impl Vectors {
+    fn get(&self, row: usize) -> Option<&[f64]> {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return None;
+        }
+        let [from, to] = [row, row + 1].map(|place| usize::try_from(self.offsets[place]).unwrap_or_default());
+        self.numbers.get(from..to)
+    }
 }
 
 type Builder = ParquetRecordBatchReaderBuilder<Chunks>;
@@ -207,6 +226,7 @@ impl Cursor for ParquetCursor {
             }
             Column::Names(names) if names.is_valid(self.at) => Cell::Text(names.value(self.at)),
             Column::Lengths(lengths) if lengths.is_valid(self.at) => Cell::Items(lengths.value(self.at)),
+            Column::Vectors(vectors) => vectors.get(self.at).map_or(Cell::Empty, Cell::Vector),
             _ => Cell::Empty,
         }
     }

@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use rustix::io::Errno;
 
+use super::centre::centre_distance;
+use super::duplicates::duplicates;
 use super::tokens::{tokens, words};
 use super::*;
 use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk, Root};
 use crate::scoring::report::EXIT_IO;
+use crate::scoring::task::Metric;
 
 const ERRORS: [Errno; 6] = [
     Errno::STALE,
@@ -155,4 +158,21 @@ fn no_call_that_fails_for_a_moment_blames_the_data_or_the_scores() {
             Ok(())
         });
     }
+}
+
+#[test]
+fn no_call_that_fails_for_a_moment_blames_what_was_counted() {
+    let json = b"{\"text\":\"a b\",\"e\":[1]}\n{\"text\":\"A b\",\"e\":[2]}\n{\"text\":\"c\",\"e\":[3]}\n";
+    let scorers = vec![duplicates("text", 2), centre_distance("e", Metric::Euclidean)];
+    let place = Place::new("jsonl", json, scorers).grouped("text");
+    place.inspect().unwrap();
+    let task = &place.task;
+    let calls = sweep(&place, |root, store| {
+        let mut shards = place.shards();
+        shards.try_for_each(|shard| count_shard(task, root, store, shard))?;
+        place
+            .shards()
+            .try_for_each(|shard| score_shard(task, root, store, shard))
+    });
+    assert!(calls > 40, "{calls}");
 }

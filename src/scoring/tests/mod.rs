@@ -1,7 +1,9 @@
 //! The commands' work on small data sets in temporary folders.
 
+mod centre;
 mod columns;
 mod disk;
+mod duplicates;
 mod faults;
 mod given;
 mod inputs;

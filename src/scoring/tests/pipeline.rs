@@ -10,6 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
+use super::duplicates::duplicates;
 use super::*;
 use crate::scoring::dataset::{Cell, Field, Kind, Part, RowFile};
 use crate::scoring::report::FoundIndex;
@@ -70,7 +71,12 @@ pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn all_scorers() -> Vec<Scorer> {
-    vec![column("loss"), length("text", Unit::Characters), rarity("text")]
+    vec![
+        column("loss"),
+        length("text", Unit::Characters),
+        rarity("text"),
+        duplicates("text", 1),
+    ]
 }
 
 /// Losses that single and double precision write the same way.

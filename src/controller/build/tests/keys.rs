@@ -79,6 +79,44 @@ fn the_task_and_the_key_have_the_tokenizer() {
     assert_ne!(of("t.json").key, task(&parsed(SMALL)).key);
 }
 
+#[test]
+fn the_task_and_the_key_have_the_shingle() {
+    use crate::scoring::task::ScorerKind;
+    let of = |duplicates: &str| task(&parsed(&SMALL.replace("length: {column: text}", duplicates)));
+    let (default, five) = (
+        of("duplicates: {column: text}"),
+        of("duplicates: {column: text, shingle: 5}"),
+    );
+    let kind = ScorerKind::Duplicates {
+        column: "text".to_owned(),
+        shingle: 5,
+    };
+    assert_eq!(default.scorers[0].kind, kind);
+    assert_eq!(default.key, five.key);
+    for other in ["duplicates: {column: text, shingle: 4}", "duplicates: {column: body}"] {
+        assert_ne!(of(other).key, five.key, "{other}");
+    }
+}
+
+#[test]
+fn the_task_and_the_key_have_the_metric() {
+    use crate::scoring::task::{Metric, ScorerKind};
+    let of = |distance: &str| {
+        let distance = format!("centreDistance: {distance}");
+        task(&parsed(&SMALL.replace("length: {column: text}", &distance)))
+    };
+    let (default, cosine) = (of("{column: e}"), of("{column: e, metric: Cosine}"));
+    let kind = ScorerKind::CentreDistance {
+        column: "e".to_owned(),
+        metric: Metric::Cosine,
+    };
+    assert_eq!(default.scorers[0].kind, kind);
+    assert_eq!(default.key, cosine.key);
+    for other in ["{column: e, metric: Euclidean}", "{column: f}"] {
+        assert_ne!(of(other).key, cosine.key, "{other}");
+    }
+}
+
 /// Keys that claims of this release's users have on them.
 #[test]
 fn keys_of_specs_without_the_newest_fields_are_those_of_the_release_before() {

@@ -49,9 +49,12 @@ fn the_inspection_comes_first_and_brings_the_claim() {
 }
 
 #[test]
-fn counting_comes_before_scoring_with_a_rarity_scorer_only() {
-    let rarity = json!({"scoring": {"scorers": [{"name": "rare", "rarity": {"column": "text"}}]}});
-    for (patch, next) in [(json!({}), "digits-score-"), (rarity, "digits-count-")] {
+fn counting_comes_before_scoring_where_a_scorer_needs_it() {
+    let counted = ["rarity", "duplicates", "centreDistance"].map(|kind| {
+        let scorer = json!({"name": "counted", kind: {"column": "text"}});
+        (json!({"scoring": {"scorers": [scorer]}}), "digits-count-")
+    });
+    for (patch, next) in counted.into_iter().chain([(json!({}), "digits-score-")]) {
         let mut case = case(patch);
         case.turn();
         case.turn();

@@ -6,19 +6,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int64Type,
 };
-use arrow_array::{Array, ArrayRef, Float64Array, LargeStringArray, UInt64Array};
+use arrow_array::{Array, ArrayRef, Float64Array, LargeListArray, LargeStringArray, UInt64Array};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use super::super::number::{as_written, as_written_half};
 use super::super::{Kind, number_text};
-use super::Column;
+use super::{Column, Vectors};
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 pub(super) fn read(found: &ArrayRef, kind: Kind) -> Result<Column, ArrowError> {
     Ok(match (kind, found.data_type()) {
         (Kind::Number, _) => Column::Numbers(numbers(found)?),
+        (Kind::Vector, _) => Column::Vectors(vectors(found)?),
         (_, DataType::Binary) => Column::Bytes(found.as_binary::<i32>().clone()),
         (Kind::Group, kind) if !kind.is_binary() => Column::Names(group_names(found)?),
         (Kind::Length, kind) if kind.is_list() => Column::Lengths(lengths(found)?),
@@ -76,15 +77,36 @@ fn group_names(found: &ArrayRef) -> Result<LargeStringArray, ArrowError> {
     Ok(names.iter().map(|name| name.map(short)).collect())
 }
 
-/// How many items each list has.
-fn lengths(found: &ArrayRef) -> Result<UInt64Array, ArrowError> {
-    // Of all kinds of lists the general one is enough: only the places where they begin are looked at.
+/// Lists of any kind as the general one.
+fn lists(found: &ArrayRef) -> Result<LargeListArray, ArrowError> {
     let item = match found.data_type() {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => Arc::clone(item),
         _ => return Err(ArrowError::CastError("it is no list that can be counted".to_owned())),
     };
-    let lists = cast(found, &DataType::LargeList(item))?;
-    let lists = lists.as_list::<i64>();
+    Ok(cast(found, &DataType::LargeList(item))?.as_list::<i64>().clone())
+}
+
+/// Lists of numbers, NaN in place of items that are null. Single precision is taken as it is: an embedding was computed, and nobody
+/// has written its digits.
+fn vectors(found: &ArrayRef) -> Result<Vectors, ArrowError> {
+    let lists = lists(found)?;
+    let items = cast(lists.values(), &DataType::Float64)?;
+    let items = items.as_primitive::<Float64Type>();
+    let numbers = if items.null_count() == 0 {
+        items.values().to_vec()
+    } else {
+        items.iter().map(|item| item.unwrap_or(f64::NAN)).collect()
+    };
+    Ok(Vectors {
+        offsets: lists.offsets().clone(),
+        nulls: lists.nulls().cloned(),
+        numbers,
+    })
+}
+
+/// How many items each list has.
+fn lengths(found: &ArrayRef) -> Result<UInt64Array, ArrowError> {
+    let lists = lists(found)?;
     let lengths = lists.offsets().lengths().map(|length| length as u64);
     Ok(UInt64Array::new(
         lengths.collect::<Vec<_>>().into(),

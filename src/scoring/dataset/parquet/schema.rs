@@ -20,11 +20,16 @@ pub(super) fn check_type(field: &Field, found: &DataType) -> std::result::Result
     let text = value.is_string() || value.is_binary();
     let number = value.is_numeric() || *value == DataType::Boolean;
     let list = value.is_list();
+    let vector = matches!(
+        value,
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) if item.data_type().is_numeric()
+    );
     let time = matches!(value, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
     let (suitable, wanted) = match field.kind {
         Kind::Number => (number || time, "a column of numbers, booleans, dates or timestamps"),
         Kind::Text => (text, "a text column"),
         Kind::Length => (text || list, "a column of texts or lists"),
+        Kind::Vector => (vector, "a column of lists of numbers"),
         Kind::Group => (text || number, "a column of texts, numbers or booleans"),
     };
     if suitable {
