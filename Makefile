@@ -3,14 +3,16 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CLUSTER ?= local
 IMAGE ?=
+PUSH ?=
+GPU ?=
 
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Train the digits demo on a local cluster (CLUSTER=current IMAGE=ref: on yours)
-	CLUSTER=$(CLUSTER) IMAGE=$(IMAGE) e2e/demo/run
+demo: ## Train the digits demo on a local cluster (CLUSTER=current IMAGE=ref: on yours; GPU=1: on GPUs)
+	CLUSTER=$(CLUSTER) IMAGE=$(IMAGE) GPU=$(GPU) e2e/demo/run
 
 .PHONY: test
 test: ## Run every test, end-to-end tests on a local cluster included
@@ -33,8 +35,13 @@ wheel: ## Build the wheel: the binary and the Python packages, for pip
 	scripts/wheel
 
 .PHONY: image
-image: ## Build the operator's image
-	scripts/image
+image: ## Build the operator's image (IMAGE=ref PUSH=1: push it, for amd64 and arm64)
+	@result=$$(PUSH=$(PUSH) scripts/image $(IMAGE) | tail -n 1) && [ "$$result" ] && \
+	  scripts/after-image "$(or $(IMAGE),localhost/curriculum-operator:dev)" "$$result"
+
+.PHONY: release
+release: ## Build, push and sign a release (REPOSITORY=registry/path COSIGN_KEY=file)
+	scripts/release $(REPOSITORY)
 
 .PHONY: up
 up: ## Start the local cluster

@@ -16,6 +16,8 @@ use crate::case::Case;
 use crate::observe::{ensure, has_ended};
 use crate::{DEMO_IMAGE, Result, demo_image, wait};
 
+/// What a GPU is called where pods ask for one.
+pub const GPU: &str = "nvidia.com/gpu";
 /// The data set, the claims and the Job that fills them.
 pub const DATA: &str = "digits-data.yaml";
 /// The run with a curriculum.
@@ -54,11 +56,23 @@ pub async fn apply(case: &Case, file: &str) -> Result {
         match object["kind"].as_str() {
             Some("PersistentVolumeClaim") => patch::<PersistentVolumeClaim>(case, object).await?,
             Some("Job") => patch::<Job>(case, object).await?,
-            Some("CurriculumJob") => patch::<CurriculumJob>(case, object).await?,
+            Some("CurriculumJob") => patch::<CurriculumJob>(case, with_gpus(object)).await?,
             kind => return Err(format!("{}: unexpected kind {kind:?}", path.display()).into()),
         }
     }
     Ok(())
+}
+
+/// Has each training pod ask for as many GPUs as `GPU` says; the samples ask for none.
+fn with_gpus(mut job: Value) -> Value {
+    let gpus = std::env::var("GPU").unwrap_or_default();
+    if !gpus.is_empty() {
+        let resources = &mut job["spec"]["training"]["template"]["spec"]["containers"][0]["resources"];
+        for list in ["requests", "limits"] {
+            resources[list][GPU] = Value::from(gpus.as_str());
+        }
+    }
+    job
 }
 
 async fn patch<K>(case: &Case, object: Value) -> Result

@@ -142,7 +142,7 @@ reasons! {
     Queued,
     /// A Job cannot make its pod, as by a quota, a policy or a missing service account.
     PodRefused,
-    /// A volume of a pod cannot be attached or mounted.
+    /// A volume of a pod cannot be attached or mounted, or nothing provides one for a claim.
     VolumeUnavailable,
     /// A pod has a node, but its containers do not start there.
     PodNotStarted,

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
 use super::actions::{Delete, Ensure, Event, Kind, SetSuspend};
-use super::observed::Warning;
+use super::observed::{About, Warning};
 use crate::api::job::CurriculumJob;
 use crate::api::status::CurriculumJobStatus;
 use crate::sampler::contract::SamplerStatus;
@@ -78,8 +78,8 @@ pub(crate) trait Cluster: Send + Sync {
     /// Pods as the API server has them now.
     fn pods(&self, of: &CurriculumJob, which: PodsOf<'_>) -> impl Future<Output = Answer<Vec<Pod>>> + Send;
 
-    /// Events of type Warning about the object of that UID.
-    fn warnings(&self, of: &CurriculumJob, about: &str) -> impl Future<Output = Answer<Vec<Warning>>> + Send;
+    /// Events that say what is wrong: those of type Warning, and of claims that nothing provides a volume for.
+    fn warnings(&self, of: &CurriculumJob, about: &About) -> impl Future<Output = Answer<Vec<Warning>>> + Send;
 
     /// Metadata of an object as the API server has it now.
     fn metadata(

@@ -24,7 +24,7 @@ use super::actions::{Delete, Ensure, Event, Kind, SetSuspend};
 use super::cluster::{Answer, Children, Cluster, PodsOf, Said};
 use super::index::Indexed;
 use super::merge_patch::merge_patch;
-use super::observed::Warning;
+use super::observed::{About, Warning};
 use super::samplers::Samplers;
 use super::stored_job::StoredJob;
 use crate::api::MANAGER;
@@ -174,8 +174,21 @@ impl Cluster for KubeCluster {
         Ok(found.items)
     }
 
-    async fn warnings(&self, of: &CurriculumJob, about: &str) -> Answer<Vec<Warning>> {
-        let selector = format!("involvedObject.uid={about},type=Warning");
+    async fn warnings(&self, of: &CurriculumJob, about: &About) -> Answer<Vec<Warning>> {
+        let selector = match about {
+            About::Object(uid) => format!("involvedObject.uid={uid},type=Warning"),
+            // That a claim gets no volume is told by events of type Normal.
+            About::Claims(_) => "involvedObject.kind=PersistentVolumeClaim".to_owned(),
+        };
+        let is_meant = |event: &core::v1::Event| match about {
+            About::Object(_) => true,
+            About::Claims(names) => {
+                let name = event.involved_object.name.as_ref();
+                let tells =
+                    event.type_.as_deref() == Some("Warning") || event.reason.as_deref() == Some("FailedBinding");
+                tells && name.is_some_and(|name| names.contains(name))
+            }
+        };
         let params = ListParams::default().fields(&selector);
         let found = self.api::<core::v1::Event>(of).list(&params).await?;
         let warning = |event: core::v1::Event| {
@@ -189,10 +202,11 @@ impl Cluster for KubeCluster {
             Some(Warning {
                 reason: event.reason?,
                 message: event.message.unwrap_or_default(),
+                about: event.involved_object.name.unwrap_or_default(),
                 at: seen.or(event.metadata.creation_timestamp.map(|time| time.0))?,
             })
         };
-        Ok(found.items.into_iter().filter_map(warning).collect())
+        Ok(found.items.into_iter().filter(is_meant).filter_map(warning).collect())
     }
 
     async fn metadata(&self, of: &CurriculumJob, kind: Kind, name: &str) -> Answer<Option<ObjectMeta>> {

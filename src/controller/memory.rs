@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::runtime::watcher::DefaultBackoff;
 
-use super::observed::Warning;
+use super::observed::{About, Warning};
 
 /// The wait when the back-off gives none, which it never does.
 const LAST_RETRY: Duration = Duration::from_secs(30);
@@ -29,8 +29,8 @@ struct Entry {
     backoff: Option<DefaultBackoff>,
     /// Since when the awaited Job is stuck.
     stuck: Option<Timestamp>,
-    /// What was last heard of a silent object: its UID, when, and the warnings about it.
-    heard: Option<(String, Timestamp, Vec<Warning>)>,
+    /// What was last heard of a silent object: which, when, and the warnings about it.
+    heard: Option<(About, Timestamp, Vec<Warning>)>,
     /// UIDs of objects that were made for it and that no store has shown since, with the time.
     unseen: Vec<(String, Timestamp)>,
 }
@@ -128,7 +128,7 @@ impl Memory {
     }
 
     /// The warnings about that object, unless they are older than the interval.
-    pub(crate) fn heard(&self, uid: &str, about: &str, now: Timestamp, interval: Duration) -> Option<Vec<Warning>> {
+    pub(crate) fn heard(&self, uid: &str, about: &About, now: Timestamp, interval: Duration) -> Option<Vec<Warning>> {
         let entries = self.entries();
         let (object, at, warnings) = entries.get(uid)?.heard.as_ref()?;
         let fresh = is_within(SignedDuration::try_from(interval).unwrap_or_default(), *at, now);
@@ -136,7 +136,7 @@ impl Memory {
     }
 
     /// Remembers the warnings about an object.
-    pub(crate) fn hears(&self, uid: &str, about: String, now: Timestamp, warnings: Vec<Warning>) {
+    pub(crate) fn hears(&self, uid: &str, about: About, now: Timestamp, warnings: Vec<Warning>) {
         self.entries().entry(uid.to_owned()).or_default().heard = Some((about, now, warnings));
     }
 
@@ -221,12 +221,14 @@ mod tests {
         let warning = Warning {
             reason: "FailedCreate".to_owned(),
             message: "exceeded quota".to_owned(),
+            about: "train".to_owned(),
             at: at(0),
         };
-        memory.hears("a", "job".to_owned(), at(0), vec![warning.clone()]);
-        assert_eq!(memory.heard("a", "job", at(29), half_a_minute), Some(vec![warning]));
-        assert_eq!(memory.heard("a", "pod", at(29), half_a_minute), None);
-        assert_eq!(memory.heard("a", "job", at(30), half_a_minute), None);
+        let (job, pod) = (About::Object("job".to_owned()), About::Object("pod".to_owned()));
+        memory.hears("a", job.clone(), at(0), vec![warning.clone()]);
+        assert_eq!(memory.heard("a", &job, at(29), half_a_minute), Some(vec![warning]));
+        assert_eq!(memory.heard("a", &pod, at(29), half_a_minute), None);
+        assert_eq!(memory.heard("a", &job, at(30), half_a_minute), None);
     }
 
     #[test]

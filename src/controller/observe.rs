@@ -12,7 +12,7 @@ use super::context::Context;
 use super::decide::LOOK_AGAIN;
 use super::error::Error;
 use super::evidence;
-use super::observed::{Observed, Silence, Warning, is_controlled_by};
+use super::observed::{About, Observed, Silence, Warning, is_controlled_by};
 use crate::api::job::CurriculumJob;
 
 /// Everything about a CurriculumJob at this time; `None` while the stores do not show what was made for it last.
@@ -76,7 +76,7 @@ async fn warnings<C: Cluster>(
     let grace = SignedDuration::try_from(context.settings.image_grace).unwrap_or_default();
     let silent = observed.silence();
     let silent = silent.filter(|silent| observed.now.duration_since(silent.since) >= grace);
-    let Some(Silence { uid: about, .. }) = silent else {
+    let Some(Silence { about, .. }) = silent else {
         return Ok(Vec::new());
     };
     let uid = job.uid().unwrap_or_default();
@@ -87,9 +87,16 @@ async fn warnings<C: Cluster>(
         .cluster
         .warnings(job, &about)
         .await
-        .map_err(|error| Error::api("list", "events", &about, error))?;
+        .map_err(|error| Error::api("list", "events", name_of(&about), error))?;
     context.memory.hears(&uid, about, observed.now, warnings.clone());
     Ok(warnings)
+}
+
+fn name_of(about: &About) -> &str {
+    match about {
+        About::Object(uid) => uid,
+        About::Claims(names) => names.first().map_or("", String::as_str),
+    }
 }
 
 /// Address of the sampler of the running visit.

@@ -1,6 +1,7 @@
 //! What one reconcile knows: everything it decides on, the time included. Plain data and questions about it; reading it
 //! from the cluster is the business of `observe`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,22 +54,35 @@ pub(crate) struct Observed {
     pub(crate) progress_interval: Duration,
 }
 
-/// An event of type Warning about a Job or a pod.
+/// An event about a Job, a pod or a claim that says what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Warning {
     /// Its reason, such as `FailedCreate`.
     pub(crate) reason: String,
     /// Its words; foreign text.
     pub(crate) message: String,
+    /// Name of the object that it is about.
+    pub(crate) about: String,
     /// When it was last seen.
     pub(crate) at: Timestamp,
+}
+
+/// What the scheduler says of a pod whose claims have no volumes; which of them, and why, only events about the claims tell.
+pub(crate) const UNBOUND: &str = "unbound immediate PersistentVolumeClaims";
+
+/// Whose events to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The object of that UID: a Job that has made no pod, or a pod that has a node but has not started.
+    Object(String),
+    /// The claims of those names, which a pod without a node waits for.
+    Claims(BTreeSet<String>),
 }
 
 /// An object that does not get on and does not say why itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Silence {
-    /// UID of the Job that has made no pod, or of the pod that has a node but has not started.
-    pub(crate) uid: String,
+    pub(crate) about: About,
     /// Since when.
     pub(crate) since: Timestamp,
 }
@@ -141,7 +155,8 @@ impl Observed {
         if pods.peek().is_none() {
             let started = job.status.as_ref().and_then(|status| status.start_time.clone());
             let since = started.or_else(|| job.creation_timestamp())?.0;
-            return Some(Silence { uid: job.uid()?, since });
+            let about = About::Object(job.uid()?);
+            return Some(Silence { about, since });
         }
         let pods: Vec<&Pod> = pods.filter(|pod| !evidence::has_ended(pod)).collect();
         if pods.iter().any(|pod| evidence::phase(pod) == Some("Running")) {
@@ -149,13 +164,20 @@ impl Observed {
         }
         let pod = pods.first()?;
         let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-        let scheduled = conditions
-            .iter()
-            .find(|c| c.type_ == "PodScheduled" && c.status == "True")?;
-        Some(Silence {
-            uid: pod.uid()?,
-            since: scheduled.last_transition_time.as_ref()?.0,
-        })
+        let scheduled = conditions.iter().find(|c| c.type_ == "PodScheduled")?;
+        let waits_for_claims = || {
+            scheduled
+                .message
+                .as_deref()
+                .is_some_and(|words| words.contains(UNBOUND))
+        };
+        let about = match scheduled.status.as_str() {
+            "True" => About::Object(pod.uid()?),
+            "False" if waits_for_claims() => About::Claims(claims_of(pod)),
+            _ => return None,
+        };
+        let since = scheduled.last_transition_time.as_ref()?.0;
+        Some(Silence { about, since })
     }
 
     /// The Job of that name, if it is this CurriculumJob's.
@@ -237,6 +259,15 @@ impl Observed {
             .map(|job| job.name_any())
             .collect()
     }
+}
+
+fn claims_of(pod: &Pod) -> BTreeSet<String> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref());
+    let claims = volumes
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    claims.map(|claim| claim.claim_name.clone()).collect()
 }
 
 /// What an object is for, by its label.

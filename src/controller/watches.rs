@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
@@ -139,11 +139,15 @@ pub(crate) fn trim_job(job: &mut Job) {
     }
 }
 
-/// Of a pod's spec only its node is read, and of its containers neither what they mount nor which image it was exactly.
+/// Of a pod's spec only its node is read, the claims of one that has none, and of its containers neither what they mount nor which image it was exactly.
 pub(crate) fn trim_pod(pod: &mut Pod) {
     trim_meta(&mut pod.metadata);
     if let Some(spec) = &mut pod.spec {
         *spec = PodSpec {
+            volumes: spec
+                .volumes
+                .take()
+                .and_then(|all| claims_without_node(all, spec.node_name.as_deref())),
             node_name: spec.node_name.take(),
             ..PodSpec::default()
         };
@@ -156,6 +160,11 @@ pub(crate) fn trim_pod(pod: &mut Pod) {
         (container.volume_mounts, container.container_id) = (None, None);
         container.image_id.clear();
     }
+}
+
+fn claims_without_node(mut volumes: Vec<Volume>, node: Option<&str>) -> Option<Vec<Volume>> {
+    volumes.retain(|volume| node.is_none() && volume.persistent_volume_claim.is_some());
+    (!volumes.is_empty()).then_some(volumes)
 }
 
 /// Of a child's metadata its name, owners, age, end and a few labels are read.

@@ -21,7 +21,7 @@ use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_COMPONENT};
 use crate::api::status::CurriculumJobStatus;
 use crate::controller::actions::{Delete, Ensure, Event, Kind, SetSuspend};
 use crate::controller::cluster::{Answer, Children, Cluster, PodsOf, Said};
-use crate::controller::observed::Warning;
+use crate::controller::observed::{About, Warning};
 use crate::controller::sampler_client::SamplerClient;
 use crate::controller::samplers::Samplers;
 
@@ -206,7 +206,7 @@ impl Cluster for LocalCluster {
         Ok(world.pods.values().filter(wanted).cloned().collect())
     }
 
-    async fn warnings(&self, _: &CurriculumJob, _: &str) -> Answer<Vec<Warning>> {
+    async fn warnings(&self, _: &CurriculumJob, _: &About) -> Answer<Vec<Warning>> {
         Ok(Vec::new())
     }
 

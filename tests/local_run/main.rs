@@ -10,9 +10,10 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use harness::{Local, STEPS, eventually, words};
+use harness::{BINARY, Local, STEPS, eventually, words};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -398,6 +399,35 @@ fn a_folder_is_of_one_spec_and_of_one_process() {
     let other = local.run();
     assert_eq!(other.status.code(), Some(2));
     assert!(words(&other).contains("--again begins anew"), "{}", words(&other));
+}
+
+/// `config/samples/first-run.yaml` as it is: its data set and its trainer are in its own ConfigMap.
+#[test]
+fn the_first_of_the_samples_learns_with_plain_python() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/first-run.yaml");
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&sample).unwrap()).unwrap();
+    let map = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("files")).unwrap();
+    for (name, content) in map["data"].as_object().unwrap() {
+        fs::write(folder.path().join("files").join(name), content.as_str().unwrap()).unwrap();
+    }
+    let output = Command::new(BINARY)
+        .args(["run", "-d", "run", "-v", "first-run=files", "-f"])
+        .arg(sample)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = words(&output);
+    assert!(output.status.success(), "{said}");
+    let accuracies: Vec<f64> = said
+        .lines()
+        .filter(|line| line.contains("completed: steps"))
+        .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(accuracies.len(), 3, "{said}");
+    assert!(accuracies[2] > 0.95 && accuracies[2] > accuracies[0], "{said}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ readonly BINARIES=(
   etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl
   node-agent pause helm kubeconform
 )
-# Built only when asked for by name: nothing of the cluster needs them.
-readonly EXTRAS=(jobset versitygw)
+# Built only when asked for by name: nothing of the cluster needs them. cosign and registry are for releases.
+readonly EXTRAS=(jobset versitygw cosign registry)
 
 # Packages by a file each brings, so that tools installed in another way count.
 packages_missing() {
@@ -50,6 +50,8 @@ binary_path() { # name
     helm) echo "$BIN/helm-$HELM" ;;
     kubeconform) echo "$BIN/kubeconform-$KUBECONFORM" ;;
     versitygw) echo "$BIN/versitygw-$VERSITYGW" ;;
+    cosign) echo "$BIN/cosign-$COSIGN" ;;
+    registry) echo "$BIN/registry-$REGISTRY" ;;
     jobset) echo "$BIN/jobset-$(source_digest jobset)" ;;
     node-agent | pause) echo "$BIN/$1-$(source_digest node)" ;;
     *) echo "$BIN/$1-$KUBERNETES" ;;
@@ -96,6 +98,11 @@ build_one() { # name path
         flags+=" -X main.version=v$KUBECONFORM"
         ;;
       versitygw) module=versitygw package=github.com/versity/versitygw/cmd/versitygw ;;
+      cosign)
+        module=cosign package=github.com/sigstore/cosign/v3/cmd/cosign
+        flags+=" -X sigs.k8s.io/release-utils/version.gitVersion=v$COSIGN"
+        ;;
+      registry) module=registry package=github.com/distribution/distribution/v3/cmd/registry ;;
       node-agent) module=node package=./cmd/agent ;;
       pause) module=node package=./cmd/pause ;;
       *)

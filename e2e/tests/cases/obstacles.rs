@@ -67,3 +67,20 @@ async fn a_volume_that_does_not_mount_is_said_and_waited_for() -> Result {
     })
     .await
 }
+
+/// Case 18: the store's claim names no class, and is not given the default one either.
+#[tokio::test]
+async fn a_claim_that_gets_no_volume_is_said_with_what_would_be_right() -> Result {
+    with_temp_ns("class", |case| async move {
+        case.data_set().await?;
+        let no_class = json!({"store": {"claimTemplate": {"storageClassName": ""}}});
+        case.submit(&Example::new("run").with(&no_class).one_phase()).await?;
+        let words = [
+            "'run-store' gets no volume",
+            "no storage class is set",
+            "`store.claimTemplate.storageClassName`",
+        ];
+        said(&case, Reason::VolumeUnavailable, &words).await
+    })
+    .await
+}

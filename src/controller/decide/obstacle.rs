@@ -4,6 +4,7 @@
 //! |---|---|
 //! | somebody else holds the Job, or gates keep its pod from the scheduler | `Queued` |
 //! | the Job has made no pod | `PodRefused`, with the Job controller's words |
+//! | a claim of the pod gets no volume | `VolumeUnavailable`, with the words of events about the claim |
 //! | the scheduler finds no node | `Unschedulable`, with its words |
 //! | a pod has a node, no container has started, and there are warnings | `VolumeUnavailable`, `PodNotStarted` |
 //! | a container of some pods cannot start, while others of the Job have | `ImageUnavailable` |
@@ -25,14 +26,18 @@ use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
 use crate::api::names::LABEL_QUEUE;
 use crate::controller::actions::{Delete, Kind};
+use crate::controller::build::names;
 use crate::controller::evidence::{self, Failure};
-use crate::controller::observed::{Warning, component, is_deleting};
+use crate::controller::observed::{About, Warning, component, is_deleting};
 use crate::controller::untrusted;
+use crate::controller::validate::Store;
 
 /// How old a warning may be to count: the kubelet repeats those that still hold at least every 123 s.
 const RECENT: Duration = Duration::from_secs(300);
 /// Restarts after which a container that does not stay up counts as crashing.
 const RESTARTS: i32 = 2;
+/// What the cluster says of a claim without a class where no class is the default.
+const NO_STORAGE_CLASS: &str = "no storage class is set";
 /// How often to look at something in the way: events about a pod do not change the pod.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -90,6 +95,9 @@ fn find(turn: &mut Turn<'_>, job: &Job, pods: &[&Pod]) -> Option<Obstacle> {
     if let Some(obstacle) = pods.iter().find_map(|pod| on_a_bad_node(job, pod)) {
         return Some(obstacle);
     }
+    if let Some(obstacle) = without_volume(turn) {
+        return Some(obstacle);
+    }
     if let Some(obstacle) = pods.iter().find_map(|pod| without_node(pod)) {
         return Some(obstacle);
     }
@@ -132,6 +140,32 @@ fn on_a_bad_node(job: &Job, pod: &Pod) -> Option<Obstacle> {
     Some(Obstacle::new(Reason::ImageUnavailable, since, message))
 }
 
+/// A claim that gets no volume. Without a default StorageClass that is what becomes of every claim that names none.
+fn without_volume(turn: &mut Turn<'_>) -> Option<Obstacle> {
+    let observed = turn.observed;
+    let silence = observed.silence()?;
+    let About::Claims(_) = silence.about else { return None };
+    let newest = newest_warning(turn)?;
+    let claim = untrusted::clean(&newest.about);
+    let is_own = matches!(turn.run.store, Store::Own(_)) && claim == names::store_claim(&observed.name);
+    let mend = match (newest.message.contains(NO_STORAGE_CLASS), is_own) {
+        (false, _) => "",
+        (true, true) => {
+            ": there must be a default StorageClass, which helps this claim too, or the job must be made anew with \
+             `store.claimTemplate.storageClassName`, or with `store.claimName` of a claim that has a volume"
+        }
+        (true, false) => {
+            ": there must be a default StorageClass, which helps this claim too, or the claim must be made anew with a \
+             `storageClassName`"
+        }
+    };
+    let message = format!(
+        "claim '{claim}' gets no volume: {}{mend}",
+        untrusted::clean(&newest.message)
+    );
+    Some(Obstacle::new(Reason::VolumeUnavailable, Some(silence.since), message))
+}
+
 fn without_node(pod: &Pod) -> Option<Obstacle> {
     let condition = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
     let name = pod.name_any();
@@ -152,12 +186,21 @@ fn without_node(pod: &Pod) -> Option<Obstacle> {
     })
 }
 
+/// The newest warning about what is silent, if it still holds.
+fn newest_warning<'a>(turn: &Turn<'a>) -> Option<&'a Warning> {
+    let recent = |warning: &&Warning| turn.after(RECENT, warning.at) != When::Due;
+    turn.observed
+        .warnings
+        .iter()
+        .filter(recent)
+        .max_by_key(|warning| warning.at)
+}
+
 /// What the events say of a Job without pods, or of a pod that has a node and does not start.
 fn silent(turn: &mut Turn<'_>, job: &Job, pods: &[&Pod]) -> Option<Obstacle> {
     let observed = turn.observed;
     let silence = observed.silence()?;
-    let recent = |warning: &&Warning| turn.after(RECENT, warning.at) != When::Due;
-    let newest = observed.warnings.iter().filter(recent).max_by_key(|warning| warning.at);
+    let newest = newest_warning(turn);
     let since = Some(silence.since);
     let Some(pod) = pods.first() else {
         let name = job.name_any();

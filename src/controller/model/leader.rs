@@ -26,7 +26,7 @@ use crate::controller::error::Error;
 use crate::controller::lease::Leadership;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
-use crate::controller::observed::Warning;
+use crate::controller::observed::{About, Warning};
 use crate::controller::reconcile::reconcile;
 use crate::controller::test_support::settings;
 use crate::controller::watches::{trim_job, trim_pod};
@@ -218,7 +218,7 @@ impl Cluster for Connection {
         self.ask(|server| Ok(server.pods(which))).await
     }
 
-    async fn warnings(&self, _: &CurriculumJob, _: &str) -> Answer<Vec<Warning>> {
+    async fn warnings(&self, _: &CurriculumJob, _: &About) -> Answer<Vec<Warning>> {
         self.ask(|_| Ok(Vec::new())).await
     }
 

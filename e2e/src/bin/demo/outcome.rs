@@ -5,11 +5,9 @@ use curriculum_operator::api::names::{LABEL_COMPONENT, LABEL_JOB};
 use curriculum_operator::demo::Outcome;
 use e2e::Result;
 use e2e::case::Case;
+use e2e::samples::GPU;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::ListParams;
-
-/// The resource of which training pods request one.
-const GPU: &str = "nvidia.com/gpu";
 
 /// Reads the outcome of a run that has succeeded.
 ///
@@ -18,8 +16,9 @@ const GPU: &str = "nvidia.com/gpu";
 pub(crate) async fn of(case: &Case, name: &str) -> Result<Outcome> {
     let job = case.api::<CurriculumJob>().get(name).await?;
     let outcome = Outcome::new(&job, &case.trainer_logs(name).await?, &plans(case, name).await?)?;
+    let gpu_seconds: f64 = case.pods(name, "train").await?.iter().map(gpu_seconds).sum();
     Ok(Outcome {
-        gpu_seconds: Some(case.pods(name, "train").await?.iter().map(gpu_seconds).sum()),
+        gpu_seconds: (gpu_seconds > 0.0).then_some(gpu_seconds),
         snapshots: case.snapshot_chain(&job).await?.len(),
         ..outcome
     })

@@ -1,5 +1,7 @@
 //! What keeps a run from moving is what its conditions say.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, PodCondition, PodSpec,
 };
@@ -9,7 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::controller::actions::{Delete, Kind};
 use crate::controller::decide::LOOK_AGAIN;
-use crate::controller::observed::Warning;
+use crate::controller::observed::{About, Warning};
 use crate::controller::test_support::waiting;
 
 use ConditionType::{Failed, Ready, Reconciling};
@@ -46,6 +48,7 @@ fn warning(reason: &str, message: &str, seconds: i64) -> Warning {
     Warning {
         reason: reason.to_owned(),
         message: message.to_owned(),
+        about: "digits-store".to_owned(),
         at: at(seconds),
     }
 }
@@ -133,6 +136,65 @@ fn a_volume_that_cannot_be_mounted_is_said() {
         ("True", "Training"),
         "an old warning holds no more: an image may take its time"
     );
+}
+
+/// What the scheduler says of a pod whose claims are Pending.
+const UNBOUND: &str = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found";
+
+/// The pod of the first training Job waits for these claims.
+fn waits_for(case: &mut Case, claims: &[&str]) {
+    pending(case, of_pod("PodScheduled", "False", Some("Unschedulable"), UNBOUND, 0));
+    let volumes = claims
+        .iter()
+        .map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}}));
+    let spec = json!({"containers": [], "volumes": volumes.collect::<Vec<_>>()});
+    case.edit_pod("train", |pod| pod.spec = serde_json::from_value(spec).unwrap());
+}
+
+#[test]
+fn a_claim_without_a_storage_class_is_said_with_what_would_be_right() {
+    let words = "no persistent volumes available for this claim and no storage class is set";
+    let mut own = made();
+    waits_for(&mut own, &["data", "digits-store"]);
+    let silence = own.observed.silence().unwrap();
+    assert_eq!(
+        silence.about,
+        About::Claims(BTreeSet::from(["data".to_owned(), "digits-store".to_owned()]))
+    );
+    own.observed.warnings = vec![warning("FailedBinding", words, 50)];
+    is_ready_before_and_not_after_a_minute(
+        &mut own,
+        "VolumeUnavailable",
+        "'digits-store' gets no volume: no persistent volumes available for this claim and no storage class is set: there must be a \
+         default StorageClass, which helps this claim too, or the job must be made anew with `store.claimTemplate.storageClassName`, or \
+         with `store.claimName` of a claim that has a volume",
+    );
+
+    let mut of_the_user = made();
+    waits_for(&mut of_the_user, &["data"]);
+    let mut said = warning("FailedBinding", words, 50);
+    said.about = "data".to_owned();
+    of_the_user.observed.warnings = vec![said];
+    is_ready_before_and_not_after_a_minute(
+        &mut of_the_user,
+        "VolumeUnavailable",
+        "'data' gets no volume: no persistent volumes available for this claim and no storage class is set: there must be a \
+         default StorageClass, which helps this claim too, or the claim must be made anew with a `storageClassName`",
+    );
+}
+
+#[test]
+fn a_claim_that_gets_no_volume_for_another_cause_is_said_without_advice() {
+    let words = "storageclass.storage.k8s.io \"fats\" not found";
+    let mut case = made();
+    waits_for(&mut case, &["digits-store"]);
+    case.observed.warnings = vec![warning("ProvisioningFailed", words, 50)];
+    is_ready_before_and_not_after_a_minute(&mut case, "VolumeUnavailable", words);
+    assert!(case.condition(Ready).message.ends_with("not found"));
+    // Until somebody tells more, the scheduler's words are what there is.
+    case.observed.warnings.clear();
+    case.turn();
+    assert_eq!(case.says(Ready), ("False", "Unschedulable"));
 }
 
 /// Events about a pod do not change the pod: unless somebody looks, nobody hears of them.
@@ -299,12 +361,14 @@ fn a_hung_trainer_is_given_up_after_its_deadline_and_only_then() {
 #[test]
 fn silence_is_asked_about_only_while_nothing_runs() {
     let mut case = made();
-    assert_eq!(case.observed.silence().unwrap().uid, "digits-train-0");
+    let silence = case.observed.silence().unwrap();
+    assert_eq!(silence.about, About::Object("digits-train-0".to_owned()));
     pending(&mut case, of_pod("PodScheduled", "False", Some("Unschedulable"), "", 0));
     assert_eq!(case.observed.silence(), None, "the pod says it itself");
     pending(&mut case, of_pod("PodScheduled", "True", None, "", 7));
     let silence = case.observed.silence().unwrap();
-    assert_eq!((silence.uid.as_str(), silence.since), ("pod-of-digits-train-0", at(7)));
+    assert_eq!(silence.about, About::Object("pod-of-digits-train-0".to_owned()));
+    assert_eq!(silence.since, at(7));
     case.runs("train");
     assert_eq!(case.observed.silence(), None);
     assert_eq!(case.turn().requeue, Some(Duration::from_secs(10)));
