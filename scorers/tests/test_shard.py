@@ -90,7 +90,7 @@ class TheShard(ShardCase):
 
 class Images(unittest.TestCase):
     def test_images_have_the_versions_that_the_tests_ran_with(self):
-        tested = self.pins("python/tests/frameworks/requirements.txt")
+        tested = self.pins("python/tests/frameworks/requirements.txt") | self.pins("scorers/tests/requirements.txt")
         for name in ("perplexity", "confidence"):
             for package, version in self.pins(f"scorers/{name}/requirements.txt").items():
                 self.assertEqual(tested.get(package), version, package)
