@@ -138,7 +138,9 @@ class Shard:
         own = set(self.files)
         gone = [file.path for file in self.all_files if file not in own and file.start < file.end and not os.path.isfile(file.path)]
         if gone:
-            raise Fault(f"{len(gone)} files of the data set are not there, such as {gone[0]}, but rows of all shards are needed: use `shards: 1`")
+            raise Fault(
+                f"{len(gone)} files of the data set are not there, such as {gone[0]}, but rows of all shards are needed: use `shards: 1`"
+            )
         if self.all_files:
             yield from self._read(self.all_files, columns, self.all_files[0].start, self.all_files[-1].end, size)
 
