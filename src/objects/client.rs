@@ -13,6 +13,7 @@ use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use super::address::{Address, AddressError, Service};
+use super::authorities;
 use super::disk::ObjectDisk;
 use super::hub::Hub;
 use crate::scoring::dataset::Root;
@@ -149,23 +150,20 @@ fn retry() -> RetryConfig {
     }
 }
 
-/// Plain HTTP only where the user's own endpoint says so. The image has no certificates: those of the public authorities are in the
-/// binary, and a file that `SSL_CERT_FILE` names counts too.
+/// Plain HTTP only where the user's own endpoint says so.
 fn options(objects: &Objects) -> ClientOptions {
     choose_cryptography();
     let is_plain = objects
         .endpoint
         .as_deref()
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let mut options = ClientOptions::new()
+    let options = ClientOptions::new()
         .with_allow_http(is_plain)
         .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_timeout(REQUEST_TIMEOUT);
-    for root in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
-        match Certificate::from_der(root.as_ref()) {
-            Ok(root) => options = options.with_root_certificate(root),
-            Err(error) => tracing::debug!(%error, "a certificate authority is left out"),
-        }
-    }
-    options
+        .with_timeout(REQUEST_TIMEOUT)
+        // Else a client cannot be made where the system has none.
+        .with_no_system_certificates(true);
+    authorities::all(Certificate::from_der, Certificate::from_pem_bundle)
+        .into_iter()
+        .fold(options, ClientOptions::with_root_certificate)
 }

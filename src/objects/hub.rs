@@ -7,10 +7,11 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LINK};
+use reqwest::{Certificate, StatusCode};
 use serde::Deserialize;
 
+use super::authorities;
 use super::runtime::wait;
 use crate::scoring::dataset::{Entry, EntryKind};
 use crate::telemetry::client;
@@ -68,7 +69,9 @@ impl Hub {
     }
 
     async fn pages(&self, folder: &str) -> io::Result<Vec<Listed>> {
+        let authorities = authorities::all(Certificate::from_der, Certificate::from_pem_bundle);
         let client = client::builder()
+            .tls_certs_only(authorities)
             .default_headers(self.headers.clone())
             .timeout(TIMEOUT)
             .build()

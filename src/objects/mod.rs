@@ -9,6 +9,8 @@
 
 pub mod address;
 #[cfg(feature = "objects")]
+mod authorities;
+#[cfg(feature = "objects")]
 mod client;
 #[cfg(feature = "objects")]
 mod disk;

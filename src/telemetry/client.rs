@@ -1,8 +1,16 @@
 //! HTTP clients of this process.
 
-/// What a client is made of.
+/// What a client of plain HTTP is made of: it trusts no certificate authority, so that it can be made where the system has none, as
+/// in the operator's image.
+#[cfg(feature = "objects")]
 pub(crate) fn builder() -> reqwest::ClientBuilder {
     choose_cryptography();
+    reqwest::Client::builder().tls_certs_only([])
+}
+
+/// What a client is made of. Those of this build speak plain HTTP only.
+#[cfg(not(feature = "objects"))]
+pub(crate) fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
 }
 
@@ -15,7 +23,3 @@ pub(crate) fn choose_cryptography() {
     // A part of the process that was earlier has chosen the same.
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
-
-/// Clients of this build speak plain HTTP only.
-#[cfg(not(feature = "objects"))]
-fn choose_cryptography() {}

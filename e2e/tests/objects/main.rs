@@ -193,6 +193,28 @@ async fn what_is_wrong_with_a_bucket_is_said() -> Result {
 }
 
 #[tokio::test]
+async fn an_authority_of_ones_own_counts_where_it_is_named() -> Result {
+    let server = Server::start_with_tls().await?;
+    server.put("set/a.csv", csv(10)).await?;
+    let place = Place::new();
+    let task = task("a.csv", "Csv", &objects(&server, "set"));
+    let inspect = |authority: Option<&str>| {
+        let mut command = place.command(&["inspect"], "store", &task, &server);
+        command
+            .env("CURRICULUM_OBJECTS_RETRY_SECONDS", "1")
+            .env_remove("SSL_CERT_FILE");
+        (command.envs(authority.map(|pem| ("CA_CERTIFICATES", pem))).output()).unwrap()
+    };
+    let named = inspect(Some(server.authority()));
+    ensure(named.status.success(), || text(&named))?;
+    let unknown = inspect(None);
+    ensure(
+        unknown.status.code() == Some(IO) && place.last_words().contains("ertificate"),
+        || text(&unknown) + &place.last_words(),
+    )
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_for_a_while_costs_nothing() -> Result {
     let mut server = Server::start().await?;
     // Larger than what one request brings.

@@ -10,7 +10,8 @@ use e2e::Result;
 use e2e::process::Process;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
-use object_store::{ClientOptions, ObjectStoreExt as _, PutPayload};
+use object_store::{Certificate, ClientOptions, ObjectStoreExt as _, PutPayload};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 pub(crate) const BUCKET: &str = "data";
@@ -22,10 +23,28 @@ pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     process: Option<Process>,
+    /// Certificate of the authority, where it speaks TLS.
+    authority: Option<String>,
 }
 
 impl Server {
     pub(crate) async fn start() -> Result<Self> {
+        Self::with(None).await
+    }
+
+    /// One that speaks TLS, with a certificate of an authority that nobody else knows.
+    pub(crate) async fn start_with_tls() -> Result<Self> {
+        let mut authority = CertificateParams::new(Vec::new())?;
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let certificate = authority.self_signed(&key)?;
+        let own = KeyPair::generate()?;
+        let signed =
+            CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&own, &Issuer::new(authority, key))?;
+        Self::with(Some((certificate.pem(), signed.pem(), own.serialize_pem()))).await
+    }
+
+    async fn with(tls: Option<(String, String, String)>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         for name in ["objects/data", "attributes"] {
             std::fs::create_dir_all(folder.path().join(name))?;
@@ -35,7 +54,12 @@ impl Server {
             folder,
             port,
             process: None,
+            authority: tls.as_ref().map(|(authority, ..)| authority.clone()),
         };
+        if let Some((_, certificate, key)) = tls {
+            std::fs::write(server.folder.path().join("certificate"), certificate)?;
+            std::fs::write(server.folder.path().join("key"), key)?;
+        }
         server.go_on().await?;
         Ok(server)
     }
@@ -73,19 +97,29 @@ impl Server {
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// Certificate of its authority.
+    pub(crate) fn authority(&self) -> &str {
+        self.authority.as_deref().unwrap_or_default()
     }
 
     fn client(&self) -> Result<AmazonS3> {
         // A second time it is there already.
         drop(rustls::crypto::ring::default_provider().install_default());
+        let mut options = ClientOptions::new().with_allow_http(true);
+        if let Some(authority) = &self.authority {
+            options = options.with_root_certificate(Certificate::from_pem(authority.as_bytes())?);
+        }
         Ok(AmazonS3Builder::new()
             .with_bucket_name(BUCKET)
             .with_endpoint(self.endpoint())
             .with_region("us-east-1")
             .with_access_key_id(ACCESS_KEY)
             .with_secret_access_key(SECRET_KEY)
-            .with_client_options(ClientOptions::new().with_allow_http(true))
+            .with_client_options(options)
             .build()?)
     }
 
