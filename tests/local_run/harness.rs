@@ -79,6 +79,9 @@ impl Local {
             .current_dir(self.folder.path())
             .env("PYTHONPATH", root.join("python"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // As in the operator's image, which has no certificates: no client may need them to be made.
+            .env("SSL_CERT_FILE", "/nowhere")
+            .env("SSL_CERT_DIR", "/nowhere")
             .stdin(Stdio::null());
         command
     }

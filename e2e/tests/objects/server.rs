@@ -74,14 +74,12 @@ impl Server {
         let server = env::var("S3_SERVER").map_err(|_| "S3_SERVER must name a versitygw: run e2e/run-objects")?;
         let at = |name: &str| self.folder.path().join(name);
         let mut command = Command::new(server);
+        command.args(["--port", &format!("127.0.0.1:{}", self.port), "--quiet"]);
+        if self.authority.is_some() {
+            command.arg("--cert").arg(at("certificate")).arg("--key").arg(at("key"));
+        }
         command
-            .args([
-                "--port",
-                &format!("127.0.0.1:{}", self.port),
-                "--quiet",
-                "posix",
-                "--sidecar",
-            ])
+            .args(["posix", "--sidecar"])
             .args([at("attributes"), at("objects")])
             .env("ROOT_ACCESS_KEY", ACCESS_KEY)
             .env("ROOT_SECRET_KEY", SECRET_KEY);
