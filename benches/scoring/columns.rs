@@ -14,7 +14,7 @@ use curriculum_operator::scoring::builtin::score_shard;
 use curriculum_operator::scoring::dataset::Root;
 use curriculum_operator::scoring::inspect::inspect;
 use curriculum_operator::scoring::store::{Shard, Store};
-use curriculum_operator::scoring::task::{Combine, Format, Scorer, ScorerKind, Task, Unit};
+use curriculum_operator::scoring::task::{Format, ScorerKind, Unit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
@@ -22,6 +22,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::Args;
 use crate::report::{Rival, Times, locked, print, seconds};
+use crate::tasks::task;
 
 const BATCH_ROWS: u64 = 1 << 16;
 
@@ -59,29 +60,7 @@ pub(crate) fn run(args: &Args, name: &'static str) {
         ),
     ] {
         let scorer = if column == "loss" { "column" } else { "length" };
-        let task = Task {
-            objects: None,
-            named_groups: Vec::new(),
-            delimiter: ',',
-            max_bad_rows: 0,
-            revision: None,
-            split: None,
-            path: Some("data".to_owned()),
-            paths: Vec::new(),
-            format,
-            group_column: None,
-            dataset_key: "0".repeat(64),
-            key: number.to_string().repeat(64),
-            seed: 1,
-            shards: 1,
-            scorers: vec![Scorer {
-                name: scorer.to_owned(),
-                weight: "1".to_owned(),
-                kind,
-            }],
-            combine: Combine::MeanRank,
-            min_coverage: "1".to_owned(),
-        };
+        let task = task(number, format, scorer, kind);
         let source = Root::local(&root);
         let store = Store::new(folder.path().join("store"));
         let rows = inspect(&task, &source, &store).expect("a good data set").rows;

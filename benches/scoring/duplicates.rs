@@ -12,10 +12,11 @@ use curriculum_operator::scoring::dataset::{Cell, LocalDisk, Root};
 use curriculum_operator::scoring::inspect::inspect;
 use curriculum_operator::scoring::shards::ShardFile;
 use curriculum_operator::scoring::store::{Shard, Store};
-use curriculum_operator::scoring::task::{Combine, Format, Scorer, ScorerKind, Task};
+use curriculum_operator::scoring::task::{Format, ScorerKind, Task};
 
 use crate::Args;
 use crate::report::{Rival, Times, print, seconds};
+use crate::tasks::task;
 
 const SCORER: &str = "duplicates";
 /// From here on a row counts as found, here and there.
@@ -27,32 +28,11 @@ pub(crate) fn run(args: &Args) {
     fs::create_dir(&root).expect("a folder");
     let path = root.join("data");
     write(&path, args.texts);
-    let task = Task {
-        objects: None,
-        named_groups: Vec::new(),
-        delimiter: ',',
-        max_bad_rows: 0,
-        revision: None,
-        split: None,
-        path: Some("data".to_owned()),
-        paths: Vec::new(),
-        format: Format::Csv,
-        group_column: None,
-        dataset_key: "0".repeat(64),
-        key: "2".repeat(64),
-        seed: 1,
-        shards: 1,
-        scorers: vec![Scorer {
-            name: SCORER.to_owned(),
-            weight: "1".to_owned(),
-            kind: ScorerKind::Duplicates {
-                column: "text".to_owned(),
-                shingle: 5,
-            },
-        }],
-        combine: Combine::MeanRank,
-        min_coverage: "1".to_owned(),
+    let kind = ScorerKind::Duplicates {
+        column: "text".to_owned(),
+        shingle: 5,
     };
+    let task = task(2, Format::Csv, SCORER, kind);
     let store = Store::new(folder.path().join("store"));
     let source = Root::local(&root);
     inspect(&task, &source, &store).expect("a good data set");

@@ -16,13 +16,14 @@ use curriculum_operator::scoring::manifest::{MANIFEST_VERSION, Manifest, SourceF
 use curriculum_operator::scoring::scratch::write_json;
 use curriculum_operator::scoring::shards::ShardWriter;
 use curriculum_operator::scoring::store::{Shard, Store};
-use curriculum_operator::scoring::task::{Combine, Format, Scorer, ScorerKind, Task};
+use curriculum_operator::scoring::task::{Format, ScorerKind, Task};
 use memmap2::Mmap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::Args;
 use crate::report::{Rival, Times, locked, print, seconds};
+use crate::tasks::task;
 
 const SHARDS: u32 = 4;
 const SCORER: &str = "loss";
@@ -106,30 +107,13 @@ fn push(times: &mut Times, seconds: f64) {
 /// Writes the scores, as one file for the rival and as shard files, and what `curriculum index` needs beside them.
 fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let grouped = args.groups > 0;
+    let kind = ScorerKind::Column {
+        column: SCORER.to_owned(),
+    };
     let task = Task {
-        objects: None,
-        named_groups: Vec::new(),
-        delimiter: ',',
-        max_bad_rows: 0,
-        revision: None,
-        split: None,
-        path: Some("none".to_owned()),
-        paths: Vec::new(),
-        format: Format::Csv,
         group_column: grouped.then(|| "group".to_owned()),
-        dataset_key: "0".repeat(64),
-        key: "f".repeat(64),
-        seed: 1,
         shards: SHARDS,
-        scorers: vec![Scorer {
-            name: SCORER.to_owned(),
-            weight: "1".to_owned(),
-            kind: ScorerKind::Column {
-                column: SCORER.to_owned(),
-            },
-        }],
-        combine: Combine::MeanRank,
-        min_coverage: "1".to_owned(),
+        ..task(15, Format::Csv, SCORER, kind)
     };
     let store = Store::new(folder.join("store"));
     let random = Permutation::new(u64::MAX, 1);

@@ -19,6 +19,7 @@ mod columns;
 mod duplicates;
 mod index;
 mod report;
+mod tasks;
 
 use std::path::PathBuf;
 

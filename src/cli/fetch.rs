@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::scoring::{Outcome, ScoringArgs, ShardArgs};
 use crate::api::conditions::Reason;
-use crate::scoring::fetch::{Wanted, bytes_of, fetch};
+use crate::scoring::fetch::fetch;
+use crate::scoring::quantity::bytes_of;
 
 /// Copy the data set's files to a folder, for programs that read paths.
 #[derive(Args, Debug)]
@@ -29,13 +30,9 @@ pub(crate) struct FetchArgs {
 
 pub(crate) fn run(args: &FetchArgs) -> ExitCode {
     args.scoring.report(Reason::DatasetUnreadable, |task, store| {
-        let wanted = if args.of_shard {
-            Wanted::Of(store, args.shard.of(task)?)
-        } else {
-            Wanted::All(Some(store))
-        };
+        let shard = args.of_shard.then(|| args.shard.of(task)).transpose()?;
         let root = args.scoring.root(task)?;
-        let fetched = fetch(task, &root, wanted, &args.to, args.size_limit)?;
+        let fetched = fetch(task, &root, store, shard, &args.to, args.size_limit)?;
         tracing::info!(
             files = fetched.files,
             present = fetched.present,

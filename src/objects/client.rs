@@ -28,6 +28,7 @@ const MOST_RETRIES: usize = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the 8 MiB of the longest request, on a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const REGION_ENV: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 /// Region of servers that have none.
 const REGION: &str = "us-east-1";
 const HUB: &str = "https://huggingface.co";
@@ -55,52 +56,49 @@ pub enum OpenError {
 /// When the address is none, or the environment contradicts itself.
 pub fn open(objects: &Objects) -> Result<Root, OpenError> {
     let address = Address::parse(&objects.url)?;
+    let (retry, options, endpoint) = (retry(), options(objects), objects.endpoint.as_deref());
+    let mut hub = None;
     let client: Arc<dyn ObjectStore> = match &address.service {
-        Service::S3(bucket) => Arc::new(s3(bucket, objects)?),
+        Service::S3(bucket) => {
+            let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+            let is_told = |name| env::var_os(name).is_some();
+            let given = objects.region.as_deref();
+            // A region of the environment stays.
+            if let Some(region) = given.or_else(|| (!REGION_ENV.into_iter().any(is_told)).then_some(REGION)) {
+                builder = builder.with_region(region);
+            }
+            if let Some(endpoint) = endpoint {
+                builder = builder.with_endpoint(endpoint);
+            }
+            Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
+        }
         Service::Google(bucket) => {
             let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
-            if let Some(endpoint) = &objects.endpoint {
+            if let Some(endpoint) = endpoint {
                 builder = builder.with_base_url(endpoint);
             }
-            Arc::new(
-                builder
-                    .with_retry(retry())
-                    .with_client_options(options(objects))
-                    .build()?,
-            )
+            Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
         }
         Service::Azure(container) => {
             let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(container);
-            if let Some(endpoint) = &objects.endpoint {
-                builder = builder.with_endpoint(endpoint.clone());
+            if let Some(endpoint) = endpoint {
+                builder = builder.with_endpoint(endpoint.to_owned());
             }
-            Arc::new(
-                builder
-                    .with_retry(retry())
-                    .with_client_options(options(objects))
-                    .build()?,
-            )
+            Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
         }
         Service::Web(server) => {
-            let options = options(objects).with_allow_http(server.starts_with("http://"));
-            let builder = HttpBuilder::new().with_url(server).with_retry(retry());
-            Arc::new(builder.with_client_options(options).build()?)
+            let options = options.with_allow_http(server.starts_with("http://"));
+            web(server, retry, options)?
         }
         Service::Hub { repository, revision } => {
+            let endpoint = endpoint.unwrap_or(HUB).trim_end_matches('/');
             let headers = hub_headers()?;
-            let endpoint = hub_endpoint(objects);
             // Models have no word before their names there.
             let name = repository.strip_prefix("models/").unwrap_or(repository);
-            let builder = HttpBuilder::new().with_url(format!("{endpoint}/{name}/resolve/{revision}"));
-            let options = options(objects).with_default_headers(headers);
-            Arc::new(builder.with_retry(retry()).with_client_options(options).build()?)
+            let files = format!("{endpoint}/{name}/resolve/{revision}");
+            hub = Some(Hub::new(endpoint, repository, revision, headers.clone()));
+            web(&files, retry, options.with_default_headers(headers))?
         }
-    };
-    let hub = match &address.service {
-        Service::Hub { repository, revision } => {
-            Some(Hub::new(&hub_endpoint(objects), repository, revision, hub_headers()?))
-        }
-        _ => None,
     };
     Ok(Root {
         disk: Arc::new(ObjectDisk::new(address, client, hub)),
@@ -108,27 +106,9 @@ pub fn open(objects: &Objects) -> Result<Root, OpenError> {
     })
 }
 
-fn s3(bucket: &str, objects: &Objects) -> Result<object_store::aws::AmazonS3, object_store::Error> {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-    match &objects.region {
-        Some(region) => builder = builder.with_region(region),
-        None if env::var_os("AWS_REGION").is_none() && env::var_os("AWS_DEFAULT_REGION").is_none() => {
-            builder = builder.with_region(REGION);
-        }
-        None => {}
-    }
-    if let Some(endpoint) = &objects.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    builder
-        .with_retry(retry())
-        .with_client_options(options(objects))
-        .build()
-}
-
-fn hub_endpoint(objects: &Objects) -> String {
-    let given = objects.endpoint.as_deref().unwrap_or(HUB);
-    given.trim_end_matches('/').to_owned()
+fn web(url: &str, retry: RetryConfig, options: ClientOptions) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    let builder = HttpBuilder::new().with_url(url).with_retry(retry);
+    Ok(Arc::new(builder.with_client_options(options).build()?))
 }
 
 fn hub_headers() -> Result<HeaderMap, OpenError> {

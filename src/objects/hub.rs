@@ -3,8 +3,10 @@
 //! `GET /api/<repository>/tree/<revision>/<folder>` lists a folder, page by page
 //! (<https://huggingface.co/docs/hub/api>); `/<repository>/resolve/<revision>/<path>` is a file.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LINK};
@@ -22,11 +24,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Pages of one folder; the hub puts 1,000 names on each.
 const MOST_PAGES: usize = 200;
 
-/// One revision of a repository.
-#[derive(Clone, Debug)]
+/// One revision of a repository. What a folder holds is asked for once: files are looked at one by one, and often.
+#[derive(Debug)]
 pub(super) struct Hub {
     tree: String,
     headers: HeaderMap,
+    known: Mutex<HashMap<String, Arc<[Listed]>>>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -43,13 +46,14 @@ impl Hub {
         Self {
             tree: format!("{endpoint}/api/{repository}/tree/{revision}"),
             headers,
+            known: Mutex::default(),
         }
     }
 
     /// Length of a file.
     pub(super) fn bytes(&self, path: &str) -> io::Result<u64> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let listed = wait(self.pages(folder))?;
+        let listed = self.listed(folder)?;
         let file = listed.iter().find(|file| file.path == path && file.kind == "file");
         file.map(|file| file.size)
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file in the repository"))
@@ -57,15 +61,26 @@ impl Hub {
 
     /// Files and folders of a folder.
     pub(super) fn list(&self, folder: &str) -> io::Result<Vec<Entry>> {
-        let listed = wait(self.pages(folder))?;
-        let entry = |file: Listed| Entry {
+        let listed = self.listed(folder)?;
+        let entry = |file: &Listed| Entry {
             name: OsString::from(file.path.rsplit('/').next().unwrap_or_default()),
             kind: match file.kind.as_str() {
                 "directory" => EntryKind::Folder,
                 _ => EntryKind::File,
             },
         };
-        Ok(listed.into_iter().map(entry).collect())
+        Ok(listed.iter().map(entry).collect())
+    }
+
+    fn listed(&self, folder: &str) -> io::Result<Arc<[Listed]>> {
+        // Held while it is asked for: whoever wants the same waits for the answer.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listed) = known.get(folder) {
+            return Ok(Arc::clone(listed));
+        }
+        let listed: Arc<[Listed]> = wait(self.pages(folder))?.into();
+        known.insert(folder.to_owned(), Arc::clone(&listed));
+        Ok(listed)
     }
 
     async fn pages(&self, folder: &str) -> io::Result<Vec<Listed>> {

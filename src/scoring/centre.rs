@@ -9,6 +9,7 @@
 
 use std::io::{Read, Write};
 use std::ops::Range;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -188,20 +189,13 @@ impl Sums {
         }
     }
 
-    /// Leaves them on the store.
-    pub(super) fn write(
-        self,
-        store: &Store,
-        task: &Task,
-        scorer: &str,
-        shard: Shard,
-        manifest: &Manifest,
-    ) -> Result<(), ScoringError> {
+    /// Leaves them at that path.
+    pub(super) fn write(self, path: &Path, manifest: &Manifest) -> Result<(), ScoringError> {
         let of = Of {
             length: self.length.unwrap_or_default() as u64,
             rows: self.sums.iter().map(|sum| sum.rows).collect(),
         };
-        counted::write(&store.sums(task, scorer, shard), manifest, &of, |writer| {
+        counted::write(path, manifest, &of, |writer| {
             let mut numbers = self.sums.iter().flat_map(|sum| &sum.numbers);
             numbers.try_for_each(|number| writer.write_all(&number.to_le_bytes()))
         })

@@ -57,9 +57,9 @@ pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
     })?;
     for (name, counted) in scorers {
         match counted {
-            Counted::Tokens(counts) => counts.write(store, task, name, shard, &manifest)?,
-            Counted::Sketches(sketches) => sketches.write(store, task, name, shard, &manifest)?,
-            Counted::Sums(sums) => sums.write(store, task, name, shard, &manifest)?,
+            Counted::Tokens(counts) => counts.write(&store.counts(task, name, shard), &manifest)?,
+            Counted::Sketches(sketches) => sketches.write(&store.sketches(task, name, shard), &manifest)?,
+            Counted::Sums(sums) => sums.write(&store.sums(task, name, shard), &manifest)?,
         }
     }
     Ok(())

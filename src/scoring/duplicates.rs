@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,19 +92,11 @@ impl Sketches {
         self.states.push(state);
     }
 
-    /// Leaves them on the store: for each key that of all rows, and at the end the states. Keys of rows without a text are 0, which no
+    /// Leaves them at that path: for each key that of all rows, and at the end the states. Keys of rows without a text are 0, which no
     /// text has but with a probability of 2⁻⁶⁴, and then it costs a comparison.
-    pub(super) fn write(
-        self,
-        store: &Store,
-        task: &Task,
-        scorer: &str,
-        shard: Shard,
-        manifest: &Manifest,
-    ) -> Result<(), ScoringError> {
+    pub(super) fn write(self, path: &Path, manifest: &Manifest) -> Result<(), ScoringError> {
         let rows = self.sketches.len() as u64;
-        let path = store.sketches(task, scorer, shard);
-        counted::write(&path, manifest, &Of { rows }, |writer| {
+        counted::write(path, manifest, &Of { rows }, |writer| {
             for key in 0..KEYS {
                 for (sketch, state) in self.sketches.iter().zip(&self.states) {
                     let key = if *state == TEXT { key_of(sketch, key) } else { 0 };

@@ -1,6 +1,5 @@
 //! Copies the files of a data set to a folder of this machine, for programs that read paths.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,37 +17,6 @@ use super::task::Task;
 /// Files that are copied at the same time.
 const AT_ONCE: usize = 4;
 
-/// Bytes of a quantity, such as `50Gi`; `None`: it is none.
-pub fn bytes_of(quantity: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 13] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("Ei", 1 << 60),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("P", 1_000_000_000_000_000),
-        ("E", 1_000_000_000_000_000_000),
-        ("", 1),
-    ];
-    let (digits, unit) = UNITS
-        .iter()
-        .find_map(|(suffix, unit)| Some((quantity.strip_suffix(suffix)?, *unit)))?;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let are_digits =
-        |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !are_digits(whole) || !are_digits(fraction) {
-        return None;
-    }
-    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let part = u128::from(unit) * fraction.parse::<u128>().ok()? / scale;
-    u64::try_from(u128::from(unit) * whole.parse::<u128>().ok()? + part).ok()
-}
-
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
@@ -60,16 +28,8 @@ pub struct Fetched {
     pub bytes: u64,
 }
 
-/// Which files are wanted.
-#[derive(Clone, Copy, Debug)]
-pub enum Wanted<'a> {
-    /// Those that hold rows of the shard, as they were inspected.
-    Of(&'a Store, Shard),
-    /// All, as they were inspected where the store has a manifest, else as they are found.
-    All(Option<&'a Store>),
-}
-
-/// Copies files below `target`, each under its path relative to `root`. A file is there whole or not at all, and one that is there
+/// Copies files below `target`, each under its path relative to `root`: of a shard those that hold its rows, else all of them, as they
+/// were inspected or, where the store has no manifest, as they are found. A file is there whole or not at all, and one that is there
 /// already with the same length and ends is not copied again.
 ///
 /// # Errors
@@ -78,16 +38,22 @@ pub enum Wanted<'a> {
 pub fn fetch(
     task: &Task,
     root: &Root,
-    wanted: Wanted<'_>,
+    store: &Store,
+    shard: Option<Shard>,
     target: &Path,
     limit: Option<u64>,
 ) -> Result<Fetched, ScoringError> {
-    let files = find(task, root, wanted)?;
+    let files = find(task, root, store, shard)?;
     let bytes = files.iter().map(|file| file.edges.bytes).sum();
     if let Some(limit) = limit.filter(|limit| bytes > *limit) {
+        let mend = match shard {
+            Some(_) => "raise it, or score in more shards",
+            None => {
+                "raise it, or set `dataset.objectStore.trainerReads: Store` and let the trainer read them where they are"
+            }
+        };
         return Err(ScoringError::DatasetUnreadable(format!(
-            "the files to copy to the node have {bytes} bytes, more than `dataset.objectStore.sizeLimit`, {limit}; \
-             raise it, or set `dataset.objectStore.trainerReads: Store` and let the trainer read them where they are"
+            "the files to copy to the node have {bytes} bytes, more than `dataset.objectStore.sizeLimit`, {limit}; {mend}"
         )));
     }
     let (next, present) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -123,17 +89,14 @@ pub fn fetch(
     }
 }
 
-fn find(task: &Task, root: &Root, wanted: Wanted<'_>) -> Result<Vec<DataFile>, ScoringError> {
-    let inspected = |store: &Store, shard: Shard| {
-        let manifest = Manifest::load(store, task)?;
-        let found = Inspected::open(task, root, store, &manifest, shard.rows(manifest.rows))?;
-        Ok(found.files.into_iter().map(|(file, _)| file).collect())
-    };
-    match wanted {
-        Wanted::Of(store, shard) => inspected(store, shard),
-        Wanted::All(Some(store)) if store.manifest(task).exists() => inspected(store, Shard { index: 0, count: 1 }),
-        Wanted::All(_) => Ok(Dataset::open(task, root)?.files),
+fn find(task: &Task, root: &Root, store: &Store, shard: Option<Shard>) -> Result<Vec<DataFile>, ScoringError> {
+    if shard.is_none() && !store.manifest(task).exists() {
+        return Ok(Dataset::open(task, root)?.files);
     }
+    let manifest = Manifest::load(store, task)?;
+    let rows = shard.map_or(0..manifest.rows, |shard| shard.rows(manifest.rows));
+    let found = Inspected::open(task, root, store, &manifest, rows)?;
+    Ok(found.files.into_iter().map(|(file, _)| file).collect())
 }
 
 /// False when the file is there already.
@@ -153,31 +116,6 @@ fn copy(file: &DataFile, root: &Root, target: &Path) -> Result<bool, ScoringErro
     }
     out.persist(&path)
         .map_err(|error| ScoringError::io("rename to", &path, error.error))?;
-    tracing::info!(file = %fs::canonicalize(&path).unwrap_or(path).display(), bytes = copied, "copied");
+    tracing::info!(file = file.name, bytes = copied, "copied");
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quantity_is_so_many_bytes() {
-        for (text, bytes) in [
-            ("0", Some(0)),
-            ("12", Some(12)),
-            ("1.5Gi", Some(3 << 29)),
-            ("50Gi", Some(50 << 30)),
-            ("2k", Some(2000)),
-            ("0.5M", Some(500_000)),
-            ("", None),
-            ("Gi", None),
-            ("1.Gi", None),
-            ("-1", None),
-            ("1e3", None),
-            ("99999Ei", None),
-        ] {
-            assert_eq!(bytes_of(text), bytes, "{text}");
-        }
-    }
 }

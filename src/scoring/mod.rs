@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod message;
 mod minhash;
 pub mod offsets;
+pub mod quantity;
 pub mod rarity;
 pub mod report;
 pub mod scratch;

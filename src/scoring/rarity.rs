@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,17 +68,10 @@ impl TokenCounts {
         })
     }
 
-    /// Leaves the counts of a shard on the store, for a scorer and the data that `manifest` is of.
-    pub(super) fn write(
-        self,
-        store: &Store,
-        task: &Task,
-        scorer: &str,
-        shard: Shard,
-        manifest: &Manifest,
-    ) -> Result<(), ScoringError> {
+    /// Leaves the counts of a shard of the data that `manifest` is of.
+    pub(super) fn write(self, path: &Path, manifest: &Manifest) -> Result<(), ScoringError> {
         let source = manifest.source.clone();
-        write_json(&store.counts(task, scorer, shard), &Counted { source, tokens: self })
+        write_json(path, &Counted { source, tokens: self })
     }
 
     /// The counts of a scorer over all shards, of the data that `manifest` is of.

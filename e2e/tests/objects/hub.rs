@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::{Path, Query, State};
 use axum::http::header::{ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, LINK, LOCATION, RANGE};
@@ -19,6 +20,9 @@ use crate::server::Server;
 
 const TOKEN: &str = "hf_not-a-token-of-anybody";
 
+/// Pages of listings that were asked for.
+static LISTED: AtomicUsize = AtomicUsize::new(0);
+
 type Files = Arc<BTreeMap<String, String>>;
 
 /// A listing of two pages, with one file on each.
@@ -33,6 +37,7 @@ async fn tree(
     {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    LISTED.fetch_add(1, Ordering::SeqCst);
     let page: usize = query.get("cursor").and_then(|text| text.parse().ok()).unwrap_or(0);
     let Some((name, content)) = files.iter().nth(page) else {
         return Json(json!([])).into_response();
@@ -54,17 +59,24 @@ async fn resolve(Path(name): Path<String>, headers: HeaderMap) -> Response {
     if !headers.contains_key(AUTHORIZATION) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    (
-        StatusCode::FOUND,
-        [(LOCATION, format!("/plain/{name}?signature=secret"))],
-    )
-        .into_response()
+    // By its other name it is another host, which must not get the token.
+    let port = headers
+        .get("host")
+        .and_then(|host| host.to_str().ok()?.rsplit(':').next());
+    let elsewhere = format!(
+        "http://localhost:{}/plain/{name}?signature=secret",
+        port.unwrap_or_default()
+    );
+    (StatusCode::FOUND, [(LOCATION, elsewhere)]).into_response()
 }
 
 async fn plain(method: Method, Path(name): Path<String>, State(files): State<Files>, headers: HeaderMap) -> Response {
     let Some(content) = files.get(&name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    if headers.contains_key(AUTHORIZATION) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     let length = content.len();
     if method == Method::HEAD {
         return [
@@ -132,6 +144,9 @@ async fn the_hub_and_a_web_server_give_the_rows_of_a_folder() -> Result {
         let found = std::fs::read(place.path(&format!("{store}/index/{}/index.arrow", super::KEY)))?;
         ensure(found == expected, || format!("{store}: the index differs"))?;
     }
+    // Three pages by the inspection, and by the scorer; the index Job reads no data set.
+    let listed = LISTED.load(Ordering::SeqCst);
+    ensure(listed == 6, || format!("{listed} pages of listings"))?;
     let output = run("hub", "inspect", &task("*.csv", "Csv", &hub), "hf_wrong");
     let said = place.last_words();
     ensure(

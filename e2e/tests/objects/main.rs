@@ -4,18 +4,19 @@
 
 mod hub;
 mod server;
+mod wire;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use e2e::Result;
 use e2e::observe::ensure;
 use serde_json::{Value, json};
 use server::Server;
 use tempfile::TempDir;
+use wire::Wire;
 
 /// Exit code of a command whose data set is unusable.
 const DATASET: i32 = 65;
@@ -214,33 +215,35 @@ async fn an_authority_of_ones_own_counts_where_it_is_named() -> Result {
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_for_a_while_costs_nothing() -> Result {
     let mut server = Server::start().await?;
     // Larger than what one request brings.
-    server.put("set/a.csv", csv(2_000_000)).await?;
+    server.put("set/a.csv", csv(4_000_000)).await?;
+    let wire = Wire::to(server.port()).await?;
     let place = Place::new();
-    let task = task("a.csv", "Csv", &objects(&server, "set"));
+    let objects = json!({"objects": {"url": "s3://data/set", "endpoint": wire.endpoint}});
+    let task = task("a.csv", "Csv", &objects);
     server.stop();
     let mut running = place
         .command(&["inspect"], "store", &task, &server)
         .stderr(Stdio::null())
         .spawn()?;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    wire.is_asked(3).await?;
     ensure(running.try_wait()?.is_none(), || {
         "it did not wait for the server".to_owned()
     })?;
     server.go_on().await?;
     ensure(running.wait()?.success(), || place.last_words())?;
 
-    // In the middle of reading.
+    // In the middle of the file, of which more than a half is still to come.
     let mut running = place
         .command(&["score"], "store", &task, &server)
         .stderr(Stdio::null())
         .spawn()?;
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    wire.brings(12 << 20).await?;
     server.stop();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    ensure(running.try_wait()?.is_none(), || "it was too fast".to_owned())?;
     server.go_on().await?;
     ensure(running.wait()?.success(), || place.last_words())
 }

@@ -94,6 +94,10 @@ impl Server {
         Ok(())
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn endpoint(&self) -> String {
         let scheme = if self.authority.is_some() { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}", self.port)

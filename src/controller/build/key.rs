@@ -31,10 +31,7 @@ const SCORES_VERSION: u32 = 2;
 pub fn task(run: &Run) -> Task {
     let Run { dataset, scoring, .. } = run;
     Task {
-        objects: match &dataset.source {
-            Source::Volume(_) => None,
-            Source::Objects(store) => Some(store.place.clone()),
-        },
+        objects: dataset.objects().map(|store| store.place.clone()),
         path: dataset.paths.one().map(str::to_owned),
         paths: dataset.paths.several().to_vec(),
         format: dataset.format,
@@ -101,18 +98,15 @@ fn what_decides_rows(dataset: &Dataset) -> Value {
             Source::Volume(volume) => Some(VolumeSpec::clone(volume)),
             Source::Objects(_) => None,
         },
-        object_store: match &dataset.source {
-            Source::Volume(_) => None,
-            // Who reads, and how it gets there, leaves the rows as they are.
-            Source::Objects(store) => Some(ObjectStoreSpec {
-                url: store.place.url.clone(),
-                endpoint: store.place.endpoint.clone(),
-                region: store.place.region.clone(),
-                env_from: vec![],
-                trainer_reads: TrainerReads::default(),
-                size_limit: None,
-            }),
-        },
+        // Who reads, and how it gets there, leaves the rows as they are.
+        object_store: dataset.objects().map(|store| ObjectStoreSpec {
+            url: store.place.url.clone(),
+            endpoint: store.place.endpoint.clone(),
+            region: store.place.region.clone(),
+            env_from: vec![],
+            trainer_reads: TrainerReads::default(),
+            size_limit: None,
+        }),
         path: dataset.paths.one().map(str::to_owned),
         paths: dataset.paths.several().to_vec(),
         format: Some(format),

@@ -79,8 +79,9 @@ pub fn score_job(settings: &Settings, run: &Run, task: &Task) -> Job {
     if !programs.is_empty() {
         before.push(tools(settings));
         // Programs read paths.
-        let copy = |store| copies::container(settings, store, task, Wanted::Shard);
-        before.extend(copies::store_of(run).map(copy));
+        let wanted = Wanted::OfShard(mount_read_only(volumes::STORE.to_owned(), MOUNT_STORE));
+        let copy = |store| copies::container(settings, store, task, wanted);
+        before.extend(run.dataset.objects().map(copy));
     }
     let containers = built_in
         .then(|| own(settings, run, "score", task))
@@ -212,20 +213,10 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
         }
     }
     // Of objects only programs have files.
-    let has_files = copies::store_of(run).is_none() || !init_containers.is_empty();
+    let has_files = run.dataset.objects().is_none() || !init_containers.is_empty();
     let dataset = has_files.then(|| mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
     let store = mount(volumes.add(volumes::store(run, false)), MOUNT_STORE);
-    let mounts: Vec<VolumeMount> = dataset.into_iter().chain([store.clone()]).collect();
-    for container in &mut init_containers {
-        if container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .any(|mount| mount.mount_path == MOUNT_DATASET)
-        {
-            container.volume_mounts.get_or_insert_default().push(store.clone());
-        }
-    }
+    let mounts: Vec<VolumeMount> = dataset.into_iter().chain([store]).collect();
     if let Some(resources) = &settings.resources {
         let own = containers.iter_mut().chain(&mut init_containers);
         for container in own.filter(|container| !container.name.starts_with(SCORER_PREFIX)) {
@@ -286,7 +277,7 @@ fn default_security_context() -> PodSecurityContext {
 /// A container of the operator's image; it runs as the pod's user, so that all containers can read each other's files.
 fn own(settings: &Settings, run: &Run, command: &str, task: &Task) -> Container {
     Container {
-        env_from: copies::store_of(run).and_then(copies::env_from),
+        env_from: run.dataset.objects().and_then(copies::env_from),
         env: Some(vec![env(TASK_ENV, &task_json(task))]),
         resources: Some(requests("100m", "128Mi")),
         termination_message_policy: Some(FALLBACK_TO_LOGS.to_owned()),

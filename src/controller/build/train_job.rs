@@ -27,11 +27,10 @@ use crate::{
             MOUNT_CHECKPOINT, MOUNT_DATASET, MOUNT_PLAN, MOUNT_SHARED, MOUNT_STORE, SAMPLER, SAMPLER_PORT,
             SAMPLER_STATUS_PORT,
         },
-        object_store::TrainerReads,
         status::ScoreSource,
         training::Sampling,
     },
-    controller::validate::{Dataset, Paths, Run, Source, Template},
+    controller::validate::{Dataset, Paths, Run, Template},
     curriculum::plan::PhasePlan,
     scoring::task::Format,
 };
@@ -83,28 +82,26 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     let mut volumes = Volumes::new(pod.volumes.unwrap_or_default());
     let plan = volumes::config_map(volumes::PLAN, names::plan(&run.head.id.name, visit));
     let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
-    if scores != ScoreSource::Uniform {
-        of_sampler.push(mount_read_only(volumes.add(volumes::store(run, true)), MOUNT_STORE));
-    }
+    let has_store = scores != ScoreSource::Uniform;
+    let store = has_store.then(|| mount_read_only(volumes.add(volumes::store(run, true)), MOUNT_STORE));
+    of_sampler.extend(store.clone());
     let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
     of_sampler.push(mount(shared.clone(), MOUNT_SHARED));
 
     let mut of_trainer = vec![];
-    let mut copy = None;
-    let direct = match copies::store_of(run) {
-        Some(store) if store.trainer_reads == TrainerReads::Store => Some(store),
-        other => {
-            of_trainer.push(mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
-            copy = other.map(|store| copies::container(settings, store, &key::task(run), Wanted::All));
-            None
-        }
-    };
-    if let Some(copy) = &mut copy {
-        copy.security_context = as_own_user(copy.security_context.take());
-        // With the manifest it takes the files that were inspected.
-        let store = of_sampler.iter().find(|mount| mount.mount_path == MOUNT_STORE);
-        copy.volume_mounts.get_or_insert_default().extend(store.cloned());
+    let direct = run.dataset.objects_of_trainer();
+    let copied = run.dataset.objects().filter(|_| direct.is_none());
+    if direct.is_none() {
+        of_trainer.push(mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
     }
+    let copy = copied.map(|objects| {
+        let wanted = Wanted::All(store.clone());
+        let copy = copies::container(settings, objects, &key::task(run), wanted);
+        Container {
+            security_context: as_own_user(copy.security_context.clone()),
+            ..copy
+        }
+    });
     of_trainer.extend(checkpoint_mount(run, &mut volumes));
     // A trainer that reads a file leaves marks of how far it is beside it.
     of_trainer.push(match run.training.sampling {
@@ -240,9 +237,7 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
     if dataset.format == Format::Csv {
         env.push(self::env("CURRICULUM_DELIMITER", &dataset.delimiter.to_string()));
     }
-    if let Source::Objects(store) = &dataset.source
-        && store.trainer_reads == TrainerReads::Store
-    {
+    if let Some(store) = dataset.objects_of_trainer() {
         let given = [
             ("CURRICULUM_DATASET_ENDPOINT", &store.place.endpoint),
             ("CURRICULUM_DATASET_REGION", &store.place.region),
@@ -276,10 +271,9 @@ fn dataset_path(dataset: &Dataset) -> String {
 
 /// A folder, or the URL where the trainer reads objects by itself.
 fn dataset_root(dataset: &Dataset) -> &str {
-    match &dataset.source {
-        Source::Objects(store) if store.trainer_reads == TrainerReads::Store => &store.place.url,
-        _ => MOUNT_DATASET,
-    }
+    dataset
+        .objects_of_trainer()
+        .map_or(MOUNT_DATASET, |store| &store.place.url)
 }
 
 fn extended(mut trainer: Container, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {

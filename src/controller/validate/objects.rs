@@ -6,7 +6,7 @@ use super::run::ObjectStore;
 use super::{Failure, refused};
 use crate::api::object_store::ObjectStoreSpec;
 use crate::objects::address::{Address, Service};
-use crate::scoring::fetch::bytes_of;
+use crate::scoring::quantity::bytes_of;
 use crate::scoring::task::Objects;
 
 const DEFAULT_SIZE: &str = "50Gi";

@@ -73,6 +73,22 @@ pub struct Dataset {
     pub group_column: Option<String>,
 }
 
+impl Dataset {
+    /// The object store that holds the files, if one does.
+    pub fn objects(&self) -> Option<&ObjectStore> {
+        match &self.source {
+            Source::Objects(store) => Some(store),
+            Source::Volume(_) => None,
+        }
+    }
+
+    /// The same, if the trainer reads from it by itself.
+    pub fn objects_of_trainer(&self) -> Option<&ObjectStore> {
+        self.objects()
+            .filter(|store| store.trainer_reads == TrainerReads::Store)
+    }
+}
+
 /// What holds the files of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {

@@ -6,6 +6,7 @@ use super::{Failure, Scorer, ScorerKind, at_least, extension, format, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::{ContainerScorer, DuplicatesScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
+use crate::scoring::quantity::bytes_of;
 use crate::scoring::task::{Join, Unit};
 
 const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container`";
@@ -15,8 +16,6 @@ const DEFAULT_ROW_COLUMN: &str = "row";
 const SHARED_MEMORY: &str = "shared-memory";
 const SOURCES: &str =
     "`persistentVolumeClaim`, `nfs`, `csi`, `hostPath`, `configMap`, `secret`, `image` and `emptyDir`";
-/// What a size may have behind its digits.
-const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 pub(super) fn scorer((place, spec): (usize, &ScorerSpec)) -> Result<Scorer, Failure> {
     let field = |kind: &str| format!("scoring.scorers[{place}].{kind}");
@@ -243,13 +242,9 @@ fn is_plain_path(path: &str) -> bool {
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
 }
 
-/// Digits with or without a point and a unit, greater than 0.
+/// Greater than 0.
 fn is_memory_size(size: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let unit = size.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(size.len());
-    let (number, unit) = size.split_at(unit);
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    digits(whole) && digits(part) && number.bytes().any(|b| (b'1'..=b'9').contains(&b)) && UNITS.contains(&unit)
+    bytes_of(size).is_some_and(|bytes| bytes > 0)
 }
 
 #[cfg(test)]
