@@ -17,8 +17,8 @@ use curriculum_operator::api::curriculum::CurriculumSpec;
 use curriculum_operator::curriculum::permute::Permutation;
 use curriculum_operator::curriculum::plan::{Facts, PlanScores, compile};
 use curriculum_operator::curriculum::split::HeldOut;
-use curriculum_operator::scoring::combine::Order;
-use curriculum_operator::scoring::index_file::{self, IndexContent};
+use curriculum_operator::index::file::{self, IndexContent};
+use curriculum_operator::index::order::Order;
 use serde::Deserialize;
 
 const KEY: &str = "example";
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::create_dir_all(path.parent().unwrap_or(&folder))?;
         scores = Some(PlanScores {
             key: KEY.into(),
-            digest: index_file::write(&path, request.index())?.digest,
+            digest: file::write(&path, request.index())?.digest,
         });
     }
     let facts = Facts {

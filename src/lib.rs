@@ -7,10 +7,12 @@ pub mod controller;
 pub mod curriculum;
 #[cfg(feature = "operator")]
 pub mod demo;
+pub mod index;
 #[cfg(feature = "operator")]
 pub mod local;
 pub mod objects;
 pub mod sampler;
 pub mod scoring;
 pub mod simulate;
+pub mod store;
 pub mod telemetry;

@@ -143,6 +143,35 @@ fn below_validate_nobody_looks_at_the_spec() {
     assert_free_of(&SPEC, &files);
 }
 
+/// Folders of `src/` from the lowest on. Those of one line do not name each other, and none names one of a line below.
+const LAYERS: [&[&str]; 8] = [
+    &["api"],
+    &["curriculum", "store"],
+    &["index"],
+    &["scoring"],
+    &["objects", "simulate"],
+    &["sampler"],
+    &["controller"],
+    &["local"],
+];
+
+#[test]
+fn nothing_points_back() {
+    for (place, layer) in LAYERS.iter().enumerate() {
+        for folder in *layer {
+            let above = LAYERS[place..].iter().flat_map(|layer| layer.iter());
+            let others = above
+                .filter(|other| *other != folder)
+                .map(|other| format!("crate::{other}::"));
+            let forbidden: Vec<String> = others.chain(["crate::cli::".to_owned()]).collect();
+            let names: Vec<&str> = forbidden.iter().map(String::as_str).collect();
+            let mut files = sources(&format!("src/{folder}"));
+            files.retain(|path| !path.iter().any(|part| part.to_string_lossy().starts_with("tests")));
+            assert_free_of(&names, &files);
+        }
+    }
+}
+
 #[test]
 fn files_stay_small() {
     let long: Vec<String> = sources("src")

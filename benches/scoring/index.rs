@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use curriculum_operator::curriculum::permute::Permutation;
-use curriculum_operator::scoring::combine::Order;
+use curriculum_operator::index::file::{self, IndexContent};
+use curriculum_operator::index::map::ScoreIndex;
+use curriculum_operator::index::order::Order;
 use curriculum_operator::scoring::fingerprint::Fingerprint;
 use curriculum_operator::scoring::index::build_index;
-use curriculum_operator::scoring::index_file::{self, IndexContent};
-use curriculum_operator::scoring::index_map::ScoreIndex;
 use curriculum_operator::scoring::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
-use curriculum_operator::scoring::scratch::write_json;
 use curriculum_operator::scoring::shards::ShardWriter;
 use curriculum_operator::scoring::store::{Shard, Store};
 use curriculum_operator::scoring::task::{Format, ScorerKind, Task};
+use curriculum_operator::store::scratch::write_json;
 use memmap2::Mmap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -181,7 +181,7 @@ fn time_stage(scores: &Path, folder: &Path) -> f64 {
             order: Order::new(scores, 1, None),
             grouped: None,
         };
-        index_file::write(&path, content).expect("an index")
+        file::write(&path, content).expect("an index")
     });
     fs::remove_file(path).expect("an index");
     seconds

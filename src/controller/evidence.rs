@@ -15,9 +15,10 @@ use super::build::SCORER_PREFIX;
 use super::untrusted;
 use crate::api::conditions::Reason;
 use crate::api::names::SAMPLER;
+use crate::index::summary::IndexSummary;
 use crate::sampler::contract::SamplerStatus;
 use crate::scoring::message::{self, NoReport};
-use crate::scoring::report::{self, EXIT_DATASET, EXIT_SCORES, IndexSummary, Inspection, Report};
+use crate::scoring::report::{self, EXIT_DATASET, EXIT_SCORES, Inspection, Report};
 
 /// Waiting reasons that mean: without a change from outside, this container will not start.
 const STUCK: [&str; 7] = [

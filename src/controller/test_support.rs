@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use super::build;
 use super::decide::Settings;
 use crate::api::job::CurriculumJob;
+use crate::index::summary::IndexSummary;
 use crate::sampler::contract::{SamplerStatus, Source};
-use crate::scoring::report::{Failure, FoundIndex, IndexSummary, Inspection, Report};
+use crate::scoring::report::{Failure, FoundIndex, Inspection, Report};
 
 pub(crate) const NAMESPACE: &str = "lab";
 pub(crate) const ROWS: u64 = 100;

@@ -1,8 +1,9 @@
 //! Bounds on what pods say. A value that breaks one is treated as if it had not been said.
 
 use crate::curriculum::plan::{MAX_EXACT, MAX_GROUPS};
+use crate::index::summary::IndexSummary;
 use crate::sampler::contract::{Details, MAX_METRIC_NAME, MAX_METRICS, SamplerStatus};
-use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
+use crate::scoring::report::{FoundIndex, Inspection};
 
 /// Longest foreign text that goes into a condition or an event, in characters.
 const MESSAGE_CHARS: usize = 512;

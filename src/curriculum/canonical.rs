@@ -30,7 +30,12 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, CanonicalErro
 
 /// SHA-256 as `sha256:` and 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    format!("sha256:{:x}", HexDigest(Sha256::digest(bytes).into()))
+    digest(Sha256::new_with_prefix(bytes))
+}
+
+/// What was hashed so far, as [`sha256`] has it.
+pub fn digest(hash: Sha256) -> String {
+    format!("sha256:{:x}", HexDigest(hash.finalize().into()))
 }
 
 struct HexDigest([u8; 32]);

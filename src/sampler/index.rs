@@ -10,7 +10,7 @@ use tracing::warn;
 use super::contract::IndexFault;
 use super::source::{Index, Unusable};
 use crate::curriculum::plan::PlanScores;
-use crate::scoring::index_map::{IndexError, ScoreIndex};
+use crate::index::map::{IndexError, ScoreIndex};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

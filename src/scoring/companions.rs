@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::{Disk, Input, Root, is_lasting};
 use super::error::ScoringError;
-use super::index_file::digest_text;
 use super::manifest::Manifest;
 use super::task::{ScorerKind, Task};
+use crate::curriculum::canonical;
 
 const BUFFER: usize = 1 << 18;
 
@@ -127,7 +127,7 @@ fn digest(disk: &dyn Disk, path: &Path) -> io::Result<String> {
     let (mut file, mut buffer, mut hash) = (open(disk, path)?, vec![0; BUFFER], Sha256::new());
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(digest_text(hash)),
+            Ok(0) => return Ok(canonical::digest(hash)),
             Ok(read) => hash.update(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

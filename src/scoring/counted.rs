@@ -12,7 +12,7 @@ use super::dataset::{Disk, Input};
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
-use super::scratch::write_whole;
+use crate::store::scratch::write_whole;
 
 /// Longest first line: a fingerprint has a few hundred bytes.
 const MAX_LINE: u64 = 1 << 16;

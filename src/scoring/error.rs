@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::api::conditions::Reason;
+use crate::store::StoreError;
 
 use super::report::{EXIT_DATASET, EXIT_IO, EXIT_SCORES, Failure};
 
@@ -55,6 +56,15 @@ pub enum ScoringError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl From<StoreError> for ScoringError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { action, path, source } => Self::Io { action, path, source },
+            StoreError::Content { path, message } => Self::Store { path, message },
+        }
+    }
 }
 
 impl ScoringError {

@@ -19,11 +19,11 @@ use signal_hook::iterator::Signals;
 use super::dataset::{Inspected, Root, is_missing};
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
-use super::scratch::{ScratchFolder, create_folder};
 use super::shards::{EXTENSIONS, remove_other_formats};
 use super::store::{Shard, Store};
 use super::task::{Format, Task};
 use super::validate;
+use crate::store::scratch::{ScratchFolder, create_folder};
 
 const OUTPUT_NAME: &str = "scores";
 const FILES_NAME: &str = "files.csv";

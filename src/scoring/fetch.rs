@@ -10,9 +10,9 @@ use super::dataset::{DataFile, Dataset, Inspected, LocalDisk, Root};
 use super::error::ScoringError;
 use super::fingerprint::Edges;
 use super::manifest::Manifest;
-use super::scratch;
 use super::store::{Shard, Store};
 use super::task::Task;
+use crate::store::scratch;
 
 /// Files that are copied at the same time.
 const AT_ONCE: usize = 4;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dataset::Disk;
-use super::index_file::digest_text;
+use crate::curriculum::canonical;
 
 /// Bytes that are hashed at each end of a file. A data set of at most twice as many is hashed whole.
 const EDGE: u64 = 1 << 20;
@@ -77,7 +77,7 @@ impl Edges {
         Ok(Self {
             bytes: found.bytes,
             edge,
-            digest: digest_text(hash),
+            digest: canonical::digest(hash),
             modified: found.modified,
         })
     }
@@ -95,7 +95,7 @@ impl Fingerprint {
                     // No name has a line break without its length before it.
                     hash.update(format!("{} {name} {} {}\n", name.len(), edges.bytes, edges.digest));
                 }
-                digest_text(hash)
+                canonical::digest(hash)
             }
         };
         Self {

@@ -2,18 +2,19 @@
 
 use std::fs;
 
-use super::combine::{Combination, Order};
+use super::combine::Combination;
 use super::error::ScoringError;
 use super::gather::gather;
-use super::index_file::{self, IndexContent};
 use super::manifest::Manifest;
-use super::report::IndexSummary;
-use super::scratch::write_json;
 use super::store::{Store, StoredSummary};
-use super::summary;
 use super::task::Task;
 use super::validate;
 use crate::curriculum::split::Split;
+use crate::index::file::{self, IndexContent};
+use crate::index::order::Order;
+use crate::index::summary;
+use crate::index::summary::IndexSummary;
+use crate::store::scratch::write_json;
 
 /// Merges, checks, combines, ranks and sorts the scores, and writes the score index, its summary, and the data set's record of it.
 /// The index is the same bytes for the same scores, however many shards they came in.
@@ -52,7 +53,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         order,
         grouped,
     };
-    let written = index_file::write(&store.index(&task.key), content)?;
+    let written = file::write(&store.index(&task.key), content)?;
     summary.digest = written.digest;
     let stored = StoredSummary {
         created: now,

@@ -11,12 +11,13 @@ use super::groups::{GroupFault, Groups};
 use super::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
 use super::offsets::OffsetsWriter;
 use super::report::{FoundIndex, Inspection};
-use super::scratch::{write_json, write_whole};
-use super::store::{Store, StoredSummary, read_json};
+use super::store::{Store, StoredSummary};
 use super::task::{Format, Task};
 use super::validate;
 use crate::curriculum::plan::MAX_GROUPS;
 use crate::curriculum::split::Split;
+use crate::store::scratch::{write_json, write_whole};
+use crate::store::{StoreError, read_json};
 
 /// Inspects the data set below `root`, writes the manifest and the rows' groups to the store, and looks for an index there.
 ///
@@ -389,8 +390,8 @@ fn newest_first(task: &Task, store: &Store) -> Result<Vec<StoredSummary>, Scorin
 fn usable_summary(path: &Path) -> Result<Option<StoredSummary>, ScoringError> {
     match read_json::<StoredSummary>(path) {
         Ok(stored) => Ok(Some(stored)),
-        Err(ScoringError::Io { source, .. }) if is_missing(&source) => Ok(None),
-        Err(ScoringError::Io { action, path, source }) if !is_lasting(&source) => {
+        Err(StoreError::Io { source, .. }) if is_missing(&source) => Ok(None),
+        Err(StoreError::Io { action, path, source }) if !is_lasting(&source) => {
             Err(ScoringError::Io { action, path, source })
         }
         Err(error) => {

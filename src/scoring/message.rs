@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::error::shorten;
-use super::report::{IndexSummary, Report, TERMINATION_MESSAGE_BYTES};
+use super::report::{Report, TERMINATION_MESSAGE_BYTES};
+use crate::index::summary::IndexSummary;
 
 /// Environment variable of a scoring container with the bytes that the kubelet keeps of its message, where that is less than
 /// [`TERMINATION_MESSAGE_BYTES`].

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::dataset::is_missing;
 use super::error::ScoringError;
-use super::scratch;
+use crate::store::scratch;
 
 const WIDTH: u64 = 8;
 
@@ -39,7 +39,7 @@ impl OffsetsWriter {
     pub(super) fn finish(self) -> Result<(), ScoringError> {
         let file = self.writer.into_inner();
         let file = file.map_err(|e| ScoringError::io("write", &self.path, e.into_error()))?;
-        scratch::commit(file, &self.path)
+        Ok(scratch::commit(file, &self.path)?)
     }
 }
 

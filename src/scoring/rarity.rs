@@ -10,9 +10,10 @@ use super::dataset::is_missing;
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
-use super::scratch::write_json;
-use super::store::{Shard, Store, read_json};
+use super::store::{Shard, Store};
 use super::task::Task;
+use crate::store::scratch::write_json;
+use crate::store::{StoreError, read_json};
 
 /// Occurrences of tokens.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl TokenCounts {
     /// Leaves the counts of a shard of the data that `manifest` is of.
     pub(super) fn write(self, path: &Path, manifest: &Manifest) -> Result<(), ScoringError> {
         let source = manifest.source.clone();
-        write_json(path, &Counted { source, tokens: self })
+        Ok(write_json(path, &Counted { source, tokens: self })?)
     }
 
     /// The counts of a scorer over all shards, of the data that `manifest` is of.
@@ -85,7 +86,7 @@ impl TokenCounts {
         let path = store.all_counts(task, scorer);
         match read_json::<Counted>(&path) {
             Ok(all) if all.source == manifest.source => return Ok(all.tokens),
-            Err(ScoringError::Io { source, .. }) if is_missing(&source) => {}
+            Err(StoreError::Io { source, .. }) if is_missing(&source) => {}
             Ok(_) => {}
             // Whatever is wrong with the sum, its parts are there.
             Err(error) => tracing::warn!(%error, "the sum of the token counts is not usable"),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::index::summary::IndexSummary;
+
 /// Bytes that the kubelet keeps of a container's termination message, unless the pod has more than three containers: then it is less,
 /// see `message.rs`.
 pub const TERMINATION_MESSAGE_BYTES: usize = 4096;
@@ -75,34 +77,4 @@ pub struct FoundIndex {
     pub exact: bool,
     /// Its summary. When the message would be too long, parts of it are left out: see `message.rs`.
     pub summary: IndexSummary,
-}
-
-/// Aggregates of a score index. Never a row number, never a score of a row.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct IndexSummary {
-    /// Folder of the index on the store.
-    pub key: String,
-    /// SHA-256 of `index.arrow` as `sha256:…`.
-    pub digest: String,
-    /// Rows to train on: those of the index but for the held-out ones at its end.
-    pub rows: u64,
-    /// Of these, rows with a finite score from every scorer.
-    pub scored_rows: u64,
-    /// Combined scores at the quantiles 0, 0.05, … 1 (21 values, linear between order statistics); empty without any scored row
-    /// or where left out for space.
-    pub quantiles: Vec<f64>,
-    /// Counts of 64 bins of equal width from the least to the greatest combined score; empty where left out for space.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub histogram: Vec<u64>,
-    /// Rows of each group in the order of the groups' values; empty without a group column or, of a found index, where left out
-    /// for space: they equal the inspection's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub group_rows: Vec<u64>,
-    /// The groups' values; empty without a group column or where left out for space.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub group_names: Vec<String>,
-    /// Mean rank of each group; empty without a group column or where left out for space.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub group_mean_ranks: Vec<f64>,
 }

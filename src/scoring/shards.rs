@@ -17,9 +17,9 @@ use tempfile::NamedTempFile;
 
 use super::dataset::{Cursor, Disk, Field, Kind, Part, ReadError, RowFile, is_missing};
 use super::error::ScoringError;
-use super::scratch;
 use super::store::Shard;
 use super::task::Format;
+use crate::store::scratch;
 
 /// Formats of shard files by extension.
 pub const EXTENSIONS: [(&str, Format); 3] = [

@@ -1,19 +1,16 @@
 //! Paths on the store.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::companions::Companions;
 use super::dataset::{Disk, LocalDisk};
-use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
-use super::report::IndexSummary;
 use super::task::Task;
 use crate::curriculum::split::HeldOut;
+use crate::index::summary::IndexSummary;
 
 /// Name of the file beside a manifest that holds where each row begins.
 pub const OFFSETS: &str = "offsets.u64";
@@ -166,13 +163,4 @@ impl Store {
     pub fn indexes(&self, task: &Task) -> PathBuf {
         self.root.join("datasets").join(&task.dataset_key).join("indexes")
     }
-}
-
-/// Reads a JSON document.
-///
-/// # Errors
-/// [`ScoringError::Io`] when it cannot be read, [`ScoringError::Store`] when it is something else.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ScoringError> {
-    let bytes = fs::read(path).map_err(|e| ScoringError::io("read", path, e))?;
-    serde_json::from_slice(&bytes).map_err(|e| ScoringError::store(path, e))
 }

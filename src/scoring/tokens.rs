@@ -9,9 +9,9 @@ use tokenizers::{ModelWrapper, Tokenizer};
 use super::companions;
 use super::dataset::{Disk, Root};
 use super::error::ScoringError;
-use super::index_file::digest_text;
 use super::manifest::Manifest;
 use super::task::{ScorerKind, Task};
+use crate::curriculum::canonical;
 
 /// Most bytes of a tokenizer's file: the largest in use have a tenth of it.
 const MAX_BYTES: u64 = 256 << 20;
@@ -35,7 +35,7 @@ impl TokenCounter {
         let path = root.path.join(shown);
         let bytes = read(root.disk.as_ref(), &path);
         let bytes = bytes.map_err(|error| companions::unreadable(task, scorer, &path, error))?;
-        let digest = digest_text(Sha256::new_with_prefix(&bytes));
+        let digest = canonical::digest(Sha256::new_with_prefix(&bytes));
         companions::compare(task, scorer, &digest, manifest)?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| {
             wrong(format!(

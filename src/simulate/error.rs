@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::curriculum::plan::PlanError;
 use crate::curriculum::sampler::SampleError;
-use crate::scoring::index_map::IndexError;
+use crate::index::map::IndexError;
 
 /// What is wrong with the input. Names the file or argument, the field, its value, and what would be right.
 #[derive(thiserror::Error, Debug)]

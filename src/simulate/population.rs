@@ -9,7 +9,7 @@ use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::plan::{Facts, MAX_GROUPS, PlanScores};
 use crate::curriculum::share::Share;
 use crate::curriculum::split::{HeldOut, Split};
-use crate::scoring::index_map::ScoreIndex;
+use crate::index::map::ScoreIndex;
 use crate::scoring::manifest::Manifest;
 
 /// Most rows whose places are kept in memory (4 bytes each): with groups or an index.

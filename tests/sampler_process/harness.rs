@@ -13,10 +13,10 @@ use curriculum_operator::curriculum::plan::{
     Admission, Facts, PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Scope, Segment, compile,
 };
 use curriculum_operator::curriculum::sampler::Sampler;
+use curriculum_operator::index::file::{self, IndexContent};
+use curriculum_operator::index::map::ScoreIndex;
+use curriculum_operator::index::order::Order as ScoredOrder;
 use curriculum_operator::sampler::contract::{Details, SamplerStatus};
-use curriculum_operator::scoring::combine::Order as ScoredOrder;
-use curriculum_operator::scoring::index_file::{self, IndexContent};
-use curriculum_operator::scoring::index_map::ScoreIndex;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ impl Bench {
             grouped: Some(grouped),
         };
         fs::create_dir_all(dir.path().join("store/index/abc")).unwrap();
-        let digest = index_file::write(&dir.path().join("store/index/abc/index.arrow"), content)
+        let digest = file::write(&dir.path().join("store/index/abc/index.arrow"), content)
             .unwrap()
             .digest;
         let pool = |percent: u64| PoolPlan {

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use curriculum_operator::scoring::index_map::ScoreIndex;
-use curriculum_operator::scoring::report::{EXIT_IO, IndexSummary, Report};
+use curriculum_operator::index::map::ScoreIndex;
+use curriculum_operator::index::summary::IndexSummary;
+use curriculum_operator::scoring::report::{EXIT_IO, Report};
 use curriculum_operator::scoring::task::{ScorerKind, Unit};
 
 use crate::harness::{BINARY, GOOD_PROGRAM, Pods, assert_exit};

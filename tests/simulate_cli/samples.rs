@@ -4,9 +4,9 @@ use curriculum_operator::api::curriculum::CurriculumSpec;
 use curriculum_operator::curriculum::order::{Identity, RowOrder};
 use curriculum_operator::curriculum::plan::{Facts, PlanScores, compile};
 use curriculum_operator::curriculum::sampler::Sampler;
-use curriculum_operator::scoring::combine::Order;
-use curriculum_operator::scoring::index_file::{self, IndexContent};
-use curriculum_operator::scoring::index_map::ScoreIndex;
+use curriculum_operator::index::file::{self, IndexContent};
+use curriculum_operator::index::map::ScoreIndex;
+use curriculum_operator::index::order::Order;
 
 use crate::bench::{Bench, SMALL};
 
@@ -72,7 +72,7 @@ fn the_order_is_that_of_the_index() {
         },
         grouped: None,
     };
-    index_file::write(&bench.path("index.arrow"), content).unwrap();
+    file::write(&bench.path("index.arrow"), content).unwrap();
     let index = ScoreIndex::open(&bench.path("index.arrow"), None).unwrap();
     let text = bench.text("sample -f small.yaml --index index.arrow --from 0 --count 10");
     assert_eq!(text, expected(&facts(0, 100), &index, 0..10));

@@ -8,7 +8,7 @@ use curriculum_operator::api::status::ScoreSource;
 use curriculum_operator::controller::build::{self, Settings, SnapshotInput};
 use curriculum_operator::controller::validate::validate;
 use curriculum_operator::curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PoolPlan, Role, Segment, WHOLE};
-use curriculum_operator::scoring::report::IndexSummary;
+use curriculum_operator::index::summary::IndexSummary;
 use e2e::api_server::ApiServer;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;

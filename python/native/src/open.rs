@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use curriculum_operator::api::curriculum::Balance;
 use curriculum_operator::curriculum::plan::{Facts, MAX_EXACT, Plan as PlanDocument, PlanScores};
+use curriculum_operator::index::map::{self, IndexError, ScoreIndex};
 use curriculum_operator::sampler::contract::{IndexFault, Source};
 use curriculum_operator::sampler::index;
 use curriculum_operator::sampler::source::{InEffect, Index, Unusable, parse_plan};
-use curriculum_operator::scoring::index_map::{self, IndexError, ScoreIndex};
 use curriculum_operator::simulate::document::Document;
 use curriculum_operator::simulate::population::Population;
 use pyo3::prelude::*;
@@ -137,7 +137,7 @@ fn indexed(document: &Document, path: &Path, seed: u64) -> PyResult<Facts> {
     let index = ScoreIndex::open(path, None).map_err(unusable)?;
     let scores = Some(PlanScores {
         key: index.key().to_owned(),
-        digest: index_map::digest(path).map_err(|error| unusable(error.into()))?,
+        digest: map::digest(path).map_err(|error| unusable(error.into()))?,
     });
     if document.split.is_some() {
         let population = Population::index(path, document.split).map_err(|error| errors::document(&error))?;

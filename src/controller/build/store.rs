@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{metadata, names};
 use crate::{
     controller::validate::{JobId, Run, Store},
-    scoring::report::IndexSummary,
+    index::summary::IndexSummary,
 };
 
 /// Bytes that the ConfigMap's data may take.

@@ -12,7 +12,7 @@ use crate::{
     api::{job::CurriculumJob, status::ScoreSource},
     controller::validate::validate,
     curriculum::plan::{PLAN_VERSION, PhasePlan, Plan, PlanScores, PoolPlan, Role, Segment, WHOLE},
-    scoring::report::IndexSummary,
+    index::summary::IndexSummary,
 };
 
 mod keys;

@@ -28,7 +28,8 @@ use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
 use crate::controller::validate::Run;
-use crate::scoring::report::{FoundIndex, IndexSummary, Inspection};
+use crate::index::summary::IndexSummary;
+use crate::scoring::report::{FoundIndex, Inspection};
 
 const ACTION: &str = "Score";
 

@@ -27,11 +27,12 @@ use super::count::count_shard;
 use super::dataset::Root;
 use super::error::ScoringError;
 use super::index::build_index;
-use super::index_map::ScoreIndex;
 use super::inspect::inspect;
-use super::report::{IndexSummary, Inspection};
+use super::report::Inspection;
 use super::store::{Shard, Store};
 use super::task::{Combine, Format, Scorer, ScorerKind, Task, Unit};
+use crate::index::map::ScoreIndex;
+use crate::index::summary::IndexSummary;
 
 /// A data set and a store.
 pub(super) struct Place {

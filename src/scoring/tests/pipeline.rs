@@ -14,8 +14,9 @@ use super::duplicates::duplicates;
 use super::*;
 use crate::scoring::dataset::{Cell, Field, Kind, Part, RowFile};
 use crate::scoring::report::FoundIndex;
-use crate::scoring::scratch::write_json;
-use crate::scoring::store::{StoredSummary, read_json};
+use crate::scoring::store::StoredSummary;
+use crate::store::read_json;
+use crate::store::scratch::write_json;
 
 /// A row of the test data: text, loss, label.
 pub(super) type Row = (String, f32, i32);

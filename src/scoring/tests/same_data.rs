@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::*;
-use crate::scoring::scratch::write_json;
-use crate::scoring::store::{StoredSummary, read_json};
+use crate::scoring::store::StoredSummary;
+use crate::store::read_json;
+use crate::store::scratch::write_json;
 
 fn scored() -> Place {
     let place = Place::new("csv", b"n,m\n3,1\n1,2\n2,3\n", vec![column("n")]);

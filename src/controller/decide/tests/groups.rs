@@ -6,7 +6,7 @@ use super::*;
 use crate::controller::test_support::ROWS;
 use crate::curriculum::plan::{Plan, Scope};
 use crate::curriculum::split::HeldOut;
-use crate::scoring::report::IndexSummary;
+use crate::index::summary::IndexSummary;
 
 use ConditionType::{Failed, Ready, ScoresReady, Stalled};
 

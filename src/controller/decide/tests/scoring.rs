@@ -177,7 +177,7 @@ fn a_failure_of_scoring_is_named_and_training_goes_on() {
             "SummaryMissing",
             |case| {
                 *case = indexing(json!({}), None);
-                let other = crate::scoring::report::IndexSummary {
+                let other = crate::index::summary::IndexSummary {
                     rows: 99,
                     scored_rows: 99,
                     ..summary(&key_of(case))
@@ -238,7 +238,7 @@ fn on_failure_decides_what_is_used_instead() {
 
 #[test]
 fn an_index_of_other_rows_is_no_last_good() {
-    let other = crate::scoring::report::IndexSummary {
+    let other = crate::index::summary::IndexSummary {
         rows: 50,
         scored_rows: 50,
         ..summary(&"0".repeat(64))

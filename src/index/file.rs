@@ -19,9 +19,9 @@ use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use sha2::{Digest, Sha256};
 
-use super::combine::Order;
-use super::error::ScoringError;
-use super::scratch;
+use super::order::Order;
+use crate::curriculum::canonical;
+use crate::store::{StoreError, scratch};
 
 /// Version of the index's format.
 pub const INDEX_VERSION: &str = "1";
@@ -63,7 +63,7 @@ pub struct Written {
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError> {
+pub fn write(path: &Path, content: IndexContent) -> Result<Written, StoreError> {
     let scratch = scratch::file(path)?;
     let mut writer = Hashing {
         file: scratch.as_file(),
@@ -74,23 +74,13 @@ pub fn write(path: &Path, content: IndexContent) -> Result<Written, ScoringError
     write_batch(&mut writer, content)
         .map_err(io::Error::other)
         .and_then(|()| writer.file.sync_all())
-        .map_err(|e| ScoringError::io("write", path, e))?;
+        .map_err(|e| StoreError::io("write", path, e))?;
     let written = Written {
-        digest: digest_text(writer.hash),
+        digest: canonical::digest(writer.hash),
         bytes: writer.bytes,
     };
     scratch::commit(scratch, path)?;
     Ok(written)
-}
-
-/// A SHA-256 as `sha256:…`.
-pub(super) fn digest_text(hash: Sha256) -> String {
-    use std::fmt::Write as _;
-    hash.finalize().iter().fold(String::from("sha256:"), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn write_batch(writer: &mut impl Write, content: IndexContent) -> Result<(), ArrowError> {

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::scoring::combine::Order;
-use crate::scoring::index_file::{self, IndexContent};
+use crate::index::file::{self, IndexContent};
+use crate::index::order::Order;
 
 fn written(scores: Vec<f64>, groups: Option<(&[u8], &[u64])>) -> (TempDir, PathBuf, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -22,7 +22,7 @@ fn written(scores: Vec<f64>, groups: Option<(&[u8], &[u64])>) -> (TempDir, PathB
         order,
         grouped,
     };
-    let written = index_file::write(&path, content).unwrap();
+    let written = file::write(&path, content).unwrap();
     assert_eq!(written.bytes, fs::metadata(&path).unwrap().len());
     (folder, path, written.digest)
 }
@@ -133,7 +133,7 @@ fn a_file_of_another_shape_says_what_is_wrong() {
             "its groups have too many rows",
         ),
     ] {
-        index_file::write(&path, content).unwrap();
+        file::write(&path, content).unwrap();
         let error = ScoreIndex::open(&path, None).unwrap_err().to_string();
         assert_eq!(error, format!("the file is no score index: {complaint}"));
     }

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
-use super::error::ScoringError;
+use super::StoreError;
 
 /// Creates a folder and those above it, writable by the group: jobs that share a claim may run as different users, but all with the
 /// volume's group.
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn create_folder(folder: &Path) -> Result<(), ScoringError> {
+pub fn create_folder(folder: &Path) -> Result<(), StoreError> {
     let missing: Vec<&Path> = folder
         .ancestors()
         .take_while(|f| !f.as_os_str().is_empty() && !f.exists())
@@ -29,19 +29,19 @@ pub fn create_folder(folder: &Path) -> Result<(), ScoringError> {
             Ok(()) => share_with_group(folder)?,
             // Another shard was faster.
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(ScoringError::io("create", folder, e)),
+            Err(e) => return Err(StoreError::io("create", folder, e)),
         }
     }
     Ok(())
 }
 
-fn share_with_group(folder: &Path) -> Result<(), ScoringError> {
+fn share_with_group(folder: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(folder)
-        .map_err(|e| ScoringError::io("open", folder, e))?
+        .map_err(|e| StoreError::io("open", folder, e))?
         .permissions()
         .mode();
     fs::set_permissions(folder, Permissions::from_mode(mode | 0o020))
-        .map_err(|e| ScoringError::io("set the permissions of", folder, e))
+        .map_err(|e| StoreError::io("set the permissions of", folder, e))
 }
 
 /// A file beside `path` to write into before it is renamed by [`commit`]; it goes when dropped. Creates the folder, and removes the
@@ -49,7 +49,7 @@ fn share_with_group(folder: &Path) -> Result<(), ScoringError> {
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn file(path: &Path) -> Result<NamedTempFile, ScoringError> {
+pub fn file(path: &Path) -> Result<NamedTempFile, StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     claim(folder, &format!(".scratch-{name}."))
@@ -68,7 +68,7 @@ impl ScratchFolder {
     ///
     /// # Errors
     /// Errors of the file system.
-    pub fn create(parent: &Path, owner: &str) -> Result<Self, ScoringError> {
+    pub fn create(parent: &Path, owner: &str) -> Result<Self, StoreError> {
         let lock = claim(parent, &format!("{owner}."))?;
         let path = folder_of(lock.path());
         let folder = tempfile::Builder::new()
@@ -76,7 +76,7 @@ impl ScratchFolder {
             .rand_bytes(0)
             .permissions(Permissions::from_mode(0o755))
             .tempdir_in(parent)
-            .map_err(|e| ScoringError::io("create a folder in", parent, e))?;
+            .map_err(|e| StoreError::io("create a folder in", parent, e))?;
         Ok(Self { folder, _lock: lock })
     }
 
@@ -94,7 +94,7 @@ fn folder_of(lock: &Path) -> PathBuf {
 }
 
 /// A new file named `prefix` and something random, locked as long as it is open.
-fn claim(folder: &Path, prefix: &str) -> Result<NamedTempFile, ScoringError> {
+fn claim(folder: &Path, prefix: &str) -> Result<NamedTempFile, StoreError> {
     create_folder(folder)?;
     sweep(folder, prefix);
     loop {
@@ -102,7 +102,7 @@ fn claim(folder: &Path, prefix: &str) -> Result<NamedTempFile, ScoringError> {
             .prefix(prefix)
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(folder)
-            .map_err(|e| ScoringError::io("create a file in", folder, e))?;
+            .map_err(|e| StoreError::io("create a file in", folder, e))?;
         match file.as_file().try_lock() {
             // Another attempt saw the file before it was locked, and took it for a dead one's.
             Err(TryLockError::WouldBlock) => {}
@@ -148,10 +148,10 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn commit(scratch: NamedTempFile, path: &Path) -> Result<(), ScoringError> {
+pub fn commit(scratch: NamedTempFile, path: &Path) -> Result<(), StoreError> {
     scratch
         .persist(path)
-        .map_err(|e| ScoringError::io("rename to", path, e.error))?;
+        .map_err(|e| StoreError::io("rename to", path, e.error))?;
     Ok(())
 }
 
@@ -159,14 +159,14 @@ pub fn commit(scratch: NamedTempFile, path: &Path) -> Result<(), ScoringError> {
 ///
 /// # Errors
 /// Whatever `fill` returns, and errors of the file system.
-pub fn write_whole<T>(
+pub fn write_whole<T, E: From<StoreError>>(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, ScoringError>,
-) -> Result<T, ScoringError> {
+    fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, E>,
+) -> Result<T, E> {
     let mut file = file(path)?;
     let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
     let value = fill(&mut writer)?;
-    writer.flush().map_err(|e| ScoringError::io("write", path, e))?;
+    writer.flush().map_err(|e| StoreError::io("write", path, e))?;
     drop(writer);
     commit(file, path)?;
     Ok(value)
@@ -176,9 +176,9 @@ pub fn write_whole<T>(
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ScoringError> {
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
     write_whole(path, |writer| {
-        serde_json::to_writer(writer, value).map_err(|e| ScoringError::io("write", path, e.into()))
+        serde_json::to_writer(writer, value).map_err(|e| StoreError::io("write", path, e.into()))
     })
 }
 
@@ -203,7 +203,7 @@ mod tests {
             write_whole(&path, |file| {
                 file.write_all(text.as_bytes()).unwrap();
                 if fail {
-                    Err(ScoringError::store(&path, "interrupted"))
+                    Err(StoreError::content(&path, "interrupted"))
                 } else {
                     Ok(())
                 }

@@ -14,9 +14,10 @@ use arrow_ipc::{MessageHeader, root_as_footer, root_as_message};
 use memmap2::{Advice, Mmap};
 use sha2::{Digest, Sha256};
 
+use crate::curriculum::canonical;
 use crate::curriculum::order::{OrderScope, RowOrder};
 
-use super::index_file::{ALIGNMENT, COLUMNS, INDEX_VERSION, digest_text};
+use super::file::{ALIGNMENT, COLUMNS, INDEX_VERSION};
 
 const MAGIC: &[u8] = b"ARROW1";
 /// Bytes of length and magic at the end of the file.
@@ -259,7 +260,7 @@ fn digest_of(file: &mut File) -> io::Result<String> {
     let mut chunk = vec![0; HASH_CHUNK];
     loop {
         match file.read(&mut chunk) {
-            Ok(0) => return Ok(digest_text(hash)),
+            Ok(0) => return Ok(canonical::digest(hash)),
             Ok(read) => hash.update(&chunk[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
