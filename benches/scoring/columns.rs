@@ -15,6 +15,7 @@ use curriculum_operator::scoring::dataset::Root;
 use curriculum_operator::scoring::inspect::inspect;
 use curriculum_operator::scoring::store::{Shard, Store};
 use curriculum_operator::scoring::task::{Format, ScorerKind, Unit};
+use curriculum_operator::store::Shared;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &Args, name: &'static str) {
         let scorer = if column == "loss" { "column" } else { "length" };
         let task = task(number, format, scorer, kind);
         let source = Root::local(&root);
-        let store = Store::new(folder.path().join("store"));
+        let store = Store::new(Shared::volume(folder.path().join("store")));
         let rows = inspect(&task, &source, &store).expect("a good data set").rows;
         let (mut ours, mut theirs) = (Times::default(), Times::default());
         for _ in 0..args.repeat {

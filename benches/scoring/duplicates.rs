@@ -8,11 +8,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use curriculum_operator::curriculum::permute::Permutation;
 use curriculum_operator::scoring::builtin::score_shard;
 use curriculum_operator::scoring::count::count_shard;
-use curriculum_operator::scoring::dataset::{Cell, LocalDisk, Root};
+use curriculum_operator::scoring::dataset::{Cell, Root};
 use curriculum_operator::scoring::inspect::inspect;
 use curriculum_operator::scoring::shards::ShardFile;
 use curriculum_operator::scoring::store::{Shard, Store};
 use curriculum_operator::scoring::task::{Format, ScorerKind, Task};
+use curriculum_operator::store::Shared;
 
 use crate::Args;
 use crate::report::{Rival, Times, print, seconds};
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &Args) {
         shingle: 5,
     };
     let task = task(2, Format::Csv, SCORER, kind);
-    let store = Store::new(folder.path().join("store"));
+    let store = Store::new(Shared::volume(folder.path().join("store")));
     let source = Root::local(&root);
     inspect(&task, &source, &store).expect("a good data set");
     let shard = Shard { index: 0, count: 1 };
@@ -104,8 +105,7 @@ fn write(path: &Path, rows: u64) {
 
 /// Rows that have at least the threshold.
 fn found(store: &Store, task: &Task, shard: Shard) -> u64 {
-    let disk = std::sync::Arc::new(LocalDisk) as _;
-    let file = ShardFile::find(&disk, &store.scorer(task, SCORER), shard).expect("a store");
+    let file = ShardFile::find(store, &store.scorer(task, SCORER), shard).expect("a store");
     let mut cursor = file.expect("scores").read().expect("scores");
     let mut found = 0;
     while cursor.advance().expect("a row") {

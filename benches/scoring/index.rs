@@ -16,6 +16,7 @@ use curriculum_operator::scoring::manifest::{MANIFEST_VERSION, Manifest, SourceF
 use curriculum_operator::scoring::shards::ShardWriter;
 use curriculum_operator::scoring::store::{Shard, Store};
 use curriculum_operator::scoring::task::{Format, ScorerKind, Task};
+use curriculum_operator::store::Shared;
 use curriculum_operator::store::scratch::write_json;
 use memmap2::Mmap;
 use serde_json::{Value, json};
@@ -115,7 +116,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
         shards: SHARDS,
         ..task(15, Format::Csv, SCORER, kind)
     };
-    let store = Store::new(folder.join("store"));
+    let store = Store::new(Shared::volume(folder.join("store")));
     let random = Permutation::new(u64::MAX, 1);
     let mut raw = BufWriter::new(File::create(folder.join("scores.f64")).expect("a file"));
     for index in 0..SHARDS {
@@ -127,7 +128,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
             writer.push(row, score).expect("a row");
             raw.write_all(&score.to_le_bytes()).expect("a score");
         }
-        writer.finish().expect("a shard file");
+        writer.finish(&store).expect("a shard file");
     }
     raw.flush().expect("scores");
     let groups: Vec<u8> = (0..if grouped { args.rows } else { 0 })
@@ -205,7 +206,7 @@ fn time_build(folder: &Path) -> Value {
 pub(crate) fn build(folder: &Path) {
     let task = fs::read(folder.join("task.json")).expect("a task");
     let task: Task = serde_json::from_slice(&task).expect("a task");
-    let store = Store::new(folder.join("store"));
+    let store = Store::new(Shared::volume(folder.join("store")));
     let mut digest = String::new();
     let seconds = seconds(|| {
         digest = build_index(&task, &store, jiff::Timestamp::UNIX_EPOCH)

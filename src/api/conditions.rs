@@ -98,6 +98,10 @@ reasons! {
     IndexUnusable,
     /// The score index can be used again.
     IndexUsable,
+    /// The score store does not answer; training goes on with the copy of the index that its pod has.
+    StoreUnavailable,
+    /// The score store answers again.
+    StoreAvailable,
     /// A scoring Job failed: the scorer's own message is in the condition's message.
     ScorerFailed,
     /// A scoring Job ran longer than `scoring.timeoutSeconds`.

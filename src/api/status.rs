@@ -189,6 +189,10 @@ pub struct ScoresStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub unusable: Option<String>,
+    /// Why the store of the index does not answer at present: the running visit goes on with its copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub store_fault: Option<String>,
 }
 
 /// Where the scores in use come from.

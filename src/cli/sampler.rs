@@ -9,6 +9,7 @@ use tracing::error;
 
 use crate::sampler::result;
 use crate::sampler::run::{self, Config};
+use crate::store::Shared;
 use crate::telemetry::{LogArgs, Shutdown, init_tracing};
 
 /// Hands the rows of every batch to the trainer, over HTTP or as a file.
@@ -81,7 +82,7 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
     let config = Config {
         plan: args.plan,
         run: args.run,
-        store: args.store,
+        store: Shared::volume(args.store),
         manifest: args.manifest,
         index_patience: Duration::from_secs(args.index_patience),
         state: args.state,

@@ -14,6 +14,7 @@ use crate::scoring::report::{Report, TERMINATION_MESSAGE_BYTES};
 use crate::scoring::store::{Shard, Store};
 use crate::scoring::task::{TASK_ENV, Task};
 use crate::scoring::validate;
+use crate::store::Shared;
 use crate::telemetry::{LogArgs, init_tracing};
 
 /// Arguments of every scoring command.
@@ -63,7 +64,10 @@ impl ScoringArgs {
             // Work goes on without a log: its outcome is in the report.
             eprintln!("{error}");
         }
-        match self.task().and_then(|task| work(&task, &Store::new(&self.store_root))) {
+        match self
+            .task()
+            .and_then(|task| work(&task, &Store::new(Shared::volume(&self.store_root))))
+        {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Report(report)) => {
                 message::write(&self.termination_log, *report, self.message_bytes);

@@ -239,6 +239,7 @@ pub(crate) fn sampler_status(plan_digest: &str, phase: u32, served: u64) -> Samp
         source: Source::Index,
         source_message: None,
         index_fault: None,
+        store_fault: None,
         metrics: BTreeMap::new(),
         exposure: Vec::new(),
         sequence_digest: None,

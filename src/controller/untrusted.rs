@@ -23,6 +23,7 @@ pub(crate) fn sampler_status(bytes: &[u8]) -> Option<SamplerStatus> {
     let mut status: SamplerStatus = serde_json::from_slice(bytes).ok()?;
     status.source_message = status.source_message.as_deref().map(clean);
     status.trainer_fault = status.trainer_fault.as_deref().map(clean);
+    status.store_fault = status.store_fault.as_deref().map(clean);
     fits(&status).then_some(status)
 }
 

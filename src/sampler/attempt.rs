@@ -22,6 +22,9 @@ use super::source::{DrawError, Opened};
 use super::stretches::Mark;
 use crate::curriculum::plan::PhasePlan;
 
+/// Characters of the longest reason why the store does not answer.
+const STORE_FAULT_CHARACTERS: usize = 300;
+
 /// State of the attempt.
 #[derive(Debug)]
 pub struct Attempt {
@@ -36,6 +39,7 @@ pub struct Attempt {
     changed: Arc<Notify>,
     broken: Notify,
     hole_told: AtomicBool,
+    store_fault: Mutex<Option<String>>,
     meters: Meters,
 }
 
@@ -76,6 +80,7 @@ impl Attempt {
             changed,
             broken: Notify::new(),
             hole_told: AtomicBool::new(false),
+            store_fault: Mutex::new(None),
             meters,
         };
         let served = attempt.lock().served();
@@ -123,6 +128,21 @@ impl Attempt {
     /// Wakes a waiter when the index is no longer what it was. Only a new process can go on: it checks the index again.
     pub fn broken(&self) -> &Notify {
         &self.broken
+    }
+
+    /// Takes in why the score store does not answer, or that it does.
+    pub fn hear_of_store(&self, fault: Option<String>) {
+        let mut known = self.store_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &fault) {
+            (None, Some(reason)) => warn!(
+                reason,
+                "the score store does not answer; rows come from the copy of its index"
+            ),
+            (Some(_), None) => info!("the score store answers again"),
+            _ => {}
+        }
+        self.meters.store_away.set(i64::from(fault.is_some()));
+        *known = fault.map(|fault| fault.chars().take(STORE_FAULT_CHARACTERS).collect());
     }
 
     /// What a trainer may want to know of the plan.
@@ -359,6 +379,7 @@ impl Attempt {
             source: self.opened.source,
             source_message: self.opened.source_message.clone(),
             index_fault: self.opened.index_fault,
+            store_fault: self.store_fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             metrics: progress.metrics.latest().clone(),
             exposure: if ahead { Vec::new() } else { audited.exposure },
             sequence_digest: audited.digest.filter(|_| !ahead),

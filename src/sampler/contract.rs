@@ -76,6 +76,9 @@ pub struct SamplerStatus {
     /// What is the matter with the index then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_fault: Option<IndexFault>,
+    /// Why the score store does not answer, in words, while the rows come from a copy of its index. Not in the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_fault: Option<String>,
     /// Latest value of every metric that the trainer reported, with its step: name → (value, step). At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricPoint>,

@@ -19,13 +19,15 @@ use super::sessions::Refusal;
 use crate::scoring::manifest::Manifest;
 use crate::scoring::offsets::Offsets;
 use crate::scoring::store::OFFSETS;
+use crate::store::{Shared, StoreError};
 
 /// Rows of the longest reply with offsets.
 pub const OFFSETS_ROWS: u64 = 1 << 16;
 
 /// The files of the data set, read from the store when they are first asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct DatasetFiles {
+    store: Shared,
     manifest: Option<PathBuf>,
     known: OnceLock<Known>,
 }
@@ -78,9 +80,10 @@ impl RowRange {
 }
 
 impl DatasetFiles {
-    /// Those of the manifest at this path; `None`: nothing is known of any.
-    pub fn new(manifest: Option<PathBuf>) -> Self {
+    /// Those of the manifest at this path of the store; `None`: nothing is known of any.
+    pub fn new(store: Shared, manifest: Option<PathBuf>) -> Self {
         Self {
+            store,
             manifest,
             known: OnceLock::new(),
         }
@@ -116,14 +119,15 @@ impl DatasetFiles {
         let Some(manifest) = &self.manifest else {
             return Err(unknown("the sampler was not told of the data set's files: no scores are in use").into());
         };
-        let read = Known::read(manifest)?;
+        let read = Known::read(&self.store, manifest)?;
         Ok(self.known.get_or_init(|| read))
     }
 }
 
 impl Known {
-    fn read(path: &Path) -> Result<Self, FilesError> {
-        let json = match fs::read(path) {
+    fn read(store: &Shared, path: &Path) -> Result<Self, FilesError> {
+        let pulled = store.pull(path).map_err(io_error);
+        let json = match pulled.and_then(|()| fs::read(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(unknown("the store has no manifest of the inspection any more").into());
             }
@@ -148,8 +152,15 @@ impl Known {
         Ok(Self {
             rows: manifest.rows,
             reply: Bytes::from(reply.to_string()),
-            offsets: Offsets::open(&path.with_file_name(OFFSETS), manifest.rows)?,
+            offsets: Offsets::of_store(store, &path.with_file_name(OFFSETS), manifest.rows).map_err(io_error)?,
         })
+    }
+}
+
+fn io_error(error: StoreError) -> io::Error {
+    match error {
+        StoreError::Io { source, .. } => source,
+        StoreError::Content { message, .. } => io::Error::new(io::ErrorKind::InvalidData, message),
     }
 }
 

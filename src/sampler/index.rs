@@ -11,15 +11,16 @@ use super::contract::IndexFault;
 use super::source::{Index, Unusable};
 use crate::curriculum::plan::PlanScores;
 use crate::index::map::{IndexError, ScoreIndex};
+use crate::store::{Shared, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Maps `<store>/index/<key>/index.arrow` and checks it against the plan's digest.
+/// Where the index of a plan is, below the root of a store.
 ///
 /// # Errors
-/// Says in words why the index cannot be used, and of which kind that is.
-pub fn open(store: &Path, scores: &PlanScores) -> Result<Index, Unusable> {
+/// When the plan's key is none.
+pub fn name(scores: &PlanScores) -> Result<String, Unusable> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if scores.key.is_empty() || !scores.key.chars().all(plain) {
         return Err(Unusable {
@@ -27,8 +28,46 @@ pub fn open(store: &Path, scores: &PlanScores) -> Result<Index, Unusable> {
             message: "the plan's score key is no name of a folder".to_owned(),
         });
     }
-    let name = format!("index/{}/index.arrow", scores.key);
-    open_file(&store.join(&name), &name, scores)
+    Ok(format!("index/{}/index.arrow", scores.key))
+}
+
+/// Maps `index/<key>/index.arrow` of the store and checks it against the plan's digest. A copy that is not that index is replaced once.
+///
+/// # Errors
+/// Says in words why the index cannot be used, and of which kind that is.
+pub fn open(store: &Shared, scores: &PlanScores) -> Result<Index, Unusable> {
+    let name = name(scores)?;
+    let path = store.root().join(&name);
+    let away = |error| Unusable {
+        fault: match &error {
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => IndexFault::Missing,
+            StoreError::Io { .. } | StoreError::Content { .. } => IndexFault::Unreadable,
+        },
+        message: format!("{name}: {}", reason(&error)),
+    };
+    store.pull(&path).map_err(away)?;
+    match open_file(&path, &name, scores) {
+        Err(other) if other.fault == IndexFault::DigestMismatch && store.is_remote() => {
+            store.pull_again(&path).map_err(away)?;
+            open_file(&path, &name, scores)
+        }
+        opened => opened,
+    }
+}
+
+/// Why, without the path on this machine, which says nothing to who reads the status.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Io { source, .. } => format!("the score store does not give it: {source}"),
+        StoreError::Content { message, .. } => message.clone(),
+    }
+}
+
+/// Asks the store whether it still has the index; `None`: it has.
+pub fn fault_of_store(store: &Shared, scores: &PlanScores) -> Option<String> {
+    let path = store.root().join(name(scores).ok()?);
+    let error = store.bytes(&path).err()?;
+    Some(reason(&error))
 }
 
 /// Maps an index that lies anywhere and checks it against the plan's digest. `name` is what messages call it.
@@ -156,19 +195,19 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(
-            open(dir.path(), &scores()).err().map(|e| e.fault),
+            open(&Shared::volume(dir.path()), &scores()).err().map(|e| e.fault),
             Some(IndexFault::Missing)
         );
         std::fs::create_dir_all(dir.path().join("index/k/index.arrow")).unwrap();
         assert_eq!(
-            open(dir.path(), &scores()).err().map(|e| e.fault),
+            open(&Shared::volume(dir.path()), &scores()).err().map(|e| e.fault),
             Some(IndexFault::Unreadable),
             "a folder"
         );
         std::fs::remove_dir(dir.path().join("index/k/index.arrow")).unwrap();
         std::fs::write(dir.path().join("index/k/index.arrow"), "other bytes").unwrap();
         assert_eq!(
-            open(dir.path(), &scores()).err().map(|e| e.fault),
+            open(&Shared::volume(dir.path()), &scores()).err().map(|e| e.fault),
             Some(IndexFault::DigestMismatch)
         );
     }

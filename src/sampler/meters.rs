@@ -27,6 +27,8 @@ pub struct Meters {
     pub values: IntCounterVec,
     /// Failures to write a file, by file.
     pub write_failures: IntCounterVec,
+    /// 1 while the score store does not answer.
+    pub store_away: IntGauge,
     reported: GaugeVec,
     reported_group: GaugeVec,
     reported_step: Gauge,
@@ -54,6 +56,10 @@ impl Meters {
             index_unusable: gauge(
                 "curriculum_sampler_index_unusable",
                 "1 while all rows are equally likely because the score index cannot be used.",
+            )?,
+            store_away: gauge(
+                "curriculum_sampler_store_away",
+                "1 while the score store does not answer and rows come from the copy of its index.",
             )?,
             rows: counter(
                 "curriculum_sampler_rows_total",

@@ -13,6 +13,7 @@ use crate::scoring::report::TERMINATION_MESSAGE_BYTES;
 /// those with the earliest step first.
 pub fn encode(status: &SamplerStatus) -> String {
     let mut essentials = SamplerStatus {
+        store_fault: None,
         metrics: BTreeMap::new(),
         exposure: Vec::new(),
         ..status.clone()
@@ -95,6 +96,7 @@ mod tests {
             source: Source::UniformIndexUnusable,
             source_message: Some("ü".repeat(500)),
             index_fault: Some(IndexFault::DigestMismatch),
+            store_fault: None,
             metrics: (0..metrics).map(point).collect::<BTreeMap<_, _>>(),
             exposure: vec![u64::MAX; groups],
             sequence_digest: Some(format!("sha256:{}", "b".repeat(64))),

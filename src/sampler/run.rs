@@ -19,11 +19,14 @@ use super::rows_file::{self, RowsFileError};
 use super::source::{Opened, PlanFileError, read_plan};
 use super::{index, result, server};
 use crate::curriculum::plan::PlanError;
+use crate::store::Shared;
 use crate::telemetry::Shutdown;
 use crate::telemetry::http::{Limits, serve};
 
 /// Time between two writes of the journal.
 const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
+/// Time between two questions whether a store that is elsewhere answers.
+const STORE_PERIOD: Duration = Duration::from_secs(10);
 /// Time for the sums over all rows at the end.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -44,7 +47,7 @@ pub struct Config {
     /// The run that the attempt is of: a checkpoint of another one is refused.
     pub run: Option<String>,
     /// The store with the score index.
-    pub store: PathBuf,
+    pub store: Shared,
     /// What the inspection left of the data set's files, to be told to the trainer.
     pub manifest: Option<PathBuf>,
     /// Time for which an index that is missing or cannot be read is tried again.
@@ -113,13 +116,14 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
     let (trainers, others) = (bind(&config.listen).await?, bind(&config.status_listen).await?);
     info!(address = %trainers.1, status = %others.1, "listening");
     let keeper = tokio::spawn(keep(Arc::clone(&attempt), config.clone()));
+    let watcher = tokio::spawn(watch_store(Arc::clone(&attempt), config.store.clone()));
     let mut index_changed = false;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let for_trainer = serve(
         trainers.0,
         server::trainer_router(
             Arc::clone(&attempt),
-            Arc::new(DatasetFiles::new(config.manifest.clone())),
+            Arc::new(DatasetFiles::new(config.store.clone(), config.manifest.clone())),
         ),
         trainer_limits(),
         async {
@@ -138,6 +142,7 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
     });
     tokio::join!(for_trainer, for_others);
     keeper.abort();
+    watcher.abort();
     let ended = tokio::task::spawn_blocking(move || {
         attempt.save();
         leave(&config.termination_log, &attempt.result(SETTLE));
@@ -246,6 +251,28 @@ async fn keep(attempt: Arc<Attempt>, config: Config) {
             Err(error) => warn!(%error, "the journal was not written"),
         }
         tokio::time::sleep(JOURNAL_PERIOD).await;
+    }
+}
+
+/// Asks a store that is elsewhere whether it is still there. The rows do not need it any more, but a pod that starts does.
+async fn watch_store(attempt: Arc<Attempt>, store: Shared) {
+    let opened = attempt.opened();
+    let Some(scores) = opened
+        .plan
+        .scores
+        .clone()
+        .filter(|_| opened.source == Source::Index && store.is_remote())
+    else {
+        return;
+    };
+    loop {
+        tokio::time::sleep(STORE_PERIOD).await;
+        let (store, scores) = (store.clone(), scores.clone());
+        let asked = tokio::task::spawn_blocking(move || index::fault_of_store(&store, &scores));
+        match asked.await {
+            Ok(fault) => attempt.hear_of_store(fault),
+            Err(error) => warn!(%error, "the store was not asked"),
+        }
     }
 }
 

@@ -104,7 +104,7 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
     } else {
         dataset.for_each_row(&fields, |row, cursor| score(row, Some(cursor)))?;
     }
-    scorers.into_iter().try_for_each(|(_, _, writer)| writer.finish())
+    scorers.into_iter().try_for_each(|(_, _, writer)| writer.finish(store))
 }
 
 impl Measure {

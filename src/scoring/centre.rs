@@ -234,7 +234,7 @@ impl Centres {
         let mut lengths = None;
         for index in 0..task.shards {
             let path = store.sums(task, scorer, Shard { index, ..shard });
-            let (file, of) = CountedFile::open(store.disk(), path.clone(), manifest, |of: &Of| {
+            let (file, of) = CountedFile::open(store, path.clone(), manifest, |of: &Of| {
                 (of.rows.len() == sums.len()).then(|| of.bytes()).flatten()
             })?;
             if *lengths.get_or_insert(of.length) != of.length {

@@ -56,11 +56,24 @@ pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
         Ok(())
     })?;
     for (name, counted) in scorers {
-        match counted {
-            Counted::Tokens(counts) => counts.write(&store.counts(task, name, shard), &manifest)?,
-            Counted::Sketches(sketches) => sketches.write(&store.sketches(task, name, shard), &manifest)?,
-            Counted::Sums(sums) => sums.write(&store.sums(task, name, shard), &manifest)?,
-        }
+        let path = match counted {
+            Counted::Tokens(counts) => {
+                let path = store.counts(task, name, shard);
+                counts.write(&path, &manifest)?;
+                path
+            }
+            Counted::Sketches(sketches) => {
+                let path = store.sketches(task, name, shard);
+                sketches.write(&path, &manifest)?;
+                path
+            }
+            Counted::Sums(sums) => {
+                let path = store.sums(task, name, shard);
+                sums.write(&path, &manifest)?;
+                path
+            }
+        };
+        store.shared().push(&path)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::dataset::{Disk, Input};
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
+use super::store::Store;
 use crate::store::scratch::write_whole;
 
 /// Longest first line: a fingerprint has a few hundred bytes.
@@ -61,12 +62,13 @@ impl CountedFile {
     /// [`ScoringError::Io`] when it cannot be read; [`ScoringError::Store`] when it is of something else, which may be another job's that
     /// counts at this moment.
     pub(super) fn open<T: DeserializeOwned>(
-        disk: &Arc<dyn Disk>,
+        store: &Store,
         path: PathBuf,
         manifest: &Manifest,
         bytes: impl FnOnce(&T) -> Option<u64>,
     ) -> Result<(Self, T), ScoringError> {
-        let failed = |error| ScoringError::io("read", &path, error);
+        store.shared().pull(&path)?;
+        let (disk, failed) = (store.disk(), |error| ScoringError::io("read", &path, error));
         let length = disk.look(&path).map_err(failed)?.bytes;
         let file = disk.open(&path).map_err(failed)?;
         let mut text = Vec::new();

@@ -123,7 +123,7 @@ impl SketchFile {
         let rows = shard.rows(manifest.rows);
         let count = rows.end - rows.start;
         let path = store.sketches(task, scorer, shard);
-        let (file, _) = CountedFile::open(store.disk(), path, manifest, |of: &Of| {
+        let (file, _) = CountedFile::open(store, path, manifest, |of: &Of| {
             (of.rows == count).then_some(count * (KEYS as u64 * WIDTH + 1))
         })?;
         Ok(Self { file, rows })

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use super::dataset::{Inspected, Root, is_missing};
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
-use super::shards::{EXTENSIONS, remove_other_formats};
+use super::shards::{EXTENSIONS, hand_in};
 use super::store::{Shard, Store};
 use super::task::{Format, Task};
 use super::validate;
@@ -209,7 +209,7 @@ fn take_over(store: &Store, output: &Path, target: &Path, shard: Shard, name: &s
     }
     fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(|e| ScoringError::io("open", path, e))?;
     fs::rename(path, &target).map_err(|e| ScoringError::io("rename to", &target, e))?;
-    remove_other_formats(&target)
+    hand_in(store, &target)
 }
 
 /// What the program wrote instead, by extension: a wrong one is the usual mistake.

@@ -90,10 +90,14 @@ pub fn fetch(
 }
 
 fn find(task: &Task, root: &Root, store: &Store, shard: Option<Shard>) -> Result<Vec<DataFile>, ScoringError> {
-    if shard.is_none() && !store.manifest(task).exists() {
-        return Ok(Dataset::open(task, root)?.files);
-    }
-    let manifest = Manifest::load(store, task)?;
+    let manifest = match Manifest::load(store, task) {
+        // A trainer does not wait for a store: it gets what is there now.
+        Err(error) if shard.is_none() => {
+            tracing::warn!(%error, "the files are those that are found, not those that were inspected");
+            return Ok(Dataset::open(task, root)?.files);
+        }
+        loaded => loaded?,
+    };
     let rows = shard.map_or(0..manifest.rows, |shard| shard.rows(manifest.rows));
     let found = Inspected::open(task, root, store, &manifest, rows)?;
     Ok(found.files.into_iter().map(|(file, _)| file).collect())

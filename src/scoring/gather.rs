@@ -1,7 +1,7 @@
 //! Reading a scorer's shard files and finding what is wrong with them: scorers are other people's programs.
 
 use super::dataset::{Cell, ReadError};
-use super::error::{list_names, shorten};
+use super::error::{ScoringError, list_names, shorten};
 use super::shards::ShardFile;
 use super::store::{Shard, Store};
 use super::task::{Scorer, Task};
@@ -72,8 +72,9 @@ struct Faults {
 /// Reads a scorer's files of all shards.
 ///
 /// A row has a score when a file of its own shard names it once with a finite number. Everything else is counted by kind.
-pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<Gathered, std::io::Error> {
+pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<Gathered, ScoringError> {
     let folder = store.scorer(task, &scorer.name);
+    let failed = |error| ScoringError::io("read scores in", &folder, error);
     let mut faults = Faults::default();
     let mut scores = vec![f64::NAN; usize::try_from(rows).unwrap_or(usize::MAX)];
     for index in 0..task.shards {
@@ -85,17 +86,17 @@ pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<
         if range.is_empty() {
             continue;
         }
-        let Some(file) = ShardFile::find(store.disk(), &folder, shard)? else {
+        let Some(file) = ShardFile::find(store, &folder, shard)? else {
             faults.no_file.add(1, shard);
             continue;
         };
         let part = &mut scores[range.start as usize..range.end as usize];
         match read_shard(&file, shard, range.start, part, &mut faults) {
             Ok(()) => {}
-            Err(ReadError::Io(error)) => return Err(error),
+            Err(ReadError::Io(error)) => return Err(failed(error)),
             Err(ReadError::Column(_)) => {
                 let columns = match file.columns() {
-                    Err(ReadError::Io(error)) => return Err(error),
+                    Err(ReadError::Io(error)) => return Err(failed(error)),
                     columns => columns.unwrap_or_default(),
                 };
                 let names = list_names(columns.iter().map(String::as_str));

@@ -19,6 +19,7 @@ pub(super) fn of_rows(task: &Task, store: &Store, rows: &Range<u64>) -> Result<O
         return Ok(None);
     }
     let path = store.groups(task);
+    store.shared().pull(&path)?;
     let mut groups = vec![0; usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)];
     let read = store.disk().open(&path).and_then(|mut file| {
         file.seek(SeekFrom::Start(rows.start))?;

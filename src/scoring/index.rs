@@ -53,7 +53,9 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         order,
         grouped,
     };
-    let written = file::write(&store.index(&task.key), content)?;
+    let index = store.index(&task.key);
+    let written = file::write(&index, content)?;
+    store.shared().push(&index)?;
     summary.digest = written.digest;
     let stored = StoredSummary {
         created: now,
@@ -63,8 +65,10 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         companions: manifest.companions,
         summary,
     };
-    write_json(&store.summary(&task.key), &stored)?;
-    write_json(&store.indexes(task).join(format!("{}.json", task.key)), &stored)?;
+    for path in [store.summary(&task.key), store.record(task, &task.key)] {
+        write_json(&path, &stored)?;
+        store.shared().push(&path)?;
+    }
     Ok(stored.summary)
 }
 
@@ -74,6 +78,7 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
         return Ok(None);
     }
     let path = store.groups(task);
+    store.shared().pull(&path)?;
     let groups = fs::read(&path).map_err(|e| ScoringError::io("read", &path, e))?;
     let mut counts = [0_u64; crate::curriculum::plan::MAX_GROUPS];
     for group in &groups {
@@ -91,8 +96,7 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest, split: Option<&Split
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults) = (false, Vec::new());
     for scorer in &task.scorers {
-        let gathered = gather(task, store, scorer, manifest.rows)
-            .map_err(|e| ScoringError::io("read scores in", &store.scorer(task, &scorer.name), e))?;
+        let gathered = gather(task, store, scorer, manifest.rows)?;
         broken |= !gathered.broken.is_empty();
         let found = [gathered.broken, gathered.unscored].concat();
         if !found.is_empty() {

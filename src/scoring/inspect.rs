@@ -1,6 +1,5 @@
 //! `curriculum inspect`: what the data set holds, and whether the store has an index for it.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -48,7 +47,15 @@ pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, Sc
     }
     write_json(&store.manifest(task), &manifest)?;
     let named_groups = find_groups(task, &manifest)?;
-    let (found, stale_index) = find_index(task, store, &manifest)?;
+    let asked = push(task, store, &manifest).and_then(|()| find_index(task, store, &manifest));
+    let (found, stale_index) = match asked {
+        // Training goes on without the scores, and for that the rows are enough. Scoring will say what is wrong.
+        Err(error @ ScoringError::Io { .. }) if store.shared().is_remote() => {
+            tracing::warn!(%error, "the store does not answer");
+            (None, None)
+        }
+        asked => asked?,
+    };
     Ok(Inspection {
         rows: manifest.trained_rows(),
         held_out_rows: manifest.held_out.map_or(0, |held_out| held_out.rows),
@@ -58,6 +65,16 @@ pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, Sc
         found,
         stale_index,
     })
+}
+
+/// Puts what was found where the other pods of the task find it, the manifest last: who has it has the rest.
+fn push(task: &Task, store: &Store, manifest: &Manifest) -> Result<(), ScoringError> {
+    let groups = (!manifest.group_names.is_empty()).then(|| store.groups(task));
+    let offsets = (task.format != Format::Parquet).then(|| store.offsets(task));
+    for path in groups.into_iter().chain(offsets).chain([store.manifest(task)]) {
+        store.shared().push(&path)?;
+    }
+    Ok(())
 }
 
 /// Writes down which rows are held out, and how many of each group.
@@ -305,12 +322,11 @@ fn fit(store: &Store, stored: &StoredSummary, manifest: &Manifest) -> Result<Fit
     if !validate::is_key(&summary.key) {
         return Ok(Fit::No);
     }
-    let path = store.index(&summary.key);
-    match store.disk().look(&path) {
-        Ok(found) if found.bytes == stored.bytes => {}
+    match store.bytes(&store.index(&summary.key)) {
+        Ok(bytes) if bytes == stored.bytes => {}
         Ok(_) => return Ok(Fit::No),
-        Err(error) if is_lasting(&error) => return Ok(Fit::No),
-        Err(error) => return Err(ScoringError::io("open", &path, error)),
+        Err(ScoringError::Io { source, .. }) if is_lasting(&source) => return Ok(Fit::No),
+        Err(error) => return Err(error),
     }
     let Some(source) = &stored.source else {
         let words = "the index was made by a version that did not record which content of the data it is for";
@@ -335,7 +351,7 @@ fn find_index(
 ) -> Result<(Option<FoundIndex>, Option<String>), ScoringError> {
     let min_coverage = validate::min_coverage(task)?;
     let mut stale = None;
-    if let Some(stored) = usable_summary(&store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
+    if let Some(stored) = usable_summary(store, &store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
         let (scored, rows) = (stored.summary.scored_rows, stored.summary.rows);
         let covers = validate::coverage(scored, rows, manifest.bad_rows) >= min_coverage;
         // The newest of the same data may be by other files, as it may be by another scorer; the one of this key may not.
@@ -365,18 +381,10 @@ fn find_index(
 
 /// Summaries of the data set's indexes.
 fn newest_first(task: &Task, store: &Store) -> Result<Vec<StoredSummary>, ScoringError> {
-    let folder = store.indexes(task);
-    let failed = |error| ScoringError::io("read", &folder, error);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
+    for path in store.shared().list(&store.indexes(task))? {
         if path.extension().is_some_and(|extension| extension == "json") {
-            found.extend(usable_summary(&path)?);
+            found.extend(usable_summary(store, &path)?);
         }
     }
     found.sort_by(|a, b| (b.created, &b.summary.key).cmp(&(a.created, &a.summary.key)));
@@ -387,8 +395,12 @@ fn newest_first(task: &Task, store: &Store) -> Result<Vec<StoredSummary>, Scorin
 ///
 /// # Errors
 /// Of a disk or network that may do better next time: to score again would be dear.
-fn usable_summary(path: &Path) -> Result<Option<StoredSummary>, ScoringError> {
-    match read_json::<StoredSummary>(path) {
+fn usable_summary(store: &Store, path: &Path) -> Result<Option<StoredSummary>, ScoringError> {
+    let read = store
+        .shared()
+        .pull(path)
+        .and_then(|()| read_json::<StoredSummary>(path));
+    match read {
         Ok(stored) => Ok(Some(stored)),
         Err(StoreError::Io { source, .. }) if is_missing(&source) => Ok(None),
         Err(StoreError::Io { action, path, source }) if !is_lasting(&source) => {

@@ -104,6 +104,7 @@ impl Manifest {
     /// When `curriculum inspect` has not run for this task, or the file is not readable.
     pub fn load(store: &Store, task: &Task) -> Result<Self, ScoringError> {
         let path = store.manifest(task);
+        store.shared().pull(&path)?;
         let json = fs::read(&path).map_err(|e| ScoringError::io("read", &path, e))?;
         let only = task.path.as_deref().unwrap_or_default();
         Self::parse(&json, only).map_err(|e| ScoringError::store(&path, e))

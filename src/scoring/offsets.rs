@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::dataset::is_missing;
 use super::error::ScoringError;
-use crate::store::scratch;
+use crate::store::{Shared, StoreError, scratch};
 
 const WIDTH: u64 = 8;
 
@@ -48,6 +48,21 @@ impl OffsetsWriter {
 pub struct Offsets(File);
 
 impl Offsets {
+    /// Opens the file of the store; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Content`] when it has not one offset for each of `rows` rows, [`StoreError::Io`] when it cannot be read.
+    pub fn of_store(shared: &Shared, path: &Path, rows: u64) -> Result<Option<Self>, StoreError> {
+        match shared.pull(path) {
+            Err(StoreError::Io { source, .. }) if is_missing(&source) => return Ok(None),
+            pulled => pulled?,
+        }
+        Self::open(path, rows).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => StoreError::content(path, error),
+            _ => StoreError::io("open", path, error),
+        })
+    }
+
     /// Opens the file; `None` where there is none: the format needs none, or an earlier version inspected the data set.
     ///
     /// # Errors

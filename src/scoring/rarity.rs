@@ -84,7 +84,8 @@ impl TokenCounts {
     /// When a shard's counts are missing or not readable.
     pub fn load(store: &Store, task: &Task, scorer: &str, manifest: &Manifest) -> Result<Self, ScoringError> {
         let path = store.all_counts(task, scorer);
-        match read_json::<Counted>(&path) {
+        let shared = store.shared();
+        match shared.pull(&path).and_then(|()| read_json::<Counted>(&path)) {
             Ok(all) if all.source == manifest.source => return Ok(all.tokens),
             Err(StoreError::Io { source, .. }) if is_missing(&source) => {}
             Ok(_) => {}
@@ -98,7 +99,9 @@ impl TokenCounts {
                 index,
                 count: task.shards,
             };
-            let counted: Counted = read_json(&store.counts(task, scorer, shard))?;
+            let counts = store.counts(task, scorer, shard);
+            shared.pull(&counts)?;
+            let counted: Counted = read_json(&counts)?;
             of_this_data &= counted.source == manifest.source;
             for (token, count) in &counted.tokens.counts {
                 all.add_token(token, *count);
@@ -112,7 +115,7 @@ impl TokenCounts {
             source: manifest.source.clone(),
             tokens: all,
         };
-        if let Err(error) = write_json(&path, &sum) {
+        if let Err(error) = write_json(&path, &sum).and_then(|()| shared.push(&path)) {
             tracing::warn!(%error, "cannot leave the sum of the token counts to the other shards");
         }
         Ok(sum.tokens)

@@ -1,6 +1,5 @@
 //! Files of a scorer's scores for one shard: writing them, and finding and reading them in any of the three formats.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +14,11 @@ use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::dataset::{Cursor, Disk, Field, Kind, Part, ReadError, RowFile, is_missing};
+use super::dataset::{Cursor, Field, Kind, Part, ReadError, RowFile, is_missing};
 use super::error::ScoringError;
-use super::store::Shard;
+use super::store::{Shard, Store};
 use super::task::Format;
-use crate::store::scratch;
+use crate::store::{StoreError, scratch};
 
 /// Formats of shard files by extension.
 pub const EXTENSIONS: [(&str, Format); 3] = [
@@ -160,18 +159,18 @@ impl ShardWriter {
             .map_err(|e| failed(&self.path, e))
     }
 
-    /// Completes the file and renames it.
+    /// Completes the file, renames it, and puts it where the index is made of it.
     ///
     /// # Errors
-    /// Errors of the file system.
-    pub fn finish(mut self) -> Result<(), ScoringError> {
+    /// Errors of the file system and of the store.
+    pub fn finish(mut self, store: &Store) -> Result<(), ScoringError> {
         self.flush()?;
         let counts = serde_json::to_string(&self.unscored).unwrap_or_default();
         self.writer
             .append_key_value_metadata(KeyValue::new(UNSCORED_KEY.to_owned(), counts));
         let file = self.writer.into_inner().map_err(|e| failed(&self.path, e))?;
         scratch::commit(file, &self.path)?;
-        remove_other_formats(&self.path)
+        hand_in(store, &self.path)
     }
 }
 
@@ -179,23 +178,16 @@ fn failed(path: &Path, error: ParquetError) -> ScoringError {
     ScoringError::io("write", path, std::io::Error::other(error))
 }
 
-/// Removes the shard's files of other extensions: an earlier attempt may have written another format.
+/// Puts a shard's file where the index is made of it, and removes those of other extensions: an earlier attempt may have written
+/// another format.
 ///
 /// # Errors
-/// Errors of the file system.
-pub fn remove_other_formats(path: &Path) -> Result<(), ScoringError> {
-    for (extension, _) in EXTENSIONS {
-        let other = path.with_extension(extension);
-        if other != path {
-            match fs::remove_file(&other) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(ScoringError::io("remove", &other, e));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
+/// Errors of the file system and of the store.
+pub fn hand_in(store: &Store, path: &Path) -> Result<(), ScoringError> {
+    store.shared().push(path)?;
+    let others = EXTENSIONS.map(|(extension, _)| path.with_extension(extension));
+    let mut others = others.iter().filter(|other| *other != path);
+    Ok(others.try_for_each(|other| store.shared().remove(other))?)
 }
 
 /// A shard's file of scores.
@@ -207,10 +199,14 @@ impl ShardFile {
     ///
     /// # Errors
     /// Those of the file system, except that there is no such file.
-    pub fn find(disk: &Arc<dyn Disk>, folder: &Path, shard: Shard) -> std::io::Result<Option<Self>> {
-        let stem = shard.stem();
+    pub fn find(store: &Store, folder: &Path, shard: Shard) -> Result<Option<Self>, ScoringError> {
+        let (stem, disk) = (shard.stem(), store.disk());
         for (extension, format) in EXTENSIONS {
             let path = folder.join(format!("{stem}.{extension}"));
+            match store.shared().pull(&path) {
+                Err(StoreError::Io { source, .. }) if is_missing(&source) => continue,
+                pulled => pulled?,
+            }
             match disk.look(&path) {
                 Ok(found) if found.is_file => {
                     return Ok(Some(Self(RowFile {
@@ -220,7 +216,7 @@ impl ShardFile {
                         disk: Arc::clone(disk),
                     })));
                 }
-                Err(e) if !is_missing(&e) => return Err(e),
+                Err(e) if !is_missing(&e) => return Err(ScoringError::io("read", &path, e)),
                 _ => {}
             }
         }

@@ -1,24 +1,26 @@
 //! Paths on the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::companions::Companions;
 use super::dataset::{Disk, LocalDisk};
+use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::task::Task;
 use crate::curriculum::split::HeldOut;
 use crate::index::summary::IndexSummary;
+use crate::store::Shared;
 
 /// Name of the file beside a manifest that holds where each row begins.
 pub const OFFSETS: &str = "offsets.u64";
 
-/// The store's root folder; its layout is in `docs/design/contracts.md` under "The store".
+/// What there is on the store, and where; its layout is in `docs/design/contracts.md` under "The store".
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: PathBuf,
+    shared: Shared,
     disk: Arc<dyn Disk>,
 }
 
@@ -70,26 +72,40 @@ impl Shard {
 }
 
 impl Store {
-    /// The store at `root`.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self::on(Arc::new(LocalDisk), root)
+    /// The store in a folder.
+    pub fn new(shared: Shared) -> Self {
+        Self::on(Arc::new(LocalDisk), shared)
     }
 
-    /// The store at `root` of a disk, from which the data set is read too.
-    pub fn on(disk: Arc<dyn Disk>, root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            disk,
-        }
+    /// The store in a folder of a disk, from which the data set is read too.
+    pub fn on(disk: Arc<dyn Disk>, shared: Shared) -> Self {
+        Self { shared, disk }
     }
 
-    /// What files are read from.
+    /// The folder, and how its files get to other pods.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What files are read from once they are [pulled](Shared::pull).
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
+    /// Length of a file in bytes.
+    ///
+    /// # Errors
+    /// Those of the disk, or of the store.
+    pub fn bytes(&self, path: &Path) -> Result<u64, ScoringError> {
+        if self.shared.is_remote() {
+            return Ok(self.shared.bytes(path)?);
+        }
+        let found = self.disk.look(path);
+        Ok(found.map_err(|error| ScoringError::io("open", path, error))?.bytes)
+    }
+
     fn scores(&self, task: &Task) -> PathBuf {
-        self.root.join("scores").join(&task.key)
+        self.shared.root().join("scores").join(&task.key)
     }
 
     /// What the inspection found.
@@ -151,16 +167,25 @@ impl Store {
 
     /// The score index of a key.
     pub fn index(&self, key: &str) -> PathBuf {
-        self.root.join("index").join(key).join("index.arrow")
+        self.shared.root().join("index").join(key).join("index.arrow")
     }
 
     /// Summary of the score index of a key: its presence says that the index is complete.
     pub fn summary(&self, key: &str) -> PathBuf {
-        self.root.join("index").join(key).join("summary.json")
+        self.shared.root().join("index").join(key).join("summary.json")
+    }
+
+    /// The data set's record of the index of a key: its summary.
+    pub fn record(&self, task: &Task, key: &str) -> PathBuf {
+        self.indexes(task).join(format!("{key}.json"))
     }
 
     /// Folder of the summaries of a data set's indexes.
     pub fn indexes(&self, task: &Task) -> PathBuf {
-        self.root.join("datasets").join(&task.dataset_key).join("indexes")
+        self.shared
+            .root()
+            .join("datasets")
+            .join(&task.dataset_key)
+            .join("indexes")
     }
 }

@@ -1,7 +1,8 @@
-//! Files that pods share: each is whole or absent.
+//! Files that pods share, each whole or absent: on a volume, or kept by a remote.
 
 mod error;
 pub mod scratch;
+mod shared;
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 pub use error::StoreError;
+pub use shared::{Remote, Shared};
 
 /// Reads a JSON document.
 ///

@@ -11,6 +11,7 @@ use curriculum_operator::sampler::index;
 use curriculum_operator::sampler::source::{InEffect, Index, Unusable, parse_plan};
 use curriculum_operator::simulate::document::Document;
 use curriculum_operator::simulate::population::Population;
+use curriculum_operator::store::Shared;
 use pyo3::prelude::*;
 
 use crate::errors::{self, PlanError, ScoreIndexError};
@@ -125,7 +126,7 @@ fn open_index(index: Option<&Path>, scores: &PlanScores) -> Result<Index, Unusab
         });
     };
     if path.is_dir() {
-        index::open(path, scores)
+        index::open(&Shared::volume(path), scores)
     } else {
         index::open_file(path, &path.display().to_string(), scores)
     }

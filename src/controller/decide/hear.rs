@@ -3,6 +3,7 @@
 use super::attempt::is_of;
 use super::intent::progress;
 use super::turn::{Turn, When};
+use super::words;
 use crate::api::conditions::Reason;
 use crate::api::status::{CurrentVisit, MetricStatus, Progress, ScoreSource};
 use crate::controller::actions::{Event, Milestone};
@@ -15,6 +16,7 @@ pub(super) fn live(turn: &mut Turn<'_>, current: &CurrentVisit, live: &SamplerSt
         return;
     }
     index(turn, live);
+    store(turn, live);
     let Some(before) = turn.status.progress.clone() else {
         return;
     };
@@ -78,6 +80,33 @@ pub(super) fn index(turn: &mut Turn<'_>, said: &SamplerStatus) {
                 reason: Reason::IndexUsable,
                 action: "Train",
                 note: "The score index is in use again".to_owned(),
+            });
+        }
+        _ => {}
+    }
+}
+
+/// Takes in whether the store of the index answers. The visit goes on with the copy that its pod has; a pod that starts meanwhile
+/// has none. Only a live sampler knows: a result says nothing of it.
+pub(super) fn store(turn: &mut Turn<'_>, said: &SamplerStatus) {
+    let Some(scores) = turn.status.scores.as_mut().filter(|_| said.source == Source::Index) else {
+        return;
+    };
+    match (&said.store_fault, &scores.store_fault) {
+        (Some(fault), None) => {
+            scores.store_fault = Some(fault.clone());
+            let note =
+                format!("The score store does not answer, this visit goes on with its copy of the index: {fault}");
+            turn.warn("Train", Reason::StoreUnavailable, note);
+        }
+        (Some(fault), Some(before)) if !words::same(before, fault) => scores.store_fault = Some(fault.clone()),
+        (None, Some(_)) => {
+            scores.store_fault = None;
+            turn.actions.events.push(Event {
+                warning: false,
+                reason: Reason::StoreAvailable,
+                action: "Train",
+                note: "The score store answers again".to_owned(),
             });
         }
         _ => {}

@@ -276,6 +276,7 @@ fn choose(turn: &mut Turn<'_>, choice: Choice<'_>) -> State {
         fallback_reason: failure.as_ref().map(|failure| failure.reason.as_str().to_owned()),
         fallback_message: failure.map(|failure| failure.message),
         unusable: None,
+        store_fault: None,
     });
     intent::enter(turn, 0)
 }

@@ -8,6 +8,7 @@ use crate::sampler::meters::Meters;
 use crate::sampler::part::PIECE;
 use crate::sampler::source::Opened;
 use crate::sampler::source::tests::{attempt_plan, index};
+use crate::store::Shared;
 
 mod files;
 mod sums;
@@ -23,6 +24,11 @@ struct Served {
 
 const RUN: &str = "5e6f2b1c";
 
+/// Nothing is known of the data set's files.
+fn no_files() -> Arc<DatasetFiles> {
+    Arc::new(DatasetFiles::new(Shared::volume("/nowhere"), None))
+}
+
 fn serve(plan: Plan) -> Served {
     serve_from(plan, tempfile::tempdir().unwrap())
 }
@@ -35,7 +41,7 @@ fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
     let attempt = Attempt::new(opened, Some(RUN.into()), state.path().to_owned(), meters);
     let attempt = Arc::new(attempt);
     Served {
-        app: trainer_router(Arc::clone(&attempt), Arc::default()),
+        app: trainer_router(Arc::clone(&attempt), no_files()),
         status: status_router(Arc::clone(&attempt), registry),
         attempt,
         state,

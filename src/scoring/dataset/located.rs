@@ -131,13 +131,7 @@ impl Inspected {
         let path = store.offsets(task);
         let offsets = match task.format {
             Format::Parquet => None,
-            Format::Csv | Format::JsonLines => Offsets::open(&path, manifest.rows).map_err(|error| {
-                if error.kind() == io::ErrorKind::InvalidData {
-                    ScoringError::store(&path, error)
-                } else {
-                    ScoringError::io("open", &path, error)
-                }
-            })?,
+            Format::Csv | Format::JsonLines => Offsets::of_store(store.shared(), &path, manifest.rows)?,
         };
         Ok(Self {
             files,

@@ -16,6 +16,7 @@ use super::*;
 use crate::scoring::dataset::{Disk, Entry, Found, Input, LocalDisk, Root};
 use crate::scoring::report::EXIT_IO;
 use crate::scoring::task::Metric;
+use crate::store::Shared;
 
 const ERRORS: [Errno; 6] = [
     Errno::STALE,
@@ -104,7 +105,7 @@ impl Seek for FaultyFile {
 fn sweep(place: &Place, work: impl Fn(&Root, &Store) -> Result<(), ScoringError>) -> u64 {
     for fails in 0.. {
         let disk = Faulty::new(fails);
-        let store = Store::on(Arc::new(disk.clone()), place.store_root());
+        let store = Store::on(Arc::new(disk.clone()), Shared::volume(place.store_root()));
         let root = Root {
             disk: Arc::new(disk.clone()),
             path: place.root(),

@@ -33,6 +33,7 @@ use super::store::{Shard, Store};
 use super::task::{Combine, Format, Scorer, ScorerKind, Task, Unit};
 use crate::index::map::ScoreIndex;
 use crate::index::summary::IndexSummary;
+use crate::store::Shared;
 
 /// A data set and a store.
 pub(super) struct Place {
@@ -93,7 +94,7 @@ impl Place {
     }
 
     pub(super) fn store(&self) -> Store {
-        Store::new(self.store_root())
+        Store::new(Shared::volume(self.store_root()))
     }
 
     pub(super) fn inspect(&self) -> Result<Inspection, ScoringError> {

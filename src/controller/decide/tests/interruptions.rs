@@ -153,6 +153,30 @@ fn an_index_that_was_away_is_used_again_by_the_next_visit() {
 }
 
 #[test]
+fn a_store_that_does_not_answer_is_told_and_changes_nothing_else() {
+    let mut case = training(json!({}));
+    let said = |case: &Case, fault: Option<&str>| {
+        let mut said = sampler_status(&case.plan_digest(), 0, 10);
+        said.store_fault = fault.map(str::to_owned);
+        said
+    };
+    case.observed.sampler = Some(said(&case, Some("connection refused")));
+    assert_eq!(told(&case.turn()), ["StoreUnavailable"]);
+    assert_eq!(case.says(Degraded), ("True", "StoreUnavailable"));
+    assert_eq!(case.says(ScoresReady), ("True", "Scored"));
+    assert_eq!(case.says(Ready), ("True", "Training"));
+    assert!(told(&case.turn()).is_empty(), "told once");
+    // A visit without an index knows nothing of the store.
+    let mut uniform = said(&case, None);
+    uniform.source = Source::UniformIndexUnusable;
+    case.observed.sampler = Some(uniform);
+    assert_eq!(told(&case.turn()), ["IndexUnusable"]);
+    case.observed.sampler = Some(said(&case, None));
+    assert_eq!(told(&case.turn()), ["IndexUsable", "StoreAvailable"]);
+    assert_eq!(case.says(Degraded), ("False", "AsExpected"));
+}
+
+#[test]
 fn what_was_edited_while_suspended_reaches_the_held_visit() {
     let mut case = training(json!({}));
     case.edit(|job| job.spec.suspend = true);

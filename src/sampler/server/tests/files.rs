@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::curriculum::split::{HeldOut, Split};
+use crate::store::Shared;
 
 const MANIFEST: &str = r#"{"version":3,"format":"Csv","delimiter":",","rows":3,
     "source":{"bytes":14,"edges":"sha256:00"},"groupNames":[],"groupRows":[],"files":[
@@ -18,7 +19,7 @@ fn files(manifest: &str, offsets: Option<&[u64]>) -> Served {
         let bytes: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
         fs::write(path.with_file_name("offsets.u64"), bytes).unwrap();
     }
-    let files = Arc::new(DatasetFiles::new(Some(path)));
+    let files = Arc::new(DatasetFiles::new(Shared::volume(path.parent().unwrap()), Some(path)));
     served.app = trainer_router(Arc::clone(&served.attempt), files);
     served
 }

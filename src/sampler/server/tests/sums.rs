@@ -74,7 +74,7 @@ async fn a_cold_index_keeps_nobody_else_waiting() {
         state,
     };
     let s = Served {
-        app: trainer_router(Arc::clone(&s.attempt), Arc::default()),
+        app: trainer_router(Arc::clone(&s.attempt), super::no_files()),
         ..s
     };
     let (batch, status) = tokio::join!(s.get("/v1/batches?from=10"), async {
