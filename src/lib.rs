@@ -11,6 +11,8 @@ pub mod index;
 #[cfg(feature = "operator")]
 pub mod local;
 pub mod objects;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod sampler;
 pub mod scoring;
 pub mod simulate;

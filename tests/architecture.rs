@@ -147,7 +147,7 @@ fn below_validate_nobody_looks_at_the_spec() {
 const LAYERS: [&[&str]; 8] = [
     &["api"],
     &["curriculum", "store"],
-    &["index"],
+    &["index", "redis"],
     &["scoring"],
     &["objects", "simulate"],
     &["sampler"],

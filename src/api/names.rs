@@ -30,6 +30,8 @@ pub const SAMPLER_STATUS_PORT: u16 = 7071;
 pub const MOUNT_DATASET: &str = "/curriculum/dataset";
 /// Mount of the store; read-only in the sampler.
 pub const MOUNT_STORE: &str = "/curriculum/store";
+/// Mount of the Secret with which a store in Redis is asked.
+pub const MOUNT_CREDENTIALS: &str = "/curriculum/credentials";
 /// Mount of the plan ConfigMap in the sampler: `plan.json`.
 pub const MOUNT_PLAN: &str = "/curriculum/plan";
 /// Mount of the trainer's checkpoint volume.
@@ -42,5 +44,9 @@ pub const MOUNT_TOOLS: &str = "/curriculum/tools";
 pub const MOUNT_SHARED_MEMORY: &str = "/dev/shm";
 /// Everything that the operator mounts by a path of its own is below this folder.
 pub const MOUNTS: &str = "/curriculum";
+/// Variable that says where the files of a store are kept when no volume holds them.
+pub const ENV_STORE: &str = "CURRICULUM_STORE";
+/// What the names of variables begin with that hold the credentials of an object store with scores.
+pub const ENV_STORE_PREFIX: &str = "CURRICULUM_STORE_";
 /// Variables whose names begin so are set by the operator.
 pub const ENV_PREFIX: &str = "CURRICULUM_";

@@ -26,6 +26,7 @@ mod sampler;
 mod score;
 mod scoring;
 mod simulate;
+mod store;
 
 use std::process::ExitCode;
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 use clap::Args;
 use tracing::error;
 
+use super::store::StoreArgs;
 use crate::sampler::result;
 use crate::sampler::run::{self, Config};
-use crate::store::Shared;
 use crate::telemetry::{LogArgs, Shutdown, init_tracing};
+
+/// For how long one question to a store is tried again: whoever asks goes on asking, or does without.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Hands the rows of every batch to the trainer, over HTTP or as a file.
 ///
@@ -53,6 +56,8 @@ pub(crate) struct SamplerArgs {
     )]
     termination_log: PathBuf,
     #[command(flatten)]
+    store_place: StoreArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -79,10 +84,14 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(format!("no runtime: {error}")),
     };
+    let store = match args.store_place.open(&args.store, Some(STORE_PATIENCE)) {
+        Ok(store) => store,
+        Err(error) => return failed(error),
+    };
     let config = Config {
         plan: args.plan,
         run: args.run,
-        store: Shared::volume(args.store),
+        store,
         manifest: args.manifest,
         index_patience: Duration::from_secs(args.index_patience),
         state: args.state,

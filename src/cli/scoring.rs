@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::store::StoreArgs;
 use crate::api::conditions::Reason;
 use crate::api::names::{MOUNT_DATASET, MOUNT_STORE};
 use crate::scoring::dataset::Root;
@@ -14,7 +15,6 @@ use crate::scoring::report::{Report, TERMINATION_MESSAGE_BYTES};
 use crate::scoring::store::{Shard, Store};
 use crate::scoring::task::{TASK_ENV, Task};
 use crate::scoring::validate;
-use crate::store::Shared;
 use crate::telemetry::{LogArgs, init_tracing};
 
 /// Arguments of every scoring command.
@@ -31,6 +31,8 @@ pub(crate) struct ScoringArgs {
     /// Folder of the store.
     #[arg(long, env = "CURRICULUM_STORE_ROOT", default_value = MOUNT_STORE)]
     store_root: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
     /// File for the report.
     #[arg(long, env = "CURRICULUM_TERMINATION_LOG", default_value = "/dev/termination-log")]
     termination_log: PathBuf,
@@ -64,10 +66,11 @@ impl ScoringArgs {
             // Work goes on without a log: its outcome is in the report.
             eprintln!("{error}");
         }
-        match self
-            .task()
-            .and_then(|task| work(&task, &Store::new(Shared::volume(&self.store_root))))
-        {
+        let done = self.task().and_then(|task| {
+            let shared = self.store.open(&self.store_root, None);
+            work(&task, &Store::new(shared.map_err(ScoringError::InvalidTask)?))
+        });
+        match done {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Report(report)) => {
                 message::write(&self.termination_log, *report, self.message_bytes);
@@ -91,7 +94,8 @@ impl ScoringArgs {
         match &task.objects {
             None => Ok(self.copies()),
             #[cfg(feature = "objects")]
-            Some(objects) => crate::objects::open(objects).map_err(|e| ScoringError::InvalidTask(e.to_string())),
+            Some(objects) => crate::objects::open(objects)
+                .map_err(|e| ScoringError::InvalidTask(format!("`dataset.objectStore`: {e}"))),
             #[cfg(not(feature = "objects"))]
             Some(_) => Err(ScoringError::InvalidTask(
                 "`dataset.objectStore`: this build reads no object stores".to_owned(),

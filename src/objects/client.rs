@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,12 @@ use super::address::{Address, AddressError, Service};
 use super::authorities;
 use super::disk::ObjectDisk;
 use super::hub::Hub;
+use crate::api::names::ENV_STORE_PREFIX;
 use crate::scoring::dataset::Root;
-use crate::scoring::task::Objects;
+use crate::store::place::Objects;
+use crate::store::{Remote, patience};
 use crate::telemetry::client::choose_cryptography;
 
-/// Seconds for which a request is tried again, in place of [`RETRY`].
-const RETRY_ENV: &str = "CURRICULUM_OBJECTS_RETRY_SECONDS";
-/// How long a request is tried again. A server that is restarted comes back within that, and credentials live longer.
-const RETRY: Duration = Duration::from_secs(180);
 const MOST_RETRIES: usize = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the 8 MiB of the longest request, on a slow line.
@@ -37,11 +36,16 @@ const HUB: &str = "https://huggingface.co";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is no address.
-    #[error("`dataset.objectStore.url` {0}")]
+    #[error("`url` {0}")]
     Address(#[from] AddressError),
     /// The description or the environment does not do for a client.
-    #[error("`dataset.objectStore`: {0}")]
+    #[error(transparent)]
     Client(#[from] object_store::Error),
+    /// Nothing can be put there.
+    #[error(
+        "`url` is '{0}'; files can be put below `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` and `az://CONTAINER/PREFIX` only"
+    )]
+    ReadOnly(String),
     /// A token is no text that a header can hold.
     #[error("the variable HF_TOKEN holds characters that no token has")]
     Token,
@@ -55,16 +59,85 @@ pub enum OpenError {
 /// # Errors
 /// When the address is none, or the environment contradicts itself.
 pub fn open(objects: &Objects) -> Result<Root, OpenError> {
+    Ok(Root {
+        disk: Arc::new(connect(objects, &Variables::all(), retry(patience()))?),
+        path: PathBuf::new(),
+    })
+}
+
+/// Where the files of a store are kept. Nothing is asked yet; a request is tried again for `patience`.
+///
+/// Credentials as in [`open`], under names that begin with `CURRICULUM_STORE_`; where the environment has none of these for the
+/// service, without that beginning. So a data set and its scores may be in two accounts.
+///
+/// # Errors
+/// As [`open`], and when nothing can be put at the address.
+pub fn open_store(objects: &Objects, patience: Duration) -> Result<Arc<dyn Remote>, OpenError> {
+    let disk = connect(objects, &Variables::of_store(), retry(patience))?;
+    if !disk.takes_objects() {
+        return Err(OpenError::ReadOnly(objects.url.clone()));
+    }
+    Ok(Arc::new(disk))
+}
+
+/// Variables of this process for a client.
+struct Variables(Option<Vec<(String, String)>>);
+
+impl Variables {
+    /// Those under the services' own names.
+    fn all() -> Self {
+        Self(None)
+    }
+
+    /// Those of the store alone.
+    fn of_store() -> Self {
+        let own = env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix(ENV_STORE_PREFIX)?.to_owned();
+            Some((name, value.into_string().ok()?))
+        });
+        Self(Some(own.collect()))
+    }
+
+    /// Variables that begin so and stand in for those under the service's own names: of those none is taken then, or a token of the
+    /// one account would be sent with the key of the other.
+    fn in_place_of(&self, beginning: &str) -> Option<Vec<(String, String)>> {
+        let own = self.0.iter().flatten();
+        let own: Vec<_> = own
+            .filter(|(name, _)| name.starts_with(beginning))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+            .collect();
+        (!own.is_empty()).then_some(own)
+    }
+}
+
+/// A builder with those of the variables that it knows.
+fn told<B, K: FromStr>(variables: Vec<(String, String)>, builder: B, set: impl Fn(B, K, String) -> B) -> B {
+    let known = variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.parse().ok()?, value)));
+    known.fold(builder, |builder, (key, value)| set(builder, key, value))
+}
+
+fn connect(objects: &Objects, variables: &Variables, retry: RetryConfig) -> Result<ObjectDisk, OpenError> {
     let address = Address::parse(&objects.url)?;
-    let (retry, options, endpoint) = (retry(), options(objects), objects.endpoint.as_deref());
+    let (options, endpoint) = (options(objects), objects.endpoint.as_deref());
     let mut hub = None;
     let client: Arc<dyn ObjectStore> = match &address.service {
         Service::S3(bucket) => {
-            let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-            let is_told = |name| env::var_os(name).is_some();
+            let own = variables.in_place_of("AWS_");
+            let is_told = |name: &str| match &own {
+                Some(own) => own.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)),
+                None => env::var_os(name).is_some(),
+            };
+            let is_region_told = REGION_ENV.into_iter().any(is_told);
+            let builder = match own {
+                Some(own) => told(own, AmazonS3Builder::new(), AmazonS3Builder::with_config),
+                None => AmazonS3Builder::from_env(),
+            };
+            let mut builder = builder.with_bucket_name(bucket);
             let given = objects.region.as_deref();
             // A region of the environment stays.
-            if let Some(region) = given.or_else(|| (!REGION_ENV.into_iter().any(is_told)).then_some(REGION)) {
+            if let Some(region) = given.or_else(|| (!is_region_told).then_some(REGION)) {
                 builder = builder.with_region(region);
             }
             if let Some(endpoint) = endpoint {
@@ -73,14 +146,26 @@ pub fn open(objects: &Objects) -> Result<Root, OpenError> {
             Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
         }
         Service::Google(bucket) => {
-            let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+            let builder = match variables.in_place_of("GOOGLE_") {
+                Some(own) => told(
+                    own,
+                    GoogleCloudStorageBuilder::new(),
+                    GoogleCloudStorageBuilder::with_config,
+                ),
+                None => GoogleCloudStorageBuilder::from_env(),
+            };
+            let mut builder = builder.with_bucket_name(bucket);
             if let Some(endpoint) = endpoint {
                 builder = builder.with_base_url(endpoint);
             }
             Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
         }
         Service::Azure(container) => {
-            let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(container);
+            let builder = match variables.in_place_of("AZURE_") {
+                Some(own) => told(own, MicrosoftAzureBuilder::new(), MicrosoftAzureBuilder::with_config),
+                None => MicrosoftAzureBuilder::from_env(),
+            };
+            let mut builder = builder.with_container_name(container);
             if let Some(endpoint) = endpoint {
                 builder = builder.with_endpoint(endpoint.to_owned());
             }
@@ -100,10 +185,7 @@ pub fn open(objects: &Objects) -> Result<Root, OpenError> {
             web(&files, retry, options.with_default_headers(headers))?
         }
     };
-    Ok(Root {
-        disk: Arc::new(ObjectDisk::new(address, client, hub)),
-        path: PathBuf::new(),
-    })
+    Ok(ObjectDisk::new(address, client, hub))
 }
 
 fn web(url: &str, retry: RetryConfig, options: ClientOptions) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
@@ -121,11 +203,10 @@ fn hub_headers() -> Result<HeaderMap, OpenError> {
     Ok(headers)
 }
 
-fn retry() -> RetryConfig {
-    let seconds = env::var(RETRY_ENV).ok().and_then(|text| text.parse().ok());
+fn retry(patience: Duration) -> RetryConfig {
     RetryConfig {
         max_retries: MOST_RETRIES,
-        retry_timeout: seconds.map_or(RETRY, Duration::from_secs),
+        retry_timeout: patience,
         ..RetryConfig::default()
     }
 }

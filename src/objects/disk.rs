@@ -40,7 +40,19 @@ impl ObjectDisk {
         Self { address, client, hub }
     }
 
-    fn key(&self, path: &Path) -> io::Result<Key> {
+    /// Whether objects can be put there.
+    pub(super) fn takes_objects(&self) -> bool {
+        matches!(
+            self.address.service,
+            Service::S3(_) | Service::Google(_) | Service::Azure(_)
+        )
+    }
+
+    pub(super) fn client(&self) -> &Arc<dyn ObjectStore> {
+        &self.client
+    }
+
+    pub(super) fn key(&self, path: &Path) -> io::Result<Key> {
         let text = path.to_str().ok_or(io::ErrorKind::InvalidInput)?;
         Key::parse(self.address.key(text)).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }

@@ -1,4 +1,4 @@
-//! Data sets in object stores: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage, web servers and the
+//! Data sets and scores in object stores: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage, web servers and the
 //! Hugging Face hub.
 //!
 //! ```text
@@ -21,10 +21,12 @@ mod file;
 #[cfg(feature = "objects")]
 mod hub;
 #[cfg(feature = "objects")]
+mod remote;
+#[cfg(feature = "objects")]
 mod runtime;
 
 #[cfg(feature = "objects")]
-pub use client::{OpenError, open};
+pub use client::{OpenError, open, open_store};
 
 #[cfg(test)]
 #[cfg(feature = "objects")]

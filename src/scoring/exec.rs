@@ -23,6 +23,7 @@ use super::shards::{EXTENSIONS, hand_in};
 use super::store::{Shard, Store};
 use super::task::{Format, Task};
 use super::validate;
+use crate::api::names::ENV_STORE_PREFIX;
 use crate::store::scratch::{ScratchFolder, create_folder};
 
 const OUTPUT_NAME: &str = "scores";
@@ -86,6 +87,11 @@ pub fn run(
         )));
     };
     let mut command = Command::new(command);
+    // The store is asked by this process alone.
+    let of_store = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENV_STORE_PREFIX));
+    for (name, _) in of_store.filter(|(name, _)| name != "CURRICULUM_STORE_ROOT") {
+        command.env_remove(name);
+    }
     command
         .args(arguments)
         .env("CURRICULUM_DATASET", absolute(&whole)?)

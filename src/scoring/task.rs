@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::place::Objects;
+
 /// Environment variable that holds the [`Task`].
 pub const TASK_ENV: &str = "CURRICULUM_TASK";
 
@@ -53,20 +55,6 @@ pub struct Task {
     pub combine: Combine,
     /// Least fraction of rows with a finite score, as a decimal string.
     pub min_coverage: String,
-}
-
-/// An object store that a data set is read from.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Objects {
-    /// The place that paths are relative to, see [`crate::objects::address`].
-    pub url: String,
-    /// Base URL of a server that is not the service's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// Region of an S3 bucket.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
 }
 
 /// Which rows are held out of training.

@@ -15,7 +15,7 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
 }
 
 /// One provider of cryptography for the whole process, without which no client can be made, of plain HTTP neither.
-#[cfg(feature = "objects")]
+#[cfg(any(feature = "objects", feature = "redis"))]
 pub(crate) fn choose_cryptography() {
     use std::sync::Once;
 

@@ -1,6 +1,6 @@
 //! What a long-running process tells its surroundings: log lines, metrics, health. Shared by the operator and the sampler.
 
-#[cfg(any(feature = "operator", feature = "objects"))]
+#[cfg(any(feature = "operator", feature = "objects", feature = "redis"))]
 pub(crate) mod client;
 pub mod http;
 mod logs;

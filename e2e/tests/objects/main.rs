@@ -52,7 +52,7 @@ impl Place {
             .env("CURRICULUM_DATASET_ROOT", self.path("data"))
             .env("CURRICULUM_STORE_ROOT", self.path(store))
             .env("CURRICULUM_TERMINATION_LOG", self.path("last-words"))
-            .env("CURRICULUM_OBJECTS_RETRY_SECONDS", "30")
+            .env("CURRICULUM_RETRY_SECONDS", "30")
             .envs(server.credentials())
             .stdin(Stdio::null());
         command
@@ -157,7 +157,7 @@ async fn what_is_wrong_with_a_bucket_is_said() -> Result {
         let mut command = place.command(&["inspect"], "store", task, &server);
         let output = command
             .envs(change.iter().copied())
-            .env("CURRICULUM_OBJECTS_RETRY_SECONDS", "1")
+            .env("CURRICULUM_RETRY_SECONDS", "1")
             .output();
         (output.unwrap().status.code(), place.last_words())
     };
@@ -201,9 +201,7 @@ async fn an_authority_of_ones_own_counts_where_it_is_named() -> Result {
     let task = task("a.csv", "Csv", &objects(&server, "set"));
     let inspect = |authority: Option<&str>| {
         let mut command = place.command(&["inspect"], "store", &task, &server);
-        command
-            .env("CURRICULUM_OBJECTS_RETRY_SECONDS", "1")
-            .env_remove("SSL_CERT_FILE");
+        command.env("CURRICULUM_RETRY_SECONDS", "1").env_remove("SSL_CERT_FILE");
         (command.envs(authority.map(|pem| ("CA_CERTIFICATES", pem))).output()).unwrap()
     };
     let named = inspect(Some(server.authority()));

@@ -7,7 +7,7 @@ use super::{Failure, refused};
 use crate::api::object_store::ObjectStoreSpec;
 use crate::objects::address::{Address, Service};
 use crate::scoring::quantity::bytes_of;
-use crate::scoring::task::Objects;
+use crate::store::place::Objects;
 
 const DEFAULT_SIZE: &str = "50Gi";
 const FIELD: &str = "dataset.objectStore";

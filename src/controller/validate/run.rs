@@ -19,7 +19,8 @@ use crate::api::scoring::{
 };
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
-use crate::scoring::task::{Format, Join, Objects, Unit};
+use crate::scoring::task::{Format, Join, Unit};
+use crate::store::place::Objects;
 
 /// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
 #[derive(Clone, Debug, PartialEq)]
