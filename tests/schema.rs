@@ -42,6 +42,7 @@ const CORE: &[&str] = &[
     "spec.scoring.scorers[].container.volumes[].persistentVolumeClaim",
     "spec.scoring.scorers[].container.volumes[].secret",
     "spec.store.claimTemplate",
+    "spec.store.objectStore.envFrom[]",
     "spec.training.checkpoint.volume.configMap",
     "spec.training.checkpoint.volume.csi",
     "spec.training.checkpoint.volume.hostPath",

@@ -1,18 +1,13 @@
 //! `CurriculumJob`: one training run that sees its data in a chosen order.
 #![allow(clippy::duplicated_attributes, reason = "every printer column has a type of its own")]
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    curriculum::CurriculumSpec,
-    dataset::DatasetSpec,
-    schema::{self, MAX_COUNT},
-    scoring::ScoringSpec,
-    status::CurriculumJobStatus,
-    training::TrainingSpec,
+    curriculum::CurriculumSpec, dataset::DatasetSpec, schema::MAX_COUNT, scoring::ScoringSpec,
+    status::CurriculumJobStatus, store::StoreSpec, training::TrainingSpec,
 };
 
 /// A training run that moves through the phases of a curriculum: samples are scored for difficulty, the scores become
@@ -92,25 +87,6 @@ pub struct CurriculumJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 315_360_000))]
     pub ttl_seconds_after_finished: Option<i32>,
-}
-
-/// Where the score index lives: a claim of the user's, or one made for this job.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!(has(self.claimName) && has(self.claimTemplate))", "message": "at most one of `claimName` and `claimTemplate` must be set"}
-]))]
-pub struct StoreSpec {
-    /// An existing claim, which several jobs may share; scores with the same key are computed once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
-         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
-    pub claim_name: Option<String>,
-    /// Spec of the claim `<job>-store`. Default: 1Gi, ReadWriteOnce, the default storage class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::core::<PersistentVolumeClaimSpec>")]
-    pub claim_template: Option<PersistentVolumeClaimSpec>,
 }
 
 /// Retention of snapshots.

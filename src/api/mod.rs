@@ -27,6 +27,8 @@ pub mod snapshot;
 #[cfg(feature = "operator")]
 pub mod status;
 #[cfg(feature = "operator")]
+pub mod store;
+#[cfg(feature = "operator")]
 pub mod training;
 
 /// API group of every kind of this project.

@@ -8,6 +8,7 @@ mod head;
 mod objects;
 mod run;
 mod scorer;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -15,19 +16,18 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 
 pub use self::head::{Head, JobId};
 pub use self::run::{
-    Dataset, ObjectStore, Paths, Run, Scorer, ScorerKind, Scoring, Source, Split, Store, Template, Training,
+    Dataset, ObjectStore, Paths, Remote, RemoteCredentials, Run, Scorer, ScorerKind, Scoring, Source, Split, Store,
+    Template, Training,
 };
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
 use crate::api::curriculum::CurriculumSpec;
 use crate::api::dataset::{self, DatasetSpec};
-use crate::api::job::{CurriculumJob, StoreSpec};
+use crate::api::job::CurriculumJob;
 use crate::api::names::{LABEL_QUEUE, SAMPLER, TRAINER};
 use crate::api::scoring::ScoringSpec;
 use crate::api::split::SplitSpec;
@@ -41,7 +41,6 @@ const MAX_NAME: usize = 40;
 /// Labels of a CurriculumJob that its Jobs get too: by these Kueue knows the queue and the priority of a Job.
 const QUEUE_LABELS: [&str; 2] = [LABEL_QUEUE, "kueue.x-k8s.io/priority-class"];
 const DEFAULT_COVERAGE: &str = "1";
-const STORAGE: &str = "storage";
 
 /// Parses a CurriculumJob; of its status it knows nothing.
 ///
@@ -61,7 +60,7 @@ pub fn validate(job: &CurriculumJob) -> Result<Run, Failure> {
         training: training(&spec.training)?,
         seed: at_least(0, spec.seed, "seed")?,
         dataset: dataset(&spec.dataset)?,
-        store: store(&spec.store),
+        store: store::store(&spec.store)?,
         queue_labels: QUEUE_LABELS
             .iter()
             .filter_map(|key| Some(((*key).to_owned(), job.labels().get(*key)?.clone())))
@@ -236,22 +235,4 @@ fn split(spec: &SplitSpec) -> Result<Split, Failure> {
 fn extension(path: &str) -> Option<&str> {
     let text = path.strip_suffix(".gz").or_else(|| path.strip_suffix(".zst"));
     text.unwrap_or(path).rsplit('.').next()
-}
-
-/// The user's claim, or one as `store.claimTemplate` says: by default 1Gi, ReadWriteOnce, of the default
-/// storage class.
-fn store(spec: &StoreSpec) -> Store {
-    if let Some(name) = &spec.claim_name {
-        return Store::Claim(name.clone());
-    }
-    let mut claim: PersistentVolumeClaimSpec = spec.claim_template.clone().unwrap_or_default();
-    claim
-        .access_modes
-        .get_or_insert_with(|| vec!["ReadWriteOnce".to_owned()]);
-    let resources = claim.resources.get_or_insert_default();
-    let requests = resources.requests.get_or_insert_default();
-    requests
-        .entry(STORAGE.to_owned())
-        .or_insert_with(|| Quantity("1Gi".to_owned()));
-    Store::Own(Box::new(claim))
 }

@@ -75,8 +75,12 @@ impl Places {
             }
             return given(&map.name, &format!("the ConfigMap '{}'", map.name));
         }
-        if let Some(name) = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_ref()) {
-            return given(name, &format!("the Secret '{name}'"));
+        if let Some(secret) = &volume.secret {
+            let name = secret.secret_name.as_deref().unwrap_or_default();
+            return match given(name, &format!("the Secret '{name}'")) {
+                Err(_) if secret.optional == Some(true) => Ok(Place::Scratch),
+                place => place,
+            };
         }
         if volume.empty_dir.is_some() {
             return Ok(Place::Scratch);

@@ -25,7 +25,9 @@ use super::places::{Place, Places};
 use super::process::{self, Stop};
 use super::program::{Commands, Here, from_folders, program};
 use super::run::PROGRAMS;
-use crate::api::names::{MOUNT_DATASET, MOUNT_SHARED_MEMORY, MOUNT_STORE, SAMPLER, SAMPLER_PORT, SAMPLER_STATUS_PORT};
+use crate::api::names::{
+    MOUNT_CREDENTIALS, MOUNT_DATASET, MOUNT_SHARED_MEMORY, MOUNT_STORE, SAMPLER, SAMPLER_PORT, SAMPLER_STATUS_PORT,
+};
 use crate::controller::cluster::Cluster as _;
 
 /// Where containers leave their last words, unless they name another file.
@@ -215,6 +217,7 @@ impl Host {
         };
         let mut dataset_root = None;
         let mut store_root = None;
+        let mut credentials_root = None;
         // This machine has shared memory of its own.
         let mounts = container.volume_mounts.iter().flatten();
         for mount in mounts.filter(|mount| mount.mount_path != MOUNT_SHARED_MEMORY) {
@@ -233,6 +236,7 @@ impl Host {
             match mount.mount_path.as_str() {
                 MOUNT_DATASET => dataset_root = Some(folder),
                 MOUNT_STORE => store_root = Some(folder),
+                MOUNT_CREDENTIALS => credentials_root = Some(folder),
                 _ => {}
             }
         }
@@ -245,6 +249,7 @@ impl Host {
         let extra = [
             ("CURRICULUM_DATASET_ROOT", dataset_root),
             ("CURRICULUM_STORE_ROOT", store_root),
+            ("CURRICULUM_CREDENTIALS_ROOT", credentials_root),
             ("CURRICULUM_TERMINATION_LOG", Some(last_words.clone())),
         ];
         let mut extra: Vec<(String, String)> = extra

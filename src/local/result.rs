@@ -169,7 +169,8 @@ pub(super) fn text(world: &World, options: &Options, folder: &Path, outcome: Out
                 .scores
                 .as_ref()
                 .filter(|scores| scores.source != ScoreSource::Uniform);
-            if let Some(key) = key.and_then(|scores| scores.key.as_ref()) {
+            let is_here = job.spec.store.object_store.is_none() && job.spec.store.redis.is_none();
+            if let Some(key) = key.filter(|_| is_here).and_then(|scores| scores.key.as_ref()) {
                 let index = store.join("index").join(key).join("index.arrow");
                 let _ = writeln!(
                     text,

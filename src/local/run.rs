@@ -31,7 +31,7 @@ use crate::controller::lease::Leadership;
 use crate::controller::memory::Memory;
 use crate::controller::reconcile::reconcile_safely;
 use crate::controller::sampler_client::SamplerClient;
-use crate::controller::validate::{Run, ScorerKind, Store, validate};
+use crate::controller::validate::{RemoteCredentials, Run, ScorerKind, Store, validate};
 use crate::controller::{Metrics, Settings};
 use crate::telemetry::client;
 
@@ -106,7 +106,7 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
     wait_for_programs(&folder).await?;
     let client = SamplerClient::new().map_err(|error| LocalError::Process(error.to_string()))?;
     let http = client::builder().no_proxy().timeout(PROBE).build();
-    let world = world(options, job, &store_claim(&parsed), &folder)?;
+    let world = world(options, job, store_claim(&parsed).as_deref(), &folder)?;
     let (cluster, mut events) = LocalCluster::new(world, folder.join(STATE), client);
     cluster.save()?;
     let (problems, mut problem) = mpsc::unbounded_channel();
@@ -207,7 +207,7 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
         .as_ref()
         .and_then(claim_of)
         .into_iter()
-        .chain([store_claim(run)]);
+        .chain(store_claim(run));
     let places = Places::new(folder, &options.volumes, own.collect::<BTreeSet<_>>());
     let commands = Commands::new(&options.commands);
     let (places, commands) = match (places, commands) {
@@ -220,6 +220,7 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
     let template = &run.training.template;
     let mut volumes: Vec<Volume> = vec![build::dataset_volume(run)];
     volumes.extend(checkpoint);
+    volumes.extend(build::credentials_volume(run).map(needed));
     volumes.extend(template.pod.volumes.iter().flatten().cloned());
     let of_scorers = run.scoring.scorers.iter().flat_map(build::scorer_volumes);
     volumes.extend(of_scorers.map(|mounted| mounted.volume));
@@ -250,6 +251,9 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
             known.push(format!("{SCORER_PREFIX}{}", scorer.name));
         }
     }
+    if let Some(RemoteCredentials::Variables(sources)) = run.store.remote().map(|remote| &remote.credentials) {
+        missing.extend(untold("store", sources, &places));
+    }
     missing.extend(commands.strangers(&known));
     if missing.is_empty() {
         Ok((places, commands))
@@ -258,11 +262,20 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
     }
 }
 
-/// Name of the claim of the store.
-fn store_claim(run: &Run) -> String {
+/// The volume, which a pod on a cluster may start without: here it is known at once whether it was forgotten.
+fn needed(mut volume: Volume) -> Volume {
+    if let Some(secret) = &mut volume.secret {
+        secret.optional = None;
+    }
+    volume
+}
+
+/// Name of the claim of the store; `None`: no volume holds it.
+fn store_claim(run: &Run) -> Option<String> {
     match &run.store {
-        Store::Claim(name) => name.clone(),
-        Store::Own(_) => names::store_claim(&run.head.id.name),
+        Store::Claim(name) => Some(name.clone()),
+        Store::Own(_) => Some(names::store_claim(&run.head.id.name)),
+        Store::Remote(_) => None,
     }
 }
 
@@ -286,7 +299,7 @@ async fn wait_for_programs(folder: &Path) -> Result<(), LocalError> {
 }
 
 /// The run of the folder, or a new one.
-fn world(options: &Options, job: CurriculumJob, store: &str, folder: &Path) -> Result<World, LocalError> {
+fn world(options: &Options, job: CurriculumJob, store: Option<&str>, folder: &Path) -> Result<World, LocalError> {
     let known = World::read(&folder.join(STATE))?;
     if known.is_some() && options.again {
         clear(folder, store)?;
@@ -317,12 +330,14 @@ fn world(options: &Options, job: CurriculumJob, store: &str, folder: &Path) -> R
 }
 
 /// Removes what the run of this folder left, but for its scores. A folder without a run keeps all that it has.
-fn clear(folder: &Path, store: &str) -> Result<(), LocalError> {
+fn clear(folder: &Path, store: Option<&str>) -> Result<(), LocalError> {
     let volumes = match fs::read_dir(folder.join(VOLUMES)) {
         Ok(volumes) => volumes.filter_map(|entry| Some(entry.ok()?.path())).collect(),
         Err(_) => Vec::new(),
     };
-    let volumes = volumes.into_iter().filter(|path| !path.ends_with(store));
+    let volumes = volumes
+        .into_iter()
+        .filter(|path| store.is_none_or(|store| !path.ends_with(store)));
     for path in OF_A_RUN.map(|name| folder.join(name)).into_iter().chain(volumes) {
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(LocalError::io(&path, error)),

@@ -179,10 +179,15 @@ impl Remote for Files {
             self.let_go(&mut transaction, before.filter(|before| before.0 != id));
             transaction.query(connection)
         })?;
-        // One that is asked twice, because its answer was lost, finds its parts kept already: then the file itself must be whole.
+        // A part that was kept already: this was asked twice, because the answer was lost. Or it is gone.
         if kept.contains(&0) {
-            let mut copy = tempfile::tempfile()?;
-            return self.read((id, bytes, parts), &mut copy);
+            let all: Vec<String> = (0..parts).map(|number| self.part(id, number)).collect();
+            let there: u64 = self
+                .server
+                .ask(|connection| redis::cmd("EXISTS").arg(&all).query(connection))?;
+            if there < parts {
+                return Err(torn());
+            }
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
-//! Data sets in an object store, with a real server: versitygw, over loopback. Run by `e2e/run-objects`.
+//! Data sets and scores on real servers over loopback: versitygw, which speaks S3, and Redis. Run by `e2e/run-objects`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod hub;
+mod redis;
 mod server;
+mod stores;
 mod wire;
 
 use std::fs;
@@ -287,22 +289,30 @@ async fn files_are_copied_once_whole_and_within_the_limit() -> Result {
     })
 }
 
-/// A run by `curriculum run`: what it printed, and the digests of its snapshots.
-fn run(folder: &Path, server: &Server) -> Result<(String, Vec<String>)> {
+/// `curriculum run` with the manifest and the data of that folder.
+fn run_env(folder: &Path) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(binary())
+    let mut command = Command::new(binary());
+    command
         .args(["run", "-f", "job.yaml", "-d", "run", "-v", "data=data", "-v"])
         .arg(format!("/tests={}", root.join("programs").display()))
         .current_dir(folder)
         .env("PYTHONPATH", root.join("../python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .envs(server.credentials())
-        .stdin(Stdio::null())
-        .output()?;
+        .stdin(Stdio::null());
+    command
+}
+
+/// A run by `curriculum run`: what it printed, and the digests of its snapshots.
+fn run(folder: &Path, server: &Server) -> Result<(String, Vec<String>)> {
+    let output = run_env(folder).envs(server.credentials()).output()?;
     ensure(output.status.success(), || text(&output))?;
-    let mut files: Vec<PathBuf> = fs::read_dir(folder.join("run/snapshots"))?
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    Ok((text(&output), digests(&folder.join("run/snapshots"))?))
+}
+
+/// Digests of the rows of the snapshots in a folder, in the order of the phases.
+fn digests(folder: &Path) -> Result<Vec<String>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut digests = Vec::new();
     for file in files {
@@ -310,7 +320,7 @@ fn run(folder: &Path, server: &Server) -> Result<(String, Vec<String>)> {
         let state: Value = serde_json::from_str(snapshot["spec"]["state"].as_str().unwrap_or_default())?;
         digests.push(state["sequenceDigest"].as_str().unwrap_or_default().to_owned());
     }
-    Ok((text(&output), digests))
+    Ok(digests)
 }
 
 #[tokio::test]

@@ -18,6 +18,17 @@ pub(crate) const BUCKET: &str = "data";
 pub(crate) const ACCESS_KEY: &str = "reader";
 pub(crate) const SECRET_KEY: &str = "not-a-secret-of-anybody";
 
+/// An authority's certificate, that of a server of this machine, and the server's key.
+pub(crate) fn certificates() -> Result<(String, String, String)> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate()?;
+    let certificate = authority.self_signed(&key)?;
+    let own = KeyPair::generate()?;
+    let signed = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&own, &Issuer::new(authority, key))?;
+    Ok((certificate.pem(), signed.pem(), own.serialize_pem()))
+}
+
 /// A server with one bucket. It keeps its objects while it is stopped.
 pub(crate) struct Server {
     folder: TempDir,
@@ -34,14 +45,7 @@ impl Server {
 
     /// One that speaks TLS, with a certificate of an authority that nobody else knows.
     pub(crate) async fn start_with_tls() -> Result<Self> {
-        let mut authority = CertificateParams::new(Vec::new())?;
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate()?;
-        let certificate = authority.self_signed(&key)?;
-        let own = KeyPair::generate()?;
-        let signed =
-            CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&own, &Issuer::new(authority, key))?;
-        Self::with(Some((certificate.pem(), signed.pem(), own.serialize_pem()))).await
+        Self::with(Some(certificates()?)).await
     }
 
     async fn with(tls: Option<(String, String, String)>) -> Result<Self> {

@@ -22,6 +22,7 @@ mod key;
 pub mod names;
 mod plan;
 mod pod;
+mod remote;
 mod scoring_jobs;
 mod snapshot;
 mod store;
@@ -36,7 +37,10 @@ pub use scoring_jobs::{count_job, index_job, inspect_job, score_job};
 pub use snapshot::{SnapshotInput, snapshot};
 pub use store::{claim, coverage, scores_config_map};
 pub use train_job::train_job;
-pub(crate) use volumes::{checkpoint as checkpoint_volume, dataset as dataset_volume, of_scorer as scorer_volumes};
+pub(crate) use volumes::{
+    checkpoint as checkpoint_volume, credentials as credentials_volume, dataset as dataset_volume,
+    of_scorer as scorer_volumes,
+};
 
 #[cfg(test)]
 mod tests;

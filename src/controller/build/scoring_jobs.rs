@@ -18,6 +18,7 @@ use super::{
     copies::{self, Wanted},
     job_metadata, key, labels, names,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, no_privileges, own_container, requests, runtime_default},
+    remote,
     volumes::{self, Mounted, Volumes, mount, mount_read_only},
 };
 use crate::{
@@ -33,6 +34,9 @@ use crate::{
 
 /// Containers whose names start so run a user's scorer; all others of scoring pods run the operator's binary.
 pub(crate) const SCORER_PREFIX: &str = "scorer-";
+
+/// Name of the container that copies the operator's binary.
+const TOOLS_CONTAINER: &str = "tools";
 
 /// Seconds from SIGTERM to SIGKILL: a shard that is cut off has nothing to save, as its file appears by a rename.
 const GRACE_SECONDS: i64 = 5;
@@ -184,6 +188,7 @@ fn on_one_node(run: &Run) -> Option<Affinity> {
         ..PodAffinityTerm::default()
     };
     let pod_affinity = match run.store {
+        Store::Remote(_) => return None,
         Store::Claim(_) => PodAffinity {
             preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
                 pod_affinity_term: term,
@@ -217,6 +222,10 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
     let dataset = has_files.then(|| mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
     let store = mount(volumes.add(volumes::store(run, false)), MOUNT_STORE);
     let mounts: Vec<VolumeMount> = dataset.into_iter().chain([store]).collect();
+    let asking = containers.iter_mut().chain(&mut init_containers);
+    for container in asking.filter(|container| container.name != TOOLS_CONTAINER) {
+        remote::let_ask(run, &mut volumes, container);
+    }
     if let Some(resources) = &settings.resources {
         let own = containers.iter_mut().chain(&mut init_containers);
         for container in own.filter(|container| !container.name.starts_with(SCORER_PREFIX)) {
@@ -292,7 +301,7 @@ fn tools(settings: &Settings) -> Container {
         volume_mounts: Some(vec![mount(volumes::TOOLS.to_owned(), MOUNT_TOOLS)]),
         ..own_container(
             settings,
-            "tools",
+            TOOLS_CONTAINER,
             vec!["install-self".to_owned(), MOUNT_TOOLS.to_owned()],
         )
     }

@@ -18,6 +18,7 @@ use crate::{
 mod keys;
 mod objects;
 mod scorer_volumes;
+mod stores;
 
 const SMALL: &str = r#"
 apiVersion: curriculum.dev/v1alpha1

@@ -19,6 +19,7 @@ use super::{
     job_metadata, key, labels, names,
     plan::PLAN_FILE,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, own_container, requests},
+    remote,
     volumes::{self, Volumes, mount, mount_read_only},
 };
 use crate::{
@@ -83,7 +84,14 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     let plan = volumes::config_map(volumes::PLAN, names::plan(&run.head.id.name, visit));
     let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
     let has_store = scores != ScoreSource::Uniform;
-    let store = has_store.then(|| mount_read_only(volumes.add(volumes::store(run, true)), MOUNT_STORE));
+    let store = has_store.then(|| {
+        let name = volumes.add(volumes::store(run, true));
+        // Copies are made by who reads them.
+        match run.store.remote() {
+            None => mount_read_only(name, MOUNT_STORE),
+            Some(_) => mount(name, MOUNT_STORE),
+        }
+    });
     of_sampler.extend(store.clone());
     let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
     of_sampler.push(mount(shared.clone(), MOUNT_SHARED));
@@ -94,7 +102,7 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     if direct.is_none() {
         of_trainer.push(mount_read_only(volumes.add(volumes::dataset(run)), MOUNT_DATASET));
     }
-    let copy = copied.map(|objects| {
+    let mut copy = copied.map(|objects| {
         let wanted = Wanted::All(store.clone());
         let copy = copies::container(settings, objects, &key::task(run), wanted);
         Container {
@@ -109,7 +117,12 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
         Sampling::File => mount(shared, MOUNT_SHARED),
     });
 
-    let sampler = sampler(settings, run, scores, of_sampler);
+    let mut sampler = sampler(settings, run, scores, of_sampler);
+    if has_store {
+        for container in std::iter::once(&mut sampler).chain(&mut copy) {
+            remote::let_ask(run, &mut volumes, container);
+        }
+    }
     let mut trainer = extended(trainer, trainer_env(run, phase), of_trainer);
     if let Some(store) = direct {
         trainer

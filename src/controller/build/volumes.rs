@@ -1,7 +1,8 @@
 //! The operator's volumes in a pod and their mounts.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Volume, VolumeMount,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -10,7 +11,7 @@ use crate::api::dataset::VolumeSpec;
 use crate::api::names::MOUNT_SHARED_MEMORY;
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::ContainerScorer;
-use crate::controller::validate::{Run, Scorer, ScorerKind, Source, Store};
+use crate::controller::validate::{RemoteCredentials, Run, Scorer, ScorerKind, Source, Store};
 
 /// Names of the volumes that the operator adds to pods.
 pub(super) const DATASET: &str = "curriculum-dataset";
@@ -19,6 +20,7 @@ pub(super) const CHECKPOINT: &str = "curriculum-checkpoint";
 pub(super) const PLAN: &str = "curriculum-plan";
 pub(super) const SHARED: &str = "curriculum-shared";
 pub(super) const TOOLS: &str = "curriculum-tools";
+pub(super) const CREDENTIALS: &str = "curriculum-credentials";
 
 /// The volumes of a pod. A claim that is needed twice becomes one volume with two mounts.
 pub(super) struct Volumes(Vec<Volume>);
@@ -26,7 +28,7 @@ pub(super) struct Volumes(Vec<Volume>);
 impl Volumes {
     /// Starts with the volumes of a template; those with one of the operator's names go.
     pub(super) fn new(template: Vec<Volume>) -> Self {
-        let ours = [DATASET, STORE, CHECKPOINT, PLAN, SHARED, TOOLS];
+        let ours = [DATASET, STORE, CHECKPOINT, PLAN, SHARED, TOOLS, CREDENTIALS];
         Self(
             template
                 .into_iter()
@@ -53,6 +55,14 @@ impl Volumes {
         let name = volume.name.clone();
         self.0.push(volume);
         name
+    }
+
+    /// Adds one of the operator's own volumes unless it is there, and returns its name.
+    pub(super) fn add_once(&mut self, volume: Volume) -> String {
+        if self.0.iter().any(|other| other.name == volume.name) {
+            return volume.name;
+        }
+        self.add(volume)
     }
 
     pub(super) fn into_vec(self) -> Vec<Volume> {
@@ -156,11 +166,12 @@ pub(crate) fn checkpoint(run: &Run) -> Option<Volume> {
     Some(from_spec(CHECKPOINT, &checkpoint.volume))
 }
 
-/// The claim of the store: the user's, or the one made for this job.
+/// The claim of the store, the user's or the one made for this job; or the place for the pod's copies.
 pub(super) fn store(run: &Run, read_only: bool) -> Volume {
     let claim_name = match &run.store {
         Store::Claim(name) => name.clone(),
         Store::Own(_) => names::store_claim(&run.head.id.name),
+        Store::Remote(_) => return empty_dir(STORE),
     };
     Volume {
         name: STORE.to_owned(),
@@ -170,6 +181,22 @@ pub(super) fn store(run: &Run, read_only: bool) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// The Secret with which the store is asked. A pod starts without it too: then the store refuses it, and training goes on uniformly.
+pub(crate) fn credentials(run: &Run) -> Option<Volume> {
+    let RemoteCredentials::Secret(name) = &run.store.remote()?.credentials else {
+        return None;
+    };
+    Some(Volume {
+        name: CREDENTIALS.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(name.clone()?),
+            optional: Some(true),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    })
 }
 
 pub(super) fn from_spec(name: &str, spec: &VolumeSpec) -> Volume {

@@ -252,7 +252,7 @@ impl View<'_> {
                     ..
                 }),
                 _,
-            ) => Wanted::is(Reason::Cached, "the claim had an index of these scores"),
+            ) => Wanted::is(Reason::Cached, "the store had an index of these scores"),
             (Some(scores), _) => Wanted::is_not(fallback_reason(scores), fallback_message(scores)),
             (None, State::Failed(Failure { reason, message })) => Wanted::is_not(*reason, message),
             (None, _) if self.status.start_time.is_none() => {

@@ -20,7 +20,7 @@ use crate::api::scoring::{
 use crate::api::training::{CheckpointSpec, Sampling};
 use crate::curriculum::plan::Curriculum;
 use crate::scoring::task::{Format, Join, Unit};
-use crate::store::place::Objects;
+use crate::store::place::{Objects, Place};
 
 /// One run, as its user wants it. What has become of it so far is in the status, which stands beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,6 +235,36 @@ pub enum Store {
     Claim(String),
     /// On a claim made for this run.
     Own(Box<PersistentVolumeClaimSpec>),
+    /// On no volume.
+    Remote(Remote),
+}
+
+/// A store that no volume holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// Where it is.
+    pub place: Place,
+    /// With what it is asked.
+    pub credentials: RemoteCredentials,
+}
+
+/// What the containers that ask a store get.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RemoteCredentials {
+    /// Variables of these Secrets and ConfigMaps.
+    Variables(Vec<EnvFromSource>),
+    /// The files of that Secret.
+    Secret(Option<String>),
+}
+
+impl Store {
+    /// The store, if no volume holds it.
+    pub fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::Claim(_) | Self::Own(_) => None,
+            Self::Remote(remote) => Some(remote),
+        }
+    }
 }
 
 /// The training pods.

@@ -276,10 +276,30 @@ fn hold_out(job: &mut CurriculumJob, fraction: &str, seed: i64) {
     });
 }
 
+fn store(job: &mut CurriculumJob, spec: serde_json::Value) {
+    job.spec.store = serde_json::from_value(spec).unwrap();
+}
+
 #[test]
 fn each_check_refuses_and_names_the_field() {
     type Break = fn(&mut CurriculumJob);
-    let cases: [(Break, &str); 23] = [
+    let cases: [(Break, &str); 27] = [
+        (
+            |job| store(job, json!({"claimName": "c", "redis": {"url": "redis://cache"}})),
+            "at most one of `store.claimName`, `store.claimTemplate`, `store.objectStore` and `store.redis`",
+        ),
+        (
+            |job| store(job, json!({"redis": {"url": "redis://me:word@cache"}})),
+            "`store.redis.url` must be 'redis://HOST:PORT/DATABASE'",
+        ),
+        (
+            |job| store(job, json!({"objectStore": {"url": "https://host/scores"}})),
+            "`store.objectStore.url` is 'https://host/scores', where nothing can be put",
+        ),
+        (
+            |job| store(job, json!({"objectStore": {"url": "gs://scores", "region": "eu"}})),
+            "`store.objectStore.region` must be left out",
+        ),
         (
             |job| file(job, json!({"path": "../s.csv"})),
             "`scoring.scorers[0].file.path` is '../s.csv'",
