@@ -12,6 +12,7 @@ pub mod operator;
 pub mod played;
 pub mod process;
 pub mod samples;
+pub mod servers;
 pub mod wait;
 
 /// Any error: tests and the demo only pass it on to whoever reads their output.

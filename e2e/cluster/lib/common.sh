@@ -105,10 +105,13 @@ spawn() { # name command...
 
 # Runs a command in the node's mount and network namespaces. `ip netns exec`
 # would remount /sys and hide the cgroups.
-inside() {
+inside() { (become "$@"); }
+
+# In the place of this process, so that who ends it ends the program.
+become() {
   local pid
   pid=$(pid_of holder) || die "the cluster is not up"
-  nsenter --target "$pid" --mount --net -- "$@"
+  exec nsenter --target "$pid" --mount --net -- "$@"
 }
 
 ctr_node() { inside ctr --namespace k8s.io "$@"; }

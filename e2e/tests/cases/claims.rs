@@ -55,7 +55,7 @@ with open('/scores/garbage', 'wb') as file:
 os.replace('/scores/garbage', path)
 open('/checkpoints/run/overwritten', 'w').close()
 ";
-    meddle(case, "vandal", script).await
+    meddle(case, "vandal", &BOTH, script).await
 }
 
 /// A store that is away for a while: the phase that begins meanwhile is trained uniformly, the next one by the scores again.
@@ -78,13 +78,13 @@ async fn an_index_that_is_away_for_a_while_is_used_again_by_the_next_phase() -> 
         let first = case.running("run", "train").await?;
         case.trained_step(&first, 0).await?;
         let leaves = "os.rename('/scores/index', '/scores/away')\nopen('/checkpoints/run/left', 'w').close()\n";
-        meddle(&case, "leaves", leaves).await?;
+        meddle(&case, "leaves", &BOTH, leaves).await?;
         let degraded = |job: &CurriculumJob| wait::is_true(job, ConditionType::Degraded);
         let limit = Duration::from_secs(180);
         let job = wait::until_found(&case.api::<CurriculumJob>(), "run", "Degraded", limit, degraded).await?;
         expect(&job, ConditionType::Degraded, "True", Some(Reason::IndexUnusable))?;
         let returns = "os.rename('/scores/away', '/scores/index')\nopen('/checkpoints/run/back', 'w').close()\n";
-        meddle(&case, "returns", returns).await?;
+        meddle(&case, "returns", &BOTH, returns).await?;
 
         let job = case.succeeded("run").await?;
         expect(&job, ConditionType::Degraded, "False", Some(Reason::AsExpected))?;
@@ -113,9 +113,19 @@ async fn an_index_that_is_away_for_a_while_is_used_again_by_the_next_phase() -> 
     .await
 }
 
-/// Runs a few lines of Python with the claims `scores` and `checkpoints` mounted, and waits until they have run.
-async fn meddle(case: &Case, name: &str, lines: &str) -> Result {
+const BOTH: [&str; 2] = ["scores", "checkpoints"];
+
+/// Runs a few lines of Python with these claims mounted under their names, and waits until they have run.
+pub(super) async fn meddle(case: &Case, name: &str, claims: &[&str], lines: &str) -> Result {
     let script = format!("import glob, os\n{lines}");
+    let mounts: Vec<_> = claims
+        .iter()
+        .map(|claim| json!({"name": claim, "mountPath": format!("/{claim}")}))
+        .collect();
+    let volumes: Vec<_> = claims
+        .iter()
+        .map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}}))
+        .collect();
     let job = serde_json::from_value(
         json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": {
             "restartPolicy": "Never",
@@ -123,12 +133,8 @@ async fn meddle(case: &Case, name: &str, lines: &str) -> Result {
             "containers": [{
                 "name": "program", "image": demo_image(), "command": ["python3", "-c", script],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                "volumeMounts": [
-                    {"name": "scores", "mountPath": "/scores"},
-                    {"name": "checkpoints", "mountPath": "/checkpoints"}]}],
-            "volumes": [
-                {"name": "scores", "persistentVolumeClaim": {"claimName": "scores"}},
-                {"name": "checkpoints", "persistentVolumeClaim": {"claimName": "checkpoints"}}],
+                "volumeMounts": mounts}],
+            "volumes": volumes,
         }}}}),
     )?;
     case.api::<Job>().create(&PostParams::default(), &job).await?;

@@ -8,5 +8,6 @@ mod demo;
 mod local;
 mod obstacles;
 mod scoring;
+mod stores;
 mod suspend;
 mod trainer;

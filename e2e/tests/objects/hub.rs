@@ -16,7 +16,7 @@ use e2e::observe::ensure;
 use serde_json::json;
 
 use super::{Place, csv, task};
-use crate::server::Server;
+use e2e::servers::{Reach, S3 as Server};
 
 const TOKEN: &str = "hf_not-a-token-of-anybody";
 
@@ -111,7 +111,7 @@ async fn web(files: BTreeMap<String, String>) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hub_and_a_web_server_give_the_rows_of_a_folder() -> Result {
-    let server = Server::start().await?;
+    let server = Server::start(Reach::Loopback).await?;
     let files = BTreeMap::from([("a.csv".to_owned(), csv(90_000)), ("b.csv".to_owned(), csv(300_000))]);
     let place = Place::new();
     for (name, content) in &files {

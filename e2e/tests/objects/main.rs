@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod hub;
-mod redis;
-mod server;
 mod stores;
 mod wire;
 
@@ -15,8 +13,8 @@ use std::process::{Command, Output, Stdio};
 
 use e2e::Result;
 use e2e::observe::ensure;
+use e2e::servers::{Reach, S3 as Server};
 use serde_json::{Value, json};
-use server::Server;
 use tempfile::TempDir;
 use wire::Wire;
 
@@ -108,7 +106,7 @@ fn csv(rows: u64) -> String {
 
 #[tokio::test]
 async fn objects_are_scored_as_files_are() -> Result {
-    let server = Server::start().await?;
+    let server = Server::start(Reach::Loopback).await?;
     let place = Place::new();
     let rows = csv(200_000);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -152,7 +150,7 @@ async fn objects_are_scored_as_files_are() -> Result {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_bucket_is_said() -> Result {
-    let server = Server::start().await?;
+    let server = Server::start(Reach::Loopback).await?;
     server.put("set/a.csv", csv(10)).await?;
     let place = Place::new();
     let inspect = |task: &Value, change: &[(&str, &str)]| {
@@ -217,7 +215,7 @@ async fn an_authority_of_ones_own_counts_where_it_is_named() -> Result {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_for_a_while_costs_nothing() -> Result {
-    let mut server = Server::start().await?;
+    let mut server = Server::start(Reach::Loopback).await?;
     // Larger than what one request brings.
     server.put("set/a.csv", csv(4_000_000)).await?;
     let wire = Wire::to(server.port()).await?;
@@ -250,7 +248,7 @@ async fn a_server_that_is_away_for_a_while_costs_nothing() -> Result {
 
 #[tokio::test]
 async fn files_are_copied_once_whole_and_within_the_limit() -> Result {
-    let server = Server::start().await?;
+    let server = Server::start(Reach::Loopback).await?;
     for part in 0..6 {
         server.put(&format!("set/p/{part}.csv"), csv(1000 + part)).await?;
     }
@@ -325,7 +323,7 @@ fn digests(folder: &Path) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn a_run_on_a_bucket_trains_the_rows_of_a_run_on_a_folder() -> Result {
-    let server = Server::start().await?;
+    let server = Server::start(Reach::Loopback).await?;
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     fs::create_dir(&data)?;

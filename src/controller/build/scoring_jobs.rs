@@ -83,7 +83,7 @@ pub fn score_job(settings: &Settings, run: &Run, task: &Task) -> Job {
     if !programs.is_empty() {
         before.push(tools(settings));
         // Programs read paths.
-        let wanted = Wanted::OfShard(mount_read_only(volumes::STORE.to_owned(), MOUNT_STORE));
+        let wanted = Wanted::OfShard(volumes::store_to_read(run, volumes::STORE.to_owned()));
         let copy = |store| copies::container(settings, store, task, wanted);
         before.extend(run.dataset.objects().map(copy));
     }

@@ -84,14 +84,7 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     let plan = volumes::config_map(volumes::PLAN, names::plan(&run.head.id.name, visit));
     let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
     let has_store = scores != ScoreSource::Uniform;
-    let store = has_store.then(|| {
-        let name = volumes.add(volumes::store(run, true));
-        // Copies are made by who reads them.
-        match run.store.remote() {
-            None => mount_read_only(name, MOUNT_STORE),
-            Some(_) => mount(name, MOUNT_STORE),
-        }
-    });
+    let store = has_store.then(|| volumes::store_to_read(run, volumes.add(volumes::store(run, true))));
     of_sampler.extend(store.clone());
     let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
     of_sampler.push(mount(shared.clone(), MOUNT_SHARED));

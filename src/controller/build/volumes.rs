@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::names;
 use crate::api::dataset::VolumeSpec;
-use crate::api::names::MOUNT_SHARED_MEMORY;
+use crate::api::names::{MOUNT_SHARED_MEMORY, MOUNT_STORE};
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::ContainerScorer;
 use crate::controller::validate::{RemoteCredentials, Run, Scorer, ScorerKind, Source, Store};
@@ -180,6 +180,14 @@ pub(super) fn store(run: &Run, read_only: bool) -> Volume {
             read_only: read_only.then_some(true),
         }),
         ..Volume::default()
+    }
+}
+
+/// The store for who only reads it. Copies are made by who reads them.
+pub(super) fn store_to_read(run: &Run, volume: String) -> VolumeMount {
+    match run.store.remote() {
+        None => mount_read_only(volume, MOUNT_STORE),
+        Some(_) => mount(volume, MOUNT_STORE),
     }
 }
 

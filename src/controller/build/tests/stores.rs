@@ -126,6 +126,29 @@ fn variables_of_a_bucket_with_scores_are_not_those_of_one_with_data() {
 }
 
 #[test]
+fn who_copies_data_has_a_place_for_copies_of_the_store() {
+    let data = "    volume: {persistentVolumeClaim: {claimName: digits}}\n";
+    let objects = "    objectStore: {url: \"s3://corpus\"}\n";
+    let of_claim = FULL.replacen(data, objects, 1);
+    let of_redis = of_claim.replacen(CLAIM, "  store: {redis: {url: \"redis://cache\"}}\n", 1);
+    for (manifest, read_only) in [(of_claim, Some(true)), (of_redis, None)] {
+        let run = parsed(&manifest);
+        let jobs = [
+            score_job(&settings(), &run, &task(&run)),
+            train_job(&settings(), &run, &phase(), 0, ScoreSource::Scored),
+        ];
+        for job in jobs {
+            let copy = containers(&job)
+                .find(|container| container.name == "curriculum-copy")
+                .unwrap();
+            let mut mounts = copy.volume_mounts.iter().flatten();
+            let store = mounts.find(|mount| mount.mount_path == "/curriculum/store").unwrap();
+            assert_eq!(store.read_only, read_only);
+        }
+    }
+}
+
+#[test]
 fn where_scores_are_kept_is_not_of_their_key() {
     assert_eq!(task(&in_redis()).key, task(&in_bucket()).key);
 }
