@@ -4,6 +4,7 @@ SHELL := /bin/bash
 CLUSTER ?= local
 IMAGE ?=
 PUSH ?=
+PLATFORM ?=
 GPU ?=
 
 .PHONY: help
@@ -31,8 +32,8 @@ generate: ## Rebuild every generated file: CRDs, API reference, chart copies
 	scripts/generate
 
 .PHONY: wheel
-wheel: ## Build the wheel: the binary and the Python packages, for pip
-	scripts/wheel
+wheel: ## Build the wheel: the binary and the Python packages, for pip (PLATFORM=linux/arm64: for another)
+	scripts/wheel $(PLATFORM)
 
 .PHONY: image
 image: ## Build the operator's image (IMAGE=ref PUSH=1: push it, for amd64 and arm64)

@@ -124,9 +124,9 @@ fn prepare(folder: &Path) -> Result<(), LocalError> {
     if !imported.status.success() {
         let words = String::from_utf8_lossy(&imported.stderr);
         let last = words.lines().last().unwrap_or_default();
-        return Err(LocalError::Missing(vec![format!(
-            "what the demo's programs import ({last}): pip install numpy"
-        )]));
+        return Err(LocalError::Process(format!(
+            "the demo's programs cannot import what they need ({last}): pip install numpy"
+        )));
     }
     let script = folder.join("programs/prepare.py");
     let mut command = python();
