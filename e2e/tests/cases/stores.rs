@@ -38,7 +38,7 @@ async fn nothing_is_left(case: &Case, password: &str) -> Result {
     })
 }
 
-/// Case 24.
+/// Case 21.
 #[tokio::test]
 async fn data_and_scores_in_buckets_need_no_volume() -> Result {
     with_temp_ns("bucket", |case| async move {
@@ -77,7 +77,7 @@ async fn data_and_scores_in_buckets_need_no_volume() -> Result {
     .await
 }
 
-/// Case 25.
+/// Case 22.
 #[tokio::test]
 async fn redis_killed_in_the_middle_of_a_phase_is_told_and_costs_nothing() -> Result {
     with_temp_ns("redis", |case| async move {
