@@ -72,6 +72,10 @@ bench-likelihood: ## Compare the scorer perplexity with plain loops, for scorers
 bench-in-process: ## Compare batches drawn in a trainer's process with HTTP and PyTorch, into docs/benchmarks.md
 	scripts/bench-in-process
 
+.PHONY: bench-stores
+bench-stores: ## Compare batches with scores in Redis with lookups there, into docs/benchmarks.md
+	scripts/bench-stores
+
 .PHONY: bench-scale
 bench-scale: ## Compare the operator with JobSet at 500 and 10,000 objects, into docs/benchmarks.md
 	scripts/bench-scale

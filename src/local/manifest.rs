@@ -1,7 +1,9 @@
-//! The CurriculumJob of a file.
+//! The CurriculumJob of a file, and the ConfigMaps beside it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -11,11 +13,19 @@ use crate::api::job::CurriculumJob;
 /// Namespace of a job whose manifest names none.
 const NAMESPACE: &str = "local";
 
-/// Reads the one CurriculumJob of a file, or of standard input for `-`; other objects of the file are left alone.
+/// What a file holds.
+pub(super) struct Manifest {
+    /// The CurriculumJob.
+    pub(super) job: CurriculumJob,
+    /// ConfigMaps, by name.
+    pub(super) config_maps: BTreeMap<String, ConfigMap>,
+}
+
+/// Reads the one CurriculumJob of a file, or of standard input for `-`, and the ConfigMaps there; other objects are left alone.
 ///
 /// # Errors
 /// When there is not exactly one, or a field is not as the API has it.
-pub(super) fn read(path: &Path) -> Result<CurriculumJob, LocalError> {
+pub(super) fn read(path: &Path) -> Result<Manifest, LocalError> {
     let wrong = |problem: String| LocalError::Manifest {
         path: path.to_owned(),
         problem,
@@ -26,7 +36,16 @@ pub(super) fn read(path: &Path) -> Result<CurriculumJob, LocalError> {
     };
     let text = text.map_err(|source| LocalError::io(path, source))?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| wrong(error.to_string()))?;
-    let mut jobs = documents
+    let (maps, others): (Vec<_>, Vec<_>) = documents
+        .into_iter()
+        .partition(|document| document["kind"] == "ConfigMap");
+    let mut config_maps = BTreeMap::new();
+    for map in maps {
+        let map: ConfigMap = serde_path_to_error::deserialize(map)
+            .map_err(|error| wrong(format!("ConfigMap: `{}`: {}", error.path(), error.inner())))?;
+        config_maps.insert(map.name_any(), map);
+    }
+    let mut jobs = others
         .into_iter()
         .filter(|document| document["kind"] == "CurriculumJob");
     let (Some(job), None) = (jobs.next(), jobs.next()) else {
@@ -46,5 +65,5 @@ pub(super) fn read(path: &Path) -> Result<CurriculumJob, LocalError> {
     job.status = None;
     // The folder is the user's, who removes it.
     job.spec.ttl_seconds_after_finished = None;
-    Ok(job)
+    Ok(Manifest { job, config_maps })
 }

@@ -23,7 +23,7 @@ pub(crate) struct Places {
 pub(crate) enum Place {
     /// A folder, which there is or which is made.
     Folder(PathBuf),
-    /// The files of that ConfigMap of the run.
+    /// The files of that ConfigMap.
     ConfigMap(String),
     /// An empty folder for each pod.
     Scratch,
@@ -53,7 +53,7 @@ impl Places {
         if problems.is_empty() { Ok(places) } else { Err(problems) }
     }
 
-    /// What a volume of a pod is here. `is_ours` knows the ConfigMaps of the run.
+    /// What a volume of a pod is here. `is_ours` knows the ConfigMaps of the run, and those beside the job in its file; a folder that was given goes first.
     ///
     /// # Errors
     /// In words that say what to do.
@@ -70,7 +70,7 @@ impl Places {
             return given(name, &format!("the claim '{name}'"));
         }
         if let Some(map) = &volume.config_map {
-            if is_ours(&map.name) {
+            if is_ours(&map.name) && !self.given.contains_key(&map.name) {
                 return Ok(Place::ConfigMap(map.name.clone()));
             }
             return given(&map.name, &format!("the ConfigMap '{}'", map.name));

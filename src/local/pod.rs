@@ -5,6 +5,7 @@
 //!        └─ sidecars (restartPolicy: Always) stay, and are started again when they end
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodCondition, PodStatus, Volume};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerStatus, Pod, PodCondition, PodStatus, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
@@ -42,6 +43,8 @@ const RESTART: Duration = Duration::from_secs(1);
 /// What all pods of a run have in common.
 pub(super) struct Host {
     pub(super) cluster: LocalCluster,
+    /// Those beside the CurriculumJob in its file.
+    pub(super) config_maps: BTreeMap<String, ConfigMap>,
     pub(super) places: Places,
     pub(super) commands: Commands,
     /// The run's folder.
@@ -174,21 +177,35 @@ impl Host {
         let make = |folder: &Path| fs::create_dir_all(folder).map_err(|source| LocalError::io(folder, source));
         let mut places = Vec::new();
         for volume in volumes {
-            let place = self
-                .cluster
-                .read(|world| self.places.of(volume, |map| world.config_maps.contains_key(map)));
+            let place = self.cluster.read(|world| {
+                let is_known = |map: &str| world.config_maps.contains_key(map) || self.config_maps.contains_key(map);
+                self.places.of(volume, is_known)
+            });
             let folder = match place.map_err(|missing| LocalError::Missing(vec![missing]))? {
                 Place::Folder(folder) => folder,
                 Place::Scratch | Place::ConfigMap(_) => scratch.join(&volume.name),
             };
             make(&folder)?;
-            if let Some(map) = volume.config_map.as_ref().map(|map| &map.name) {
-                let files = self
-                    .cluster
-                    .read(|world| world.config_maps.get(map).and_then(|map| map.data.clone()));
-                for (name, text) in files.unwrap_or_default() {
+            if let Some(map) = volume.config_map.as_ref().map(|map| &map.name)
+                && self.places.given(map).is_none()
+            {
+                let of_run = self.cluster.read(|world| world.config_maps.get(map).cloned());
+                let map = of_run
+                    .or_else(|| self.config_maps.get(map).cloned())
+                    .unwrap_or_default();
+                let texts = map
+                    .data
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, text)| (name, text.into_bytes()));
+                let bytes = map
+                    .binary_data
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, bytes)| (name, bytes.0));
+                for (name, content) in texts.chain(bytes) {
                     let path = folder.join(name);
-                    fs::write(&path, text).map_err(|source| LocalError::io(&path, source))?;
+                    fs::write(&path, content).map_err(|source| LocalError::io(&path, source))?;
                 }
             }
             places.push((volume.name.clone(), folder));

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::cluster::LocalCluster;
 use super::error::LocalError;
 use super::jobs::Jobs;
-use super::manifest;
+use super::manifest::{self, Manifest};
 use super::places::Places;
 use super::pod::Host;
 use super::program::{Commands, unset, untold};
@@ -90,7 +90,7 @@ pub enum Outcome {
 /// # Errors
 /// When it cannot be started or kept; a run that fails is an [`Outcome`].
 pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Result<Ended, LocalError> {
-    let job = manifest::read(&options.manifest)?;
+    let Manifest { job, config_maps } = manifest::read(&options.manifest)?;
     let parsed = validate(&job).map_err(|problem| LocalError::Manifest {
         path: options.manifest.clone(),
         problem: problem.message,
@@ -100,7 +100,8 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
         None => Path::new("curriculum-runs").join(job.name_any()),
     };
     let folder = std::path::absolute(&folder).map_err(|source| LocalError::io(&folder, source))?;
-    let (places, commands) = resources(options, &parsed, &folder)?;
+    let is_beside = |map: &str| config_maps.contains_key(map);
+    let (places, commands) = resources(options, &parsed, &folder, is_beside)?;
     fs::create_dir_all(&folder).map_err(|source| LocalError::io(&folder, source))?;
     let lock = lock(&folder)?;
     wait_for_programs(&folder).await?;
@@ -112,6 +113,7 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
     let (problems, mut problem) = mpsc::unbounded_channel();
     let host = Host {
         cluster: cluster.clone(),
+        config_maps,
         places,
         commands,
         folder: folder.clone(),
@@ -200,7 +202,12 @@ fn context(cluster: LocalCluster) -> Result<Context<LocalCluster>, LocalError> {
 }
 
 /// What the pods need of this machine, all of it looked for before anything runs.
-fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Commands), LocalError> {
+fn resources(
+    options: &Options,
+    run: &Run,
+    folder: &Path,
+    is_beside: impl Fn(&str) -> bool,
+) -> Result<(Places, Commands), LocalError> {
     let checkpoint = build::checkpoint_volume(run);
     let claim_of = |volume: &Volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.clone());
     let own = checkpoint
@@ -224,7 +231,7 @@ fn resources(options: &Options, run: &Run, folder: &Path) -> Result<(Places, Com
     volumes.extend(template.pod.volumes.iter().flatten().cloned());
     let of_scorers = run.scoring.scorers.iter().flat_map(build::scorer_volumes);
     volumes.extend(of_scorers.map(|mounted| mounted.volume));
-    let volumes = volumes.iter().filter_map(|volume| places.of(volume, |_| false).err());
+    let volumes = volumes.iter().filter_map(|volume| places.of(volume, &is_beside).err());
     let mut missing: BTreeSet<String> = volumes.collect();
     let init = template.pod.init_containers.iter().flatten();
     let trainers = template

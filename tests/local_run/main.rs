@@ -401,19 +401,13 @@ fn a_folder_is_of_one_spec_and_of_one_process() {
     assert!(words(&other).contains("--again begins anew"), "{}", words(&other));
 }
 
-/// `config/samples/first-run.yaml` as it is: its data set and its trainer are in its own ConfigMap.
+/// `config/samples/first-run.yaml` as it is: its data set and its trainer are in a ConfigMap of the same file.
 #[test]
 fn the_first_of_the_samples_learns_with_plain_python() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/first-run.yaml");
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&sample).unwrap()).unwrap();
-    let map = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("files")).unwrap();
-    for (name, content) in map["data"].as_object().unwrap() {
-        fs::write(folder.path().join("files").join(name), content.as_str().unwrap()).unwrap();
-    }
     let output = Command::new(BINARY)
-        .args(["run", "-d", "run", "-v", "first-run=files", "-f"])
+        .args(["run", "-d", "run", "-f"])
         .arg(sample)
         .current_dir(folder.path())
         .stdin(Stdio::null())
