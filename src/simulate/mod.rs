@@ -10,6 +10,7 @@
 pub mod deepspeed;
 pub mod document;
 pub mod error;
+pub mod ids;
 pub mod lines;
 pub mod page;
 pub mod picture;

@@ -125,3 +125,50 @@ fn what_does_not_exist_is_refused() {
     let error = bench.error("sample -f small.yaml --rows 50 --from 0 --count 1 --rank 2 --world 2");
     assert!(error.contains("rank 2 is not less than the world's size 2"), "{error}");
 }
+
+#[test]
+fn ids_stand_in_the_place_of_the_rows_that_they_name() {
+    let bench = Bench::small();
+    let id = |row: u64| {
+        if row == 13 {
+            String::new()
+        } else {
+            format!("sample {row}")
+        }
+    };
+    let csv = |rows: std::ops::Range<u64>| rows.map(|row| format!("{row},{}\n", id(row))).collect::<String>();
+    bench.write("a.csv", &format!("n,name\n{}", csv(0..300)));
+    let lines = (300..1000).map(|row| format!("{{\"name\": \"{}\"}}\n", id(row)));
+    bench.write("b.jsonl", &lines.collect::<String>());
+    let drawn = "sample -f small.yaml --rows 1000 --seed 7 --from 5 --count 20";
+    let ids = format!("{drawn} --ids name --data a.csv --data b.jsonl");
+    let expected: String = bench
+        .text(drawn)
+        .lines()
+        .map(|line| {
+            let ids: Vec<String> = line.split(' ').map(|row| id(row.parse().unwrap())).collect();
+            ids.join("\t") + "\n"
+        })
+        .collect();
+    assert_eq!(bench.text(&ids), expected);
+    let json = bench.text(&format!("{ids} --format json"));
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    let of_first: Vec<&str> = expected.lines().next().unwrap().split('\t').collect();
+    assert_eq!(first, serde_json::json!({"step": 5, "ids": of_first}));
+
+    for (arguments, says) in [
+        (
+            "--ids name --data a.csv",
+            "have 300 rows, the data set of the curriculum has 1000",
+        ),
+        (
+            "--ids title --data a.csv",
+            "names column `title`, which does not exist; the columns are `n` and `name`",
+        ),
+        ("--ids name --data small.yaml", "must end in .parquet, .csv"),
+        ("--ids title --data b.jsonl --data a.csv", "`title`"),
+    ] {
+        let error = bench.error(&format!("{drawn} {arguments}"));
+        assert!(error.contains(says), "{arguments}: {error}");
+    }
+}
