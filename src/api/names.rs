@@ -46,6 +46,8 @@ pub const MOUNT_SHARED_MEMORY: &str = "/dev/shm";
 pub const MOUNTS: &str = "/curriculum";
 /// Variable that says where the files of a store are kept when no volume holds them.
 pub const ENV_STORE: &str = "CURRICULUM_STORE";
+/// Variable with the folder of the credentials, where it is not [`MOUNT_CREDENTIALS`].
+pub const ENV_CREDENTIALS: &str = "CURRICULUM_CREDENTIALS_ROOT";
 /// What the names of variables begin with that hold the credentials of an object store with scores.
 pub const ENV_STORE_PREFIX: &str = "CURRICULUM_STORE_";
 /// Variables whose names begin so are set by the operator.

@@ -57,7 +57,8 @@ pub struct StoreObjectsSpec {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9-]+$"))]
     pub region: Option<String>,
     /// Secrets and ConfigMaps with the credentials, as those of `dataset.objectStore`: they may read, write, list and remove below `url`.
-    /// Only the operator's containers get them. Default: the identity of the pods' service account or of the node.
+    /// The operator's programs get them; one of these starts each scorer in a container. Default: what the pods have, from
+    /// `dataset.objectStore` or the identity of the service account or the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::env_from_list")]
     pub env_from: Vec<EnvFromSource>,
@@ -69,15 +70,15 @@ pub struct StoreObjectsSpec {
 pub struct RedisSpec {
     /// `redis://HOST:PORT/DATABASE`, or `rediss://HOST:PORT/DATABASE` for TLS, without a password. Port 6379 and database 0 by default.
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^rediss?://[^/@?#:\\\\s]+(:[0-9]{1,5})?(/[0-9]{0,5})?$')",
+        {"rule": "self.matches('^rediss?://[A-Za-z0-9._-]+(:[1-9][0-9]{0,4})?(/[0-9]{0,5})?$')",
          "message": "must be 'redis://HOST:PORT/DATABASE', or 'rediss://HOST:PORT/DATABASE' for TLS, without user and password"}]))]
     pub url: String,
     /// What every key begins with. Jobs with the same server and prefix share scores. Default `curriculum:`.
     #[serde(default = "key_prefix")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = "^[!-~]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9:._/{}-]+$"))]
     pub key_prefix: String,
     /// Secret in the namespace of the job with `password`, and where they are needed `username`, `ca.crt` (authority of the server's
-    /// certificate; default: the public ones), `tls.crt` and `tls.key`. It is mounted into the operator's containers.
+    /// certificate; default: the public ones), `tls.crt` and `tls.key`. It is mounted where the operator's programs run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -9,6 +10,9 @@ use super::scoring::{Outcome, ScoringArgs, ShardArgs};
 use crate::api::conditions::Reason;
 use crate::scoring::fetch::fetch;
 use crate::scoring::quantity::bytes_of;
+
+/// For how long the store is asked for the trainer's files, at most.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Copy the data set's files to a folder, for programs that read paths.
 #[derive(Args, Debug)]
@@ -29,16 +33,19 @@ pub(crate) struct FetchArgs {
 }
 
 pub(crate) fn run(args: &FetchArgs) -> ExitCode {
-    args.scoring.report(Reason::DatasetUnreadable, |task, store| {
-        let shard = args.of_shard.then(|| args.shard.of(task)).transpose()?;
-        let root = args.scoring.root(task)?;
-        let fetched = fetch(task, &root, store, shard, &args.to, args.size_limit)?;
-        tracing::info!(
-            files = fetched.files,
-            present = fetched.present,
-            bytes = fetched.bytes,
-            "the data set is here"
-        );
-        Ok(Outcome::Done)
-    })
+    // A trainer does without what the store says of its files.
+    let patience = (!args.of_shard).then_some(STORE_PATIENCE);
+    args.scoring
+        .report_within(patience, Reason::DatasetUnreadable, |task, store| {
+            let shard = args.of_shard.then(|| args.shard.of(task)).transpose()?;
+            let root = args.scoring.root(task)?;
+            let fetched = fetch(task, &root, store, shard, &args.to, args.size_limit)?;
+            tracing::info!(
+                files = fetched.files,
+                present = fetched.present,
+                bytes = fetched.bytes,
+                "the data set is here"
+            );
+            Ok(Outcome::Done)
+        })
 }

@@ -10,6 +10,7 @@ use tracing::error;
 use super::store::StoreArgs;
 use crate::sampler::result;
 use crate::sampler::run::{self, Config};
+use crate::store::Shared;
 use crate::telemetry::{LogArgs, Shutdown, init_tracing};
 
 /// For how long one question to a store is tried again: whoever asks goes on asking, or does without.
@@ -84,10 +85,14 @@ pub(crate) fn run(args: SamplerArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(format!("no runtime: {error}")),
     };
-    let store = match args.store_place.open(&args.store, Some(STORE_PATIENCE)) {
-        Ok(store) => store,
-        Err(error) => return failed(error),
-    };
+    // Without its store it draws uniformly, which is better than nothing.
+    let store = args
+        .store_place
+        .open(&args.store, Some(STORE_PATIENCE))
+        .unwrap_or_else(|error| {
+            error!("{error}");
+            Shared::volume(args.store)
+        });
     let config = Config {
         plan: args.plan,
         run: args.run,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -62,12 +63,22 @@ impl ScoringArgs {
         otherwise: Reason,
         work: impl FnOnce(&Task, &Store) -> Result<Outcome, ScoringError>,
     ) -> ExitCode {
+        self.report_within(None, otherwise, work)
+    }
+
+    /// The same, with another time for which what the store is asked is tried again.
+    pub(crate) fn report_within(
+        &self,
+        patience: Option<Duration>,
+        otherwise: Reason,
+        work: impl FnOnce(&Task, &Store) -> Result<Outcome, ScoringError>,
+    ) -> ExitCode {
         if let Err(error) = init_tracing(&self.log) {
             // Work goes on without a log: its outcome is in the report.
             eprintln!("{error}");
         }
         let done = self.task().and_then(|task| {
-            let shared = self.store.open(&self.store_root, None);
+            let shared = self.store.open(&self.store_root, patience);
             work(&task, &Store::new(shared.map_err(ScoringError::InvalidTask)?))
         });
         match done {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::api::names::{ENV_STORE, MOUNT_CREDENTIALS};
+use crate::api::names::{ENV_CREDENTIALS, ENV_STORE, MOUNT_CREDENTIALS};
 use crate::store::Shared;
 use crate::store::place::Place;
 
@@ -17,7 +17,7 @@ pub(crate) struct StoreArgs {
     #[arg(long = "store-place", value_name = "JSON", env = ENV_STORE, value_parser = |text: &str| serde_json::from_str::<Place>(text))]
     place: Option<Place>,
     /// Folder with the files `password`, `username`, `ca.crt`, `tls.crt` and `tls.key` for a store in Redis, each where it is needed.
-    #[arg(long = "store-credentials", value_name = "DIR", env = "CURRICULUM_CREDENTIALS_ROOT", default_value = MOUNT_CREDENTIALS)]
+    #[arg(long = "store-credentials", value_name = "DIR", env = ENV_CREDENTIALS, default_value = MOUNT_CREDENTIALS)]
     credentials: PathBuf,
 }
 
@@ -26,6 +26,10 @@ impl StoreArgs {
     ///
     /// # Errors
     /// In words, when the place is none that can be asked.
+    #[cfg_attr(
+        not(any(feature = "objects", feature = "redis")),
+        expect(unused_variables, reason = "for those that ask")
+    )]
     pub(crate) fn open(&self, root: &Path, patience: Option<Duration>) -> Result<Shared, String> {
         match &self.place {
             None => Ok(Shared::volume(root)),
@@ -42,10 +46,12 @@ impl StoreArgs {
                 let remote = remote.map_err(|error| format!("`store.redis`: {error}"))?;
                 Ok(Shared::copies(root, remote))
             }
-            #[cfg(not(all(feature = "objects", feature = "redis")))]
-            Some(place) => Err(format!(
-                "this build keeps no scores in {place:?}, nor tries for {patience:?}"
-            )),
+            #[cfg(not(feature = "objects"))]
+            Some(Place::Objects(_)) => {
+                Err("`store.objectStore`: this build keeps no scores in object stores".to_owned())
+            }
+            #[cfg(not(feature = "redis"))]
+            Some(Place::Redis(_)) => Err("`store.redis`: this build keeps no scores in Redis".to_owned()),
         }
     }
 }

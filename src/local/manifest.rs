@@ -43,6 +43,14 @@ pub(super) fn read(path: &Path) -> Result<Manifest, LocalError> {
     for map in maps {
         let map: ConfigMap = serde_path_to_error::deserialize(map)
             .map_err(|error| wrong(format!("ConfigMap: `{}`: {}", error.path(), error.inner())))?;
+        let keys = map.data.iter().flat_map(BTreeMap::keys);
+        let mut keys = keys.chain(map.binary_data.iter().flat_map(BTreeMap::keys));
+        if let Some(key) = keys.find(|key| !is_key(key)) {
+            return Err(wrong(format!(
+                "ConfigMap '{}': the key '{key}' must have letters, digits, '-', '_' and '.' only, and not begin with '..'",
+                map.name_any()
+            )));
+        }
         config_maps.insert(map.name_any(), map);
     }
     let mut jobs = others
@@ -66,4 +74,10 @@ pub(super) fn read(path: &Path) -> Result<Manifest, LocalError> {
     // The folder is the user's, who removes it.
     job.spec.ttl_seconds_after_finished = None;
     Ok(Manifest { job, config_maps })
+}
+
+/// Whether the API server would take it, and no file leaves its folder.
+fn is_key(key: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !key.is_empty() && key != "." && !key.starts_with("..") && key.chars().all(fits)
 }

@@ -27,7 +27,8 @@ use super::process::{self, Stop};
 use super::program::{Commands, Here, from_folders, program};
 use super::run::PROGRAMS;
 use crate::api::names::{
-    MOUNT_CREDENTIALS, MOUNT_DATASET, MOUNT_SHARED_MEMORY, MOUNT_STORE, SAMPLER, SAMPLER_PORT, SAMPLER_STATUS_PORT,
+    ENV_CREDENTIALS, MOUNT_CREDENTIALS, MOUNT_DATASET, MOUNT_SHARED_MEMORY, MOUNT_STORE, SAMPLER, SAMPLER_PORT,
+    SAMPLER_STATUS_PORT,
 };
 use crate::controller::cluster::Cluster as _;
 
@@ -266,7 +267,7 @@ impl Host {
         let extra = [
             ("CURRICULUM_DATASET_ROOT", dataset_root),
             ("CURRICULUM_STORE_ROOT", store_root),
-            ("CURRICULUM_CREDENTIALS_ROOT", credentials_root),
+            (ENV_CREDENTIALS, credentials_root),
             ("CURRICULUM_TERMINATION_LOG", Some(last_words.clone())),
         ];
         let mut extra: Vec<(String, String)> = extra

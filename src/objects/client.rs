@@ -27,6 +27,8 @@ const MOST_RETRIES: usize = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the 8 MiB of the longest request, on a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const SHORT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const SHORT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const REGION_ENV: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 /// Region of servers that have none.
 const REGION: &str = "us-east-1";
@@ -98,15 +100,21 @@ impl Variables {
         Self(Some(own.collect()))
     }
 
-    /// Variables that begin so and stand in for those under the service's own names: of those none is taken then, or a token of the
-    /// one account would be sent with the key of the other.
-    fn in_place_of(&self, beginning: &str) -> Option<Vec<(String, String)>> {
+    /// Variables that begin so. With `true`, a key is among them: then none under the service's own names is taken, or a token of the one
+    /// account would be sent with the key of the other; else they add to those.
+    fn own(&self, beginning: &str) -> (Vec<(String, String)>, bool) {
         let own = self.0.iter().flatten();
         let own: Vec<_> = own
             .filter(|(name, _)| name.starts_with(beginning))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
             .collect();
-        (!own.is_empty()).then_some(own)
+        let is_key = |name: &str| {
+            ["key", "secret", "token", "sas", "credentials", "service_account"]
+                .iter()
+                .any(|word| name.contains(word))
+        };
+        let has_key = own.iter().any(|(name, _)| is_key(name));
+        (own, has_key)
     }
 }
 
@@ -120,20 +128,22 @@ fn told<B, K: FromStr>(variables: Vec<(String, String)>, builder: B, set: impl F
 
 fn connect(objects: &Objects, variables: &Variables, retry: RetryConfig) -> Result<ObjectDisk, OpenError> {
     let address = Address::parse(&objects.url)?;
-    let (options, endpoint) = (options(objects), objects.endpoint.as_deref());
+    let (options, endpoint) = (options(objects, &retry), objects.endpoint.as_deref());
     let mut hub = None;
     let client: Arc<dyn ObjectStore> = match &address.service {
         Service::S3(bucket) => {
-            let own = variables.in_place_of("AWS_");
-            let is_told = |name: &str| match &own {
-                Some(own) => own.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)),
-                None => env::var_os(name).is_some(),
+            let (own, has_key) = variables.own("AWS_");
+            let is_told = |name: &str| {
+                let told = own.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+                told || (!has_key && env::var_os(name).is_some())
             };
             let is_region_told = REGION_ENV.into_iter().any(is_told);
-            let builder = match own {
-                Some(own) => told(own, AmazonS3Builder::new(), AmazonS3Builder::with_config),
-                None => AmazonS3Builder::from_env(),
+            let builder = if has_key {
+                AmazonS3Builder::new()
+            } else {
+                AmazonS3Builder::from_env()
             };
+            let builder = told(own, builder, AmazonS3Builder::with_config);
             let mut builder = builder.with_bucket_name(bucket);
             let given = objects.region.as_deref();
             // A region of the environment stays.
@@ -146,14 +156,13 @@ fn connect(objects: &Objects, variables: &Variables, retry: RetryConfig) -> Resu
             Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
         }
         Service::Google(bucket) => {
-            let builder = match variables.in_place_of("GOOGLE_") {
-                Some(own) => told(
-                    own,
-                    GoogleCloudStorageBuilder::new(),
-                    GoogleCloudStorageBuilder::with_config,
-                ),
-                None => GoogleCloudStorageBuilder::from_env(),
+            let (own, has_key) = variables.own("GOOGLE_");
+            let builder = if has_key {
+                GoogleCloudStorageBuilder::new()
+            } else {
+                GoogleCloudStorageBuilder::from_env()
             };
+            let builder = told(own, builder, GoogleCloudStorageBuilder::with_config);
             let mut builder = builder.with_bucket_name(bucket);
             if let Some(endpoint) = endpoint {
                 builder = builder.with_base_url(endpoint);
@@ -161,10 +170,13 @@ fn connect(objects: &Objects, variables: &Variables, retry: RetryConfig) -> Resu
             Arc::new(builder.with_retry(retry).with_client_options(options).build()?)
         }
         Service::Azure(container) => {
-            let builder = match variables.in_place_of("AZURE_") {
-                Some(own) => told(own, MicrosoftAzureBuilder::new(), MicrosoftAzureBuilder::with_config),
-                None => MicrosoftAzureBuilder::from_env(),
+            let (own, has_key) = variables.own("AZURE_");
+            let builder = if has_key {
+                MicrosoftAzureBuilder::new()
+            } else {
+                MicrosoftAzureBuilder::from_env()
             };
+            let builder = told(own, builder, MicrosoftAzureBuilder::with_config);
             let mut builder = builder.with_container_name(container);
             if let Some(endpoint) = endpoint {
                 builder = builder.with_endpoint(endpoint.to_owned());
@@ -212,16 +224,21 @@ fn retry(patience: Duration) -> RetryConfig {
 }
 
 /// Plain HTTP only where the user's own endpoint says so.
-fn options(objects: &Objects) -> ClientOptions {
+fn options(objects: &Objects, retry: &RetryConfig) -> ClientOptions {
     choose_cryptography();
     let is_plain = objects
         .endpoint
         .as_deref()
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
+    // Who does not wait long does not wait long for one answer either.
+    let (connect, request) = match retry.retry_timeout < SHORT_REQUEST_TIMEOUT {
+        true => (SHORT_CONNECT_TIMEOUT, SHORT_REQUEST_TIMEOUT),
+        false => (CONNECT_TIMEOUT, REQUEST_TIMEOUT),
+    };
     let options = ClientOptions::new()
         .with_allow_http(is_plain)
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(connect)
+        .with_timeout(request)
         // Else a client cannot be made where the system has none.
         .with_no_system_certificates(true);
     authorities::all(Certificate::from_der, Certificate::from_pem_bundle)

@@ -1,7 +1,7 @@
 //! Objects as the files of a store.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -15,16 +15,25 @@ use super::runtime::wait;
 use crate::scoring::dataset::{Disk, EntryKind};
 use crate::store::Remote;
 
-/// Bytes of a request; what is longer is put in parts. A store takes 10,000 parts, so the longest file has 80 GiB.
+/// Bytes of a request; what is longer is put in parts. A store takes 10,000 parts, so the longest file has 78 GiB.
 const PART: usize = 8 << 20;
 /// Parts that are on their way at the same time.
 const AT_ONCE: usize = 4;
 
 impl Remote for ObjectDisk {
     fn get(&self, name: &str, out: &mut File) -> io::Result<()> {
-        let object = self.object(Path::new(name))?;
-        let bytes = object.bytes;
-        let copied = io::copy(&mut ObjectFile::new(object), out)?;
+        let mut object = self.object(Path::new(name))?;
+        let mut bytes = object.bytes;
+        let mut read = io::copy(&mut ObjectFile::new(object), out);
+        if matches!(&read, Err(error) if error.kind() == io::ErrorKind::InvalidData) {
+            // Somebody put it again meanwhile: the new one is as good.
+            out.rewind()?;
+            out.set_len(0)?;
+            object = self.object(Path::new(name))?;
+            bytes = object.bytes;
+            read = io::copy(&mut ObjectFile::new(object), out);
+        }
+        let copied = read?;
         if copied == bytes {
             Ok(())
         } else {

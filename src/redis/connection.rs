@@ -3,31 +3,26 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::{
-    Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _,
+    Client, ClientTlsConfig, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo,
     RedisError, RedisResult, ServerErrorKind, TlsCertificates,
 };
 
+use crate::store::place::Server;
 use crate::telemetry::client::choose_cryptography;
 
 /// Time for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for an answer: a part of 4 MiB on a slow line.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for who does not wait long.
+const SHORT_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// A server that cannot be talked to as it is described.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The URL is none of a Redis server.
-    #[error("`url` is '{0}'; it must be `redis://HOST:PORT/DATABASE`, or `rediss://…` for TLS, without a password")]
-    Url(String),
-}
 
 /// A folder with the files `password`, and where they are wanted `username`, `ca.crt`, and `tls.crt` with `tls.key`: a Secret as a
 /// volume shows it. Each is read for every connection, so that a new password is used as soon as it is there.
@@ -70,7 +65,11 @@ impl Credentials {
                 client_cert,
                 client_key,
             }),
-            _ => None,
+            (None, None) => None,
+            _ => {
+                let words = "the Secret has one of `tls.crt` and `tls.key`; it must have both or none";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+            }
         };
         Ok(TlsCertificates {
             client_tls,
@@ -80,40 +79,42 @@ impl Credentials {
 }
 
 /// A server, asked by one thread after the other.
-pub(super) struct Server {
-    at: ConnectionInfo,
+pub(super) struct Line {
+    at: ConnectionAddr,
+    database: i64,
     credentials: Credentials,
     patience: Duration,
     connection: Mutex<Option<Connection>>,
 }
 
-impl std::fmt::Debug for Server {
+impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Server({})", self.at.addr())
+        write!(f, "Line({})", self.at)
     }
 }
 
-impl Server {
-    pub(super) fn new(url: &str, credentials: Credentials, patience: Duration) -> Result<Self, OpenError> {
-        let at = url
-            .into_connection_info()
-            .map_err(|_| OpenError::Url(without_password(url)))?;
-        let is_tcp = matches!(
-            at.addr(),
-            ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { insecure: false, .. }
-        );
-        if !is_tcp || at.redis_settings().password().is_some() {
-            return Err(OpenError::Url(without_password(url)));
-        }
-        Ok(Self {
+impl Line {
+    pub(super) fn new(server: &Server, credentials: Credentials, patience: Duration) -> Self {
+        let (host, port) = (server.host.clone(), server.port);
+        let at = match server.has_tls {
+            true => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+            false => ConnectionAddr::Tcp(host, port),
+        };
+        Self {
             at,
+            database: i64::from(server.database),
             credentials,
             patience,
             connection: Mutex::new(None),
-        })
+        }
     }
 
-    /// Asks, again and again for as long as waiting may help. What is asked must be the same when it is asked twice.
+    /// Asks, again and again for as long as waiting may help. What is asked must do no harm when it is asked twice.
     ///
     /// # Errors
     /// The last answer's.
@@ -123,8 +124,15 @@ impl Server {
     )]
     pub(super) fn ask<T>(&self, question: impl Fn(&mut Connection) -> RedisResult<T>) -> io::Result<T> {
         let (begin, mut pause) = (Instant::now(), FIRST_PAUSE);
+        // One that was kept may have been dropped on the way since: that says nothing of the server.
+        let kept = self.kept().take();
+        if let Some(kept) = kept
+            && let Ok(answer) = self.ask_on(kept, &question)
+        {
+            return Ok(answer);
+        }
         loop {
-            let error = match self.ask_once(&question) {
+            let error = match self.connect().and_then(|new| self.ask_on(new, &question)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -137,39 +145,48 @@ impl Server {
         }
     }
 
-    fn ask_once<T>(&self, question: impl Fn(&mut Connection) -> RedisResult<T>) -> io::Result<T> {
-        let mut kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that fails is not used again: an answer that comes late would be taken for that of the next question.
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => self.connect()?,
-        };
-        let answer = question(&mut connection);
-        if answer.is_ok() {
-            *kept = Some(connection);
-        }
-        answer.map_err(|error| io_error(&error))
+    fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that fails is not used again: an answer that comes late would be taken for that of the next question.
+    fn ask_on<T>(
+        &self,
+        mut connection: Connection,
+        question: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> io::Result<T> {
+        let answer = question(&mut connection).map_err(|error| io_error(&error))?;
+        *self.kept() = Some(connection);
+        Ok(answer)
     }
 
     fn connect(&self) -> io::Result<Connection> {
         choose_cryptography();
-        let mut settings = self.at.redis_settings().clone();
+        let mut settings = RedisConnectionInfo::default().set_db(self.database);
         if let Some(password) = self.credentials.word("password")? {
             settings = settings.set_password(password);
         }
         if let Some(name) = self.credentials.word("username")? {
             settings = settings.set_username(name);
         }
-        let at = self.at.clone().set_redis_settings(settings);
-        let is_tls = matches!(at.addr(), ConnectionAddr::TcpTls { .. });
-        let client = match is_tls {
-            true => Client::build_with_tls(at, self.credentials.certificates()?),
-            false => Client::open(at),
+        let answer_timeout = match self.patience < ANSWER_TIMEOUT {
+            true => SHORT_ANSWER_TIMEOUT,
+            false => ANSWER_TIMEOUT,
+        };
+        let at = self
+            .at
+            .clone()
+            .into_connection_info()
+            .map_err(|error| io_error(&error))?;
+        let at = at.set_redis_settings(settings);
+        let client = match &self.at {
+            ConnectionAddr::TcpTls { .. } => Client::build_with_tls(at, self.credentials.certificates()?),
+            _ => Client::open(at),
         };
         let connection = client.and_then(|client| {
             let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-            connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-            connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+            connection.set_read_timeout(Some(answer_timeout))?;
+            connection.set_write_timeout(Some(answer_timeout))?;
             Ok(connection)
         });
         connection.map_err(|error| io_error(&error))
@@ -194,7 +211,8 @@ fn io_error(error: &RedisError) -> io::Error {
         ErrorKind::Server(_) | ErrorKind::Extension => match error.code() {
             Some("NOAUTH" | "WRONGPASS") => io::ErrorKind::PermissionDenied,
             Some("OOM") => io::ErrorKind::StorageFull,
-            Some("MISCONF") => io::ErrorKind::ConnectionAborted,
+            Some("MISCONF" | "NOREPLICAS") => io::ErrorKind::ConnectionAborted,
+            _ if error.to_string().contains("max number of clients") => io::ErrorKind::ConnectionAborted,
             _ => io::ErrorKind::InvalidInput,
         },
         ErrorKind::InvalidClientConfig | ErrorKind::UnexpectedReturnType => io::ErrorKind::InvalidInput,
@@ -203,44 +221,9 @@ fn io_error(error: &RedisError) -> io::Error {
     io::Error::new(kind, error.to_string())
 }
 
-/// The URL without what stands before an `@`.
-fn without_password(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}://…@{host}")
-        }
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_names_a_server_and_no_password() {
-        let open = |url: &str| Server::new(url, Credentials::in_folder("/nowhere"), Duration::ZERO);
-        for url in [
-            "redis://cache:6379/2",
-            "rediss://cache.example.com",
-            "redis://[::1]:6380",
-        ] {
-            assert!(open(url).is_ok(), "{url}");
-        }
-        for url in [
-            "cache:6379",
-            "http://cache",
-            "redis://user:secret@cache",
-            "unix:///run/redis.sock",
-            "rediss://cache/#insecure",
-            "redis://cache/two",
-        ] {
-            let error = open(url).unwrap_err().to_string();
-            assert!(error.contains("must be `redis://HOST:PORT/DATABASE`"), "{error}");
-            assert!(!error.contains("secret"), "{error}");
-        }
-    }
 
     #[test]
     fn words_of_a_secret_end_with_their_line() {

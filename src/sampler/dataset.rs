@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use axum::body::Bytes;
 use serde_json::json;
+use tracing::warn;
 
 use super::report::BadRequest;
 use super::sessions::Refusal;
@@ -30,6 +31,8 @@ pub struct DatasetFiles {
     store: Shared,
     manifest: Option<PathBuf>,
     known: OnceLock<Known>,
+    /// One of the many workers that ask at once reads.
+    reading: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,14 @@ impl DatasetFiles {
             store,
             manifest,
             known: OnceLock::new(),
+            reading: Mutex::new(()),
+        }
+    }
+
+    /// Makes copies of what will be told, while the store is known to answer; what cannot be had is tried again when it is asked for.
+    pub fn prepare(&self) {
+        if self.store.is_remote() && self.manifest.is_some() {
+            let _ = self.known();
         }
     }
 
@@ -119,6 +130,10 @@ impl DatasetFiles {
         let Some(manifest) = &self.manifest else {
             return Err(unknown("the sampler was not told of the data set's files: no scores are in use").into());
         };
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.known.get() {
+            return Ok(known);
+        }
         let read = Known::read(&self.store, manifest)?;
         Ok(self.known.get_or_init(|| read))
     }
@@ -126,8 +141,17 @@ impl DatasetFiles {
 
 impl Known {
     fn read(store: &Shared, path: &Path) -> Result<Self, FilesError> {
-        let pulled = store.pull(path).map_err(io_error);
-        let json = match pulled.and_then(|()| fs::read(path)) {
+        let away = |error: &dyn std::fmt::Display| {
+            warn!(%error, "the files of the data set cannot be told");
+            unknown("the store of the scores does not answer; its files are not known here")
+        };
+        // Who asks goes on without, at once: a training does not wait for a store.
+        match store.pull(path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error @ StoreError::Io { .. }) if store.is_remote() => return Err(away(&error).into()),
+            pulled => pulled.map_err(io_error)?,
+        }
+        let json = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(unknown("the store has no manifest of the inspection any more").into());
             }
@@ -152,7 +176,10 @@ impl Known {
         Ok(Self {
             rows: manifest.rows,
             reply: Bytes::from(reply.to_string()),
-            offsets: Offsets::of_store(store, &path.with_file_name(OFFSETS), manifest.rows).map_err(io_error)?,
+            offsets: match Offsets::of_store(store, &path.with_file_name(OFFSETS), manifest.rows) {
+                Err(error @ StoreError::Io { .. }) if store.is_remote() => return Err(away(&error).into()),
+                offsets => offsets.map_err(io_error)?,
+            },
         })
     }
 }

@@ -96,31 +96,35 @@ fn fault(error: &IndexError) -> IndexFault {
 }
 
 /// Opens an index again and again for as long as waiting may help: a network file system that hangs, or shows a new file late, must not
-/// cost the curriculum. Waits for `patience` in all, the time of the openings themselves not counted; `pause` does the waiting.
+/// cost the curriculum. No try begins once `patience` is over; `now` is the time since the first one, `pause` does the waiting.
 ///
 /// # Errors
 /// The last opening's.
 pub fn patiently(
     patience: Duration,
+    now: impl Fn() -> Duration,
     mut pause: impl FnMut(Duration),
     mut open: impl FnMut() -> Result<Index, Unusable>,
 ) -> Result<Index, Unusable> {
-    let (mut left, mut next) = (patience, FIRST_PAUSE);
+    let mut next = FIRST_PAUSE;
     loop {
-        match open() {
+        let ended = open();
+        let left = patience.saturating_sub(now());
+        match ended {
             Err(unusable) if unusable.fault.is_transient() && !left.is_zero() => {
                 warn!(reason = %unusable.message, seconds_left = left.as_secs(), "the score index is tried again");
             }
             ended => return ended,
         }
-        let wait = next.min(left);
-        pause(wait);
-        (left, next) = (left.saturating_sub(wait), (2 * next).min(LONGEST_PAUSE));
+        pause(next.min(left));
+        next = (2 * next).min(LONGEST_PAUSE);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::sampler::source::tests::index;
 
@@ -141,10 +145,11 @@ mod tests {
     #[test]
     fn an_index_that_comes_late_or_cannot_be_read_for_a_while_is_used() {
         for fault in [IndexFault::Missing, IndexFault::Unreadable] {
-            let (mut tries, mut waited) = (0, Duration::ZERO);
+            let (mut tries, waited) = (0, Cell::new(Duration::ZERO));
             let opened = patiently(
                 Duration::from_secs(60),
-                |pause| waited += pause,
+                || waited.get(),
+                |pause| waited.set(waited.get() + pause),
                 || {
                     tries += 1;
                     if tries < 9 {
@@ -155,27 +160,39 @@ mod tests {
                 },
             );
             assert!(opened.is_ok() && tries == 9, "{fault:?}: {tries}");
-            assert!(waited < Duration::from_secs(60));
+            assert!(waited.get() < Duration::from_secs(60));
         }
     }
 
     #[test]
     fn the_waiting_has_an_end_and_what_does_not_match_is_not_waited_for() {
-        let (mut tries, mut waited) = (0, Duration::ZERO);
+        let (mut tries, waited) = (0, Cell::new(Duration::ZERO));
         let opened = patiently(
             Duration::from_secs(60),
-            |pause| waited += pause,
+            || waited.get(),
+            |pause| waited.set(waited.get() + pause),
             || {
                 tries += 1;
                 Err(unusable(IndexFault::Unreadable))
             },
         );
         assert_eq!(opened.err().map(|error| error.fault), Some(IndexFault::Unreadable));
-        assert_eq!(waited, Duration::from_secs(60));
+        assert_eq!(waited.get(), Duration::from_secs(60));
         assert!((10..30).contains(&tries), "{tries}");
+        // A server that takes the question and never answers: the time of the tries counts.
+        let (mut tries, waited) = (0, Cell::new(Duration::ZERO));
+        let hangs = || {
+            tries += 1;
+            waited.set(waited.get() + Duration::from_secs(25));
+            Err(unusable(IndexFault::Unreadable))
+        };
+        let pause = |pause| waited.set(waited.get() + pause);
+        assert!(patiently(Duration::from_secs(60), || waited.get(), pause, hangs).is_err());
+        assert_eq!(tries, 3);
         let mut tries = 0;
         let opened = patiently(
             Duration::from_secs(60),
+            || Duration::ZERO,
             |_| panic!("waited"),
             || {
                 tries += 1;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -102,9 +102,10 @@ pub enum RunError {
 pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError> {
     let registry = Registry::new();
     let meters = Meters::register(&registry)?;
+    let files = Arc::new(DatasetFiles::new(config.store.clone(), config.manifest.clone()));
     let prepared = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || prepare(&config, meters))
+        let (config, files) = (config.clone(), Arc::clone(&files));
+        tokio::task::spawn_blocking(move || prepare(&config, meters, &files))
     };
     let attempt = tokio::select! {
         prepared = prepared => Arc::new(prepared??),
@@ -121,10 +122,7 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let for_trainer = serve(
         trainers.0,
-        server::trainer_router(
-            Arc::clone(&attempt),
-            Arc::new(DatasetFiles::new(config.store.clone(), config.manifest.clone())),
-        ),
+        server::trainer_router(Arc::clone(&attempt), files),
         trainer_limits(),
         async {
             tokio::select! {
@@ -156,11 +154,16 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
 }
 
 /// Reads the plan, checks the index, takes up the journal and writes the rows file.
-fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
+#[expect(clippy::disallowed_methods, reason = "the shell waits for the index")]
+fn prepare(config: &Config, meters: Meters, files: &DatasetFiles) -> Result<Attempt, RunError> {
     let opened = Opened::new(read_plan(&config.plan)?, |scores| {
-        index::patiently(config.index_patience, std::thread::sleep, || {
-            index::open(&config.store, scores)
-        })
+        let begin = Instant::now();
+        index::patiently(
+            config.index_patience,
+            || begin.elapsed(),
+            std::thread::sleep,
+            || index::open(&config.store, scores),
+        )
     })?;
     match (opened.source, &opened.source_message) {
         (Source::UniformIndexUnusable, message) => {
@@ -170,6 +173,9 @@ fn prepare(config: &Config, meters: Meters) -> Result<Attempt, RunError> {
             );
         }
         (source, _) => info!(?source, plan = %opened.plan_digest, "rows are ready"),
+    }
+    if opened.source == Source::Index {
+        files.prepare();
     }
     let attempt = Attempt::new(opened, config.run.clone(), config.state.clone(), meters);
     if let Some(path) = &config.rows_file {
@@ -266,13 +272,13 @@ async fn watch_store(attempt: Arc<Attempt>, store: Shared) {
         return;
     };
     loop {
-        tokio::time::sleep(STORE_PERIOD).await;
         let (store, scores) = (store.clone(), scores.clone());
         let asked = tokio::task::spawn_blocking(move || index::fault_of_store(&store, &scores));
         match asked.await {
             Ok(fault) => attempt.hear_of_store(fault),
             Err(error) => warn!(%error, "the store was not asked"),
         }
+        tokio::time::sleep(STORE_PERIOD).await;
     }
 }
 

@@ -23,7 +23,7 @@ use super::shards::{EXTENSIONS, hand_in};
 use super::store::{Shard, Store};
 use super::task::{Format, Task};
 use super::validate;
-use crate::api::names::ENV_STORE_PREFIX;
+use crate::api::names::{ENV_CREDENTIALS, ENV_STORE};
 use crate::store::scratch::{ScratchFolder, create_folder};
 
 const OUTPUT_NAME: &str = "scores";
@@ -88,8 +88,8 @@ pub fn run(
     };
     let mut command = Command::new(command);
     // The store is asked by this process alone.
-    let of_store = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENV_STORE_PREFIX));
-    for (name, _) in of_store.filter(|(name, _)| name != "CURRICULUM_STORE_ROOT") {
+    let is_of_store = |name: &OsStr| name == ENV_CREDENTIALS || name.to_string_lossy().starts_with(ENV_STORE);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_store(name)) {
         command.env_remove(name);
     }
     command

@@ -99,8 +99,8 @@ fn find(task: &Task, root: &Root, store: &Store, shard: Option<Shard>) -> Result
         loaded => loaded?,
     };
     let rows = shard.map_or(0..manifest.rows, |shard| shard.rows(manifest.rows));
-    let found = Inspected::open(task, root, store, &manifest, rows)?;
-    Ok(found.files.into_iter().map(|(file, _)| file).collect())
+    let found = Inspected::find(task, root, &manifest, &rows)?;
+    Ok(found.into_iter().map(|(file, _)| file).collect())
 }
 
 /// False when the file is there already.

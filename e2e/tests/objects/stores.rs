@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use e2e::Result;
@@ -55,7 +56,7 @@ impl Store {
 
 struct Pods {
     folder: TempDir,
-    pods: std::cell::Cell<u32>,
+    pods: AtomicU32,
 }
 
 impl Pods {
@@ -66,7 +67,7 @@ impl Pods {
         fs::write(folder.path().join("data/a.csv"), csv(ROWS))?;
         Ok(Self {
             folder,
-            pods: std::cell::Cell::new(0),
+            pods: AtomicU32::new(0),
         })
     }
 
@@ -76,13 +77,9 @@ impl Pods {
 
     /// A new pod's folder; of a store that is a folder, that one.
     fn root(&self, store: &Store) -> PathBuf {
-        let pod = self.pods.get() + 1;
         match &store.place {
             None => self.path("volume"),
-            Some(_) => {
-                self.pods.set(pod);
-                self.path(&format!("pod-{pod}"))
-            }
+            Some(_) => self.path(&format!("pod-{}", self.pods.fetch_add(1, Ordering::Relaxed))),
         }
     }
 
@@ -238,6 +235,28 @@ async fn a_store_that_refuses_or_is_away_is_said_and_the_rows_are_counted_all_th
     ensure(output.status.success(), || text(&output))
 }
 
+/// A connection that may do everything.
+fn connection(server: &Redis) -> Result<::redis::Connection> {
+    let url = server.url().replace("redis://", &format!("redis://:{PASSWORD}@"));
+    Ok(::redis::Client::open(url)?.get_connection()?)
+}
+
+/// Keys of parts, and those of them that stay for good.
+fn parts(server: &Redis) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let mut connection = connection(server)?;
+    let all: Vec<String> = ::redis::cmd("KEYS").arg("*").query(&mut connection)?;
+    ensure(all.iter().all(|key| key.starts_with("test:")), || format!("{all:?}"))?;
+    let parts: BTreeSet<String> = all.into_iter().filter(|key| key.starts_with("test:part:")).collect();
+    let mut lasting = BTreeSet::new();
+    for key in &parts {
+        let seconds: i64 = ::redis::cmd("TTL").arg(key).query(&mut connection)?;
+        if seconds < 0 {
+            lasting.insert(key.clone());
+        }
+    }
+    Ok((parts, lasting))
+}
+
 /// What a content leaves that was put over: parts that go, and nothing without an end.
 #[tokio::test]
 async fn what_is_put_over_another_leaves_nothing_for_good() -> Result {
@@ -248,26 +267,46 @@ async fn what_is_put_over_another_leaves_nothing_for_good() -> Result {
         let (output, _) = pods.run(&["inspect"], &store, &task);
         ensure(output.status.success(), || text(&output))?;
     }
-    let client = ::redis::Client::open(redis.url())?;
-    let mut connection = client.get_connection_info().clone();
-    connection = connection
-        .clone()
-        .set_redis_settings(connection.redis_settings().clone().set_password(PASSWORD));
-    let mut connection = ::redis::Client::open(connection)?.get_connection()?;
-    let keys: Vec<String> = ::redis::cmd("KEYS").arg("test:part:*").query(&mut connection)?;
-    let mut lasting = BTreeSet::new();
-    for key in &keys {
-        let seconds: i64 = ::redis::cmd("TTL").arg(key).query(&mut connection)?;
-        if seconds < 0 {
-            lasting.insert(key.clone());
-        }
-    }
     // Groups, offsets and the manifest: 400,000 bytes, 3.2 million and some hundred, each in one part.
-    ensure(keys.len() == 9 && lasting.len() == 3, || {
-        format!("{keys:?}, for good {lasting:?}")
+    let (all, lasting) = parts(&redis)?;
+    ensure(all.len() == 9 && lasting.len() == 3, || {
+        format!("{all:?}, for good {lasting:?}")
     })?;
-    let all: Vec<String> = ::redis::cmd("KEYS").arg("*").query(&mut connection)?;
-    ensure(all.iter().all(|key| key.starts_with("test:")), || format!("{all:?}"))
+
+    // Several at the same time.
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| pods.run(&["inspect"], &store, &task));
+        }
+    });
+    let (all, lasting) = parts(&redis)?;
+    ensure(all.len() == 27 && lasting.len() == 3, || {
+        format!("{all:?}, for good {lasting:?}")
+    })
+}
+
+/// A server that evicts keys: the index counts as damaged, and is made again.
+#[tokio::test]
+async fn an_index_whose_parts_are_gone_is_made_again() -> Result {
+    let redis = Redis::start(Reach::Loopback).await?;
+    let (pods, task) = (Pods::new()?, task());
+    let store = Store::redis(&redis);
+    let expected = pods.index(&store, &task)?;
+    let is_found = || {
+        pods.run(&["inspect"], &store, &task);
+        pods.last_words().contains(r#""exact":true"#)
+    };
+    ensure(is_found(), || pods.last_words())?;
+    let mut connection = connection(&redis)?;
+    let file = format!("test:file:index/{KEY}/index.arrow");
+    let id: String = ::redis::cmd("HGET").arg(&file).arg("id").query(&mut connection)?;
+    let gone: u64 = ::redis::cmd("DEL")
+        .arg(format!("test:part:{id}:1"))
+        .query(&mut connection)?;
+    ensure(gone == 1, || format!("the index has no second part: {id}"))?;
+    ensure(!is_found(), || pods.last_words())?;
+    ensure(pods.index(&store, &task)? == expected, || "another index".to_owned())?;
+    ensure(is_found(), || pods.last_words())
 }
 
 /// The condition `Degraded` of the run in that folder: status and reason.

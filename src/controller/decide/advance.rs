@@ -253,6 +253,7 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
         turn.status.metrics = metrics;
     }
     hear::index(turn, result);
+    hear::forget_store(turn);
     let next = current.phase_index.unsigned_abs().saturating_add(1);
     if usize::try_from(next).is_ok_and(|next| next < turn.run.curriculum.phases.len()) {
         return intent::enter(turn, next);
@@ -333,6 +334,7 @@ fn record(turn: &mut Turn<'_>, current: &CurrentVisit, outcome: VisitOutcome, sn
 ///
 /// Dies before the status: the same is found again. Twice: the second status meets a newer version and is refused.
 fn interrupted(turn: &mut Turn<'_>, current: &CurrentVisit, words: &str) -> State {
+    hear::forget_store(turn);
     let reason = Reason::Interrupted;
     turn.warn(
         ACTION,
@@ -351,6 +353,7 @@ fn interrupted(turn: &mut Turn<'_>, current: &CurrentVisit, words: &str) -> Stat
 /// Dies before the status: the same failure is found again. Twice: the second status meets a newer version and is refused,
 /// so that one failure costs the budget once.
 fn failed(turn: &mut Turn<'_>, current: &CurrentVisit, failure: Failure) -> State {
+    hear::forget_store(turn);
     let failures = current.failures.saturating_add(1);
     let Failure { reason, message } = failure;
     let said = format!("{}: {message}", reason.as_str());

@@ -267,13 +267,13 @@ impl View<'_> {
             let message = format!("every row is equally likely until a visit can use the index again: {why}");
             return Wanted::is(Reason::IndexUnusable, message);
         }
-        let is_over = matches!(self.state, State::Succeeded | State::Failed(_));
+        let is_training = matches!(self.state, State::Training) && !self.held;
         let fault = self
             .status
             .scores
             .as_ref()
             .and_then(|scores| scores.store_fault.as_ref());
-        if let Some(why) = fault.filter(|_| !is_over) {
+        if let Some(why) = fault.filter(|_| is_training) {
             let message = format!(
                 "training goes on with the copy of the index that its pod has; a pod that starts finds none: {why}"
             );

@@ -89,9 +89,11 @@ pub(super) fn index(turn: &mut Turn<'_>, said: &SamplerStatus) {
 /// Takes in whether the store of the index answers. The visit goes on with the copy that its pod has; a pod that starts meanwhile
 /// has none. Only a live sampler knows: a result says nothing of it.
 pub(super) fn store(turn: &mut Turn<'_>, said: &SamplerStatus) {
-    let Some(scores) = turn.status.scores.as_mut().filter(|_| said.source == Source::Index) else {
+    if said.source != Source::Index {
+        forget_store(turn);
         return;
-    };
+    }
+    let Some(scores) = &mut turn.status.scores else { return };
     match (&said.store_fault, &scores.store_fault) {
         (Some(fault), None) => {
             scores.store_fault = Some(fault.clone());
@@ -110,5 +112,12 @@ pub(super) fn store(turn: &mut Turn<'_>, said: &SamplerStatus) {
             });
         }
         _ => {}
+    }
+}
+
+/// Of a visit that is over, or that has no copy, nobody says whether the store answers.
+pub(super) fn forget_store(turn: &mut Turn<'_>) {
+    if let Some(scores) = &mut turn.status.scores {
+        scores.store_fault = None;
     }
 }

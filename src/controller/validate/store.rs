@@ -83,17 +83,15 @@ fn objects(spec: &StoreObjectsSpec) -> Result<Remote, Failure> {
 }
 
 fn redis(spec: &RedisSpec) -> Result<Remote, Failure> {
-    let scheme = spec.url.strip_prefix("redis://").or(spec.url.strip_prefix("rediss://"));
-    if scheme.is_none_or(|rest| rest.is_empty() || rest.contains(['@', '?', '#'])) {
-        return refused(
-            "`store.redis.url` must be 'redis://HOST:PORT/DATABASE', or 'rediss://HOST:PORT/DATABASE' for TLS, without user and password",
-        );
+    let place = Redis {
+        url: spec.url.clone(),
+        key_prefix: spec.key_prefix.clone(),
+    };
+    if let Err(problem) = place.server() {
+        return refused(format!("`store.redis`: {problem}"));
     }
     Ok(Remote {
-        place: Place::Redis(Redis {
-            url: spec.url.clone(),
-            key_prefix: spec.key_prefix.clone(),
-        }),
+        place: Place::Redis(place),
         credentials: RemoteCredentials::Secret(spec.secret_name.clone()),
     })
 }

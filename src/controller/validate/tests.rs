@@ -290,7 +290,7 @@ fn each_check_refuses_and_names_the_field() {
         ),
         (
             |job| store(job, json!({"redis": {"url": "redis://me:word@cache"}})),
-            "`store.redis.url` must be 'redis://HOST:PORT/DATABASE'",
+            "`store.redis`: `url` must be `redis://HOST:PORT/DATABASE`",
         ),
         (
             |job| store(job, json!({"objectStore": {"url": "https://host/scores"}})),

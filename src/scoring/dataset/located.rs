@@ -99,17 +99,16 @@ pub struct Inspected {
 }
 
 impl Inspected {
-    /// Opens the files that hold `rows`. They are those of the manifest: what came to a folder later is not the data set's.
+    /// The files that hold `rows`, as long as they are those of the manifest.
     ///
     /// # Errors
-    /// [`ScoringError::DatasetUnreadable`] when one of them has changed or is gone; as [`Dataset::open`] otherwise.
-    pub fn open(
+    /// As [`Self::open`].
+    pub fn find(
         task: &Task,
         root: &Root,
-        store: &Store,
         manifest: &Manifest,
-        rows: Range<u64>,
-    ) -> Result<Self, ScoringError> {
+        rows: &Range<u64>,
+    ) -> Result<Vec<(DataFile, Range<u64>)>, ScoringError> {
         let naming = Naming::of(task, manifest.files.len());
         let edge = edge(manifest.files.len(), manifest.source.bytes);
         let mut files = Vec::new();
@@ -128,6 +127,22 @@ impl Inspected {
             }
             files.push((now, span));
         }
+        Ok(files)
+    }
+
+    /// Opens the files that hold `rows`. They are those of the manifest: what came to a folder later is not the data set's.
+    ///
+    /// # Errors
+    /// [`ScoringError::DatasetUnreadable`] when one of them has changed or is gone; as [`Dataset::open`] otherwise.
+    pub fn open(
+        task: &Task,
+        root: &Root,
+        store: &Store,
+        manifest: &Manifest,
+        rows: Range<u64>,
+    ) -> Result<Self, ScoringError> {
+        let files = Self::find(task, root, manifest, &rows)?;
+        let naming = Naming::of(task, manifest.files.len());
         let path = store.offsets(task);
         let offsets = match task.format {
             Format::Parquet => None,

@@ -172,7 +172,20 @@ fn a_store_that_does_not_answer_is_told_and_changes_nothing_else() {
     case.observed.sampler = Some(uniform);
     assert_eq!(told(&case.turn()), ["IndexUnusable"]);
     case.observed.sampler = Some(said(&case, None));
-    assert_eq!(told(&case.turn()), ["IndexUsable", "StoreAvailable"]);
+    assert_eq!(told(&case.turn()), ["IndexUsable"]);
+    assert_eq!(case.says(Degraded), ("False", "AsExpected"));
+
+    case.observed.sampler = Some(said(&case, Some("connection refused")));
+    case.turn();
+    case.observed.sampler = Some(said(&case, None));
+    assert_eq!(told(&case.turn()), ["StoreAvailable"]);
+
+    // A visit that is over says nothing of it any more.
+    case.observed.sampler = Some(said(&case, Some("connection refused")));
+    case.turn();
+    case.observed.sampler = None;
+    case.trains();
+    assert!(told(&case.turn()).is_empty());
     assert_eq!(case.says(Degraded), ("False", "AsExpected"));
 }
 
