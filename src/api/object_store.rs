@@ -28,13 +28,11 @@ pub struct ObjectStoreSpec {
     /// Base URL of a server that is not the service's own, such as `https://minio.example.com`. Over plain HTTP what is read can be
     /// changed on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^https?://[^/@?#\\\\s]+(/[^@?#\\\\s]*)?$')",
-         "message": "must be a URL such as 'https://minio.example.com', without user, password, '?' and white space"}]))]
+    #[schemars(schema_with = "schema::endpoint")]
     pub endpoint: Option<String>,
     /// Region of an S3 bucket. Default: that of the environment, else `us-east-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9-]+$"))]
+    #[schemars(schema_with = "schema::region")]
     pub region: Option<String>,
     /// Secrets and ConfigMaps with the credentials, whose every key becomes a variable: `AWS_ACCESS_KEY_ID` and
     /// `AWS_SECRET_ACCESS_KEY`, `GOOGLE_SERVICE_ACCOUNT_KEY`, `AZURE_STORAGE_ACCOUNT_NAME` and `AZURE_STORAGE_ACCOUNT_KEY`, `HF_TOKEN`. The

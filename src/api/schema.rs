@@ -151,6 +151,26 @@ pub fn env_from_list(generator: &mut SchemaGenerator) -> Schema {
          "message": "`prefix` must not begin with 'CURRICULUM_': such names are set by the operator"}]})
 }
 
+/// Name of an object in the namespace of the job.
+pub fn object_name(_: &mut SchemaGenerator) -> Schema {
+    const PATTERN: &str = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$";
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": PATTERN, "x-kubernetes-validations": [{
+        "rule": format!("self.matches('{PATTERN}')"),
+        "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]})
+}
+
+/// Base URL of an object store's server.
+pub fn endpoint(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 512, "x-kubernetes-validations": [{
+        "rule": "self.matches('^https?://[^/@?#\\\\s]+(/[^@?#\\\\s]*)?$')",
+        "message": "must be a URL such as 'https://minio.example.com', without user, password, '?' and white space"}]})
+}
+
+/// Region of a bucket.
+pub fn region(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9-]+$"})
+}
+
 /// A size of memory greater than 0, in the notation of quantities.
 pub fn memory_size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 32, "x-kubernetes-validations": [{

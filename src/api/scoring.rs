@@ -337,9 +337,7 @@ pub enum OnFailure {
 pub struct ScoringPodSpec {
     /// Service account of the pods. Its token is not mounted. Default: the namespace's default account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
-         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
+    #[schemars(schema_with = "schema::object_name")]
     pub service_account_name: Option<String>,
     /// Labels that the node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -16,9 +16,7 @@ use super::schema;
 pub struct StoreSpec {
     /// An existing claim, which several jobs may share; scores with the same key are computed once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
-         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
+    #[schemars(schema_with = "schema::object_name")]
     pub claim_name: Option<String>,
     /// Spec of the claim `<job>-store`. Default: 1Gi, ReadWriteOnce, the default storage class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,13 +46,11 @@ pub struct StoreObjectsSpec {
     /// Base URL of a server that is not the service's own, such as `https://minio.example.com`. Over plain HTTP what is read can be
     /// changed on its way; the index is checked against its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^https?://[^/@?#\\\\s]+(/[^@?#\\\\s]*)?$')",
-         "message": "must be a URL such as 'https://minio.example.com', without user, password, '?' and white space"}]))]
+    #[schemars(schema_with = "schema::endpoint")]
     pub endpoint: Option<String>,
     /// Region of an S3 bucket. Default: that of the environment, else `us-east-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9-]+$"))]
+    #[schemars(schema_with = "schema::region")]
     pub region: Option<String>,
     /// Secrets and ConfigMaps with the credentials, as those of `dataset.objectStore`: they may read, write, list and remove below `url`.
     /// The operator's programs get them; one of these starts each scorer in a container. Default: what the pods have, from
@@ -80,9 +76,7 @@ pub struct RedisSpec {
     /// Secret in the namespace of the job with `password`, and where they are needed `username`, `ca.crt` (authority of the server's
     /// certificate; default: the public ones), `tls.crt` and `tls.key`. It is mounted where the operator's programs run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"), extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
-         "message": "must be the name of an object in the job's namespace: lower case letters, digits, '-' and '.'"}]))]
+    #[schemars(schema_with = "schema::object_name")]
     pub secret_name: Option<String>,
 }
 

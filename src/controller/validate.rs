@@ -167,15 +167,16 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         (None, [_, ..]) => Paths::Several(spec.paths.clone()),
         _ => return refused("exactly one of `dataset.path` and `dataset.paths` must be set".to_owned()),
     };
-    let extensions: BTreeSet<_> = spec
+    let told: BTreeSet<_> = spec
         .path
         .iter()
         .chain(&spec.paths)
-        .map(|path| extension(path))
+        .map(|path| Format::of_name(path))
         .collect();
-    let format = format(spec.format, &extensions);
+    let format = format(spec.format, &told);
     let given = spec.delimiter.as_ref().and_then(|text| text.chars().next());
-    let by_extension = match (extensions.contains(&Some("tsv")), extensions.len()) {
+    let is_tabbed = |path: &Option<(Format, char)>| path.is_some_and(|(_, delimiter)| delimiter == '\t');
+    let by_name = match (told.iter().any(is_tabbed), told.len()) {
         (false, _) => ',',
         (true, 1) => '\t',
         (true, _) if given.is_some() || format != Format::Csv => ',',
@@ -189,7 +190,7 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         source: source(spec)?,
         paths,
         format,
-        delimiter: given.unwrap_or(by_extension),
+        delimiter: given.unwrap_or(by_name),
         max_bad_rows: at_least(0, spec.max_bad_rows, "dataset.maxBadRows")?,
         revision: spec.revision.clone(),
         split: spec.split.as_ref().map(split).transpose()?,
@@ -206,17 +207,21 @@ fn source(spec: &DatasetSpec) -> Result<Source, Failure> {
     }
 }
 
-/// The given format, else the one of the extensions.
-fn format(given: Option<dataset::Format>, extensions: &BTreeSet<Option<&str>>) -> Format {
-    match (given, extensions) {
-        (Some(dataset::Format::Parquet), _) => Format::Parquet,
-        (Some(dataset::Format::Csv), _) => Format::Csv,
-        (Some(dataset::Format::JsonLines), _) => Format::JsonLines,
-        (None, of) if of.is_subset(&[Some("csv"), Some("tsv")].into()) => Format::Csv,
-        (None, of) if of.is_subset(&[Some("jsonl"), Some("ndjson")].into()) => Format::JsonLines,
-        // The schema refuses any other extension without a format; should one come through, the inspection says that it is no
-        // Parquet.
-        (None, _) => Format::Parquet,
+/// The given format, else the one that all names tell.
+fn format(given: Option<dataset::Format>, told: &BTreeSet<Option<(Format, char)>>) -> Format {
+    match given {
+        Some(dataset::Format::Parquet) => Format::Parquet,
+        Some(dataset::Format::Csv) => Format::Csv,
+        Some(dataset::Format::JsonLines) => Format::JsonLines,
+        None => {
+            let formats: BTreeSet<_> = told.iter().map(|path| path.map(|(format, _)| format)).collect();
+            match formats.into_iter().collect::<Vec<_>>()[..] {
+                [Some(format)] => format,
+                // The schema refuses names that tell none without a format; should one come through, the inspection says that it is no
+                // Parquet.
+                _ => Format::Parquet,
+            }
+        }
     }
 }
 
@@ -229,10 +234,4 @@ fn split(spec: &SplitSpec) -> Result<Split, Failure> {
         Ok(_) => refused("`dataset.split.heldOut` must be greater than 0 and less than 1"),
         Err(error) => refused(format!("`dataset.split.heldOut`: {error}")),
     }
-}
-
-/// The extension, without that of a file packed as a whole.
-fn extension(path: &str) -> Option<&str> {
-    let text = path.strip_suffix(".gz").or_else(|| path.strip_suffix(".zst"));
-    text.unwrap_or(path).rsplit('.').next()
 }

@@ -69,8 +69,8 @@ pub fn open(objects: &Objects) -> Result<Root, OpenError> {
 
 /// Where the files of a store are kept. Nothing is asked yet; a request is tried again for `patience`.
 ///
-/// Credentials as in [`open`], under names that begin with `CURRICULUM_STORE_`; where the environment has none of these for the
-/// service, without that beginning. So a data set and its scores may be in two accounts.
+/// Credentials as in [`open`], under names that begin with `CURRICULUM_STORE_`; where no key is among these, those without that
+/// beginning count too. So a data set and its scores may be in two accounts.
 ///
 /// # Errors
 /// As [`open`], and when nothing can be put at the address.
@@ -113,7 +113,8 @@ impl Variables {
                 .iter()
                 .any(|word| name.contains(word))
         };
-        let has_key = own.iter().any(|(name, _)| is_key(name));
+        // A key with which a server encrypts is none that it knows somebody by.
+        let has_key = own.iter().any(|(name, _)| is_key(name) && !name.contains("_sse_"));
         (own, has_key)
     }
 }

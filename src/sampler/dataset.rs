@@ -147,9 +147,9 @@ impl Known {
         };
         // Who asks goes on without, at once: a training does not wait for a store.
         match store.pull(path) {
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.is_missing() => {}
             Err(error @ StoreError::Io { .. }) if store.is_remote() => return Err(away(&error).into()),
-            pulled => pulled.map_err(io_error)?,
+            pulled => pulled.map_err(io::Error::from)?,
         }
         let json = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -178,16 +178,9 @@ impl Known {
             reply: Bytes::from(reply.to_string()),
             offsets: match Offsets::of_store(store, &path.with_file_name(OFFSETS), manifest.rows) {
                 Err(error @ StoreError::Io { .. }) if store.is_remote() => return Err(away(&error).into()),
-                offsets => offsets.map_err(io_error)?,
+                offsets => offsets.map_err(io::Error::from)?,
             },
         })
-    }
-}
-
-fn io_error(error: StoreError) -> io::Error {
-    match error {
-        StoreError::Io { source, .. } => source,
-        StoreError::Content { message, .. } => io::Error::new(io::ErrorKind::InvalidData, message),
     }
 }
 

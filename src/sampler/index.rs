@@ -38,10 +38,11 @@ pub fn name(scores: &PlanScores) -> Result<String, Unusable> {
 pub fn open(store: &Shared, scores: &PlanScores) -> Result<Index, Unusable> {
     let name = name(scores)?;
     let path = store.root().join(&name);
-    let away = |error| Unusable {
-        fault: match &error {
-            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => IndexFault::Missing,
-            StoreError::Io { .. } | StoreError::Content { .. } => IndexFault::Unreadable,
+    let away = |error: StoreError| Unusable {
+        fault: if error.is_missing() {
+            IndexFault::Missing
+        } else {
+            IndexFault::Unreadable
         },
         message: format!("{name}: {}", reason(&error)),
     };

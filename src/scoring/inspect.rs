@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::companions::{self, Companions};
-use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, Root, is_lasting, is_missing};
+use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, Root, is_lasting};
 use super::error::{ScoringError, list_names};
 use super::groups::{GroupFault, Groups};
 use super::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
@@ -402,7 +402,7 @@ fn usable_summary(store: &Store, path: &Path) -> Result<Option<StoredSummary>, S
         .and_then(|()| read_json::<StoredSummary>(path));
     match read {
         Ok(stored) => Ok(Some(stored)),
-        Err(StoreError::Io { source, .. }) if is_missing(&source) => Ok(None),
+        Err(error) if error.is_missing() => Ok(None),
         Err(StoreError::Io { action, path, source }) if !is_lasting(&source) => {
             Err(ScoringError::Io { action, path, source })
         }

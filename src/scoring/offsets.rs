@@ -54,7 +54,7 @@ impl Offsets {
     /// [`StoreError::Content`] when it has not one offset for each of `rows` rows, [`StoreError::Io`] when it cannot be read.
     pub fn of_store(shared: &Shared, path: &Path, rows: u64) -> Result<Option<Self>, StoreError> {
         match shared.pull(path) {
-            Err(StoreError::Io { source, .. }) if is_missing(&source) => return Ok(None),
+            Err(error) if error.is_missing() => return Ok(None),
             pulled => pulled?,
         }
         Self::open(path, rows).map_err(|error| match error.kind() {

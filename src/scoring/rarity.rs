@@ -6,14 +6,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::is_missing;
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::manifest::Manifest;
 use super::store::{Shard, Store};
 use super::task::Task;
+use crate::store::read_json;
 use crate::store::scratch::write_json;
-use crate::store::{StoreError, read_json};
 
 /// Occurrences of tokens.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +86,7 @@ impl TokenCounts {
         let shared = store.shared();
         match shared.pull(&path).and_then(|()| read_json::<Counted>(&path)) {
             Ok(all) if all.source == manifest.source => return Ok(all.tokens),
-            Err(StoreError::Io { source, .. }) if is_missing(&source) => {}
+            Err(error) if error.is_missing() => {}
             Ok(_) => {}
             // Whatever is wrong with the sum, its parts are there.
             Err(error) => tracing::warn!(%error, "the sum of the token counts is not usable"),

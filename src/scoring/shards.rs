@@ -18,7 +18,7 @@ use super::dataset::{Cursor, Field, Kind, Part, ReadError, RowFile, is_missing};
 use super::error::ScoringError;
 use super::store::{Shard, Store};
 use super::task::Format;
-use crate::store::{StoreError, scratch};
+use crate::store::scratch;
 
 /// Formats of shard files by extension.
 pub const EXTENSIONS: [(&str, Format); 3] = [
@@ -204,7 +204,7 @@ impl ShardFile {
         for (extension, format) in EXTENSIONS {
             let path = folder.join(format!("{stem}.{extension}"));
             match store.shared().pull(&path) {
-                Err(StoreError::Io { source, .. }) if is_missing(&source) => continue,
+                Err(error) if error.is_missing() => continue,
                 pulled => pulled?,
             }
             match disk.look(&path) {

@@ -95,12 +95,27 @@ impl Task {
 }
 
 /// Format of the data set.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Format {
     Parquet,
     Csv,
     JsonLines,
+}
+
+impl Format {
+    /// The format that the name of a file tells, and what separates its fields if it is CSV. Text may be packed as a whole.
+    pub fn of_name(name: &str) -> Option<(Self, char)> {
+        let text = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
+        let (_, extension) = text.unwrap_or(name).rsplit_once('.')?;
+        match extension {
+            "parquet" if text.is_none() => Some((Self::Parquet, ',')),
+            "csv" => Some((Self::Csv, ',')),
+            "tsv" => Some((Self::Csv, '\t')),
+            "jsonl" | "ndjson" => Some((Self::JsonLines, ',')),
+            _ => None,
+        }
+    }
 }
 
 /// One scorer.

@@ -66,21 +66,14 @@ impl Ids {
 
 /// A file, in the format that its name tells.
 fn file(path: &Path) -> Result<RowFile, SimulateError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let text = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
-    let (format, delimiter) = match text.unwrap_or(&name).rsplit('.').next() {
-        Some("parquet") => (Format::Parquet, b','),
-        Some("csv") => (Format::Csv, b','),
-        Some("tsv") => (Format::Csv, b'\t'),
-        Some("jsonl" | "ndjson") => (Format::JsonLines, b','),
-        _ => {
-            return Err(SimulateError::File {
-                path: path.to_owned(),
-                problem: "its name must end in .parquet, .csv, .tsv, .jsonl or .ndjson, of text also with .gz or .zst behind it"
-                    .to_owned(),
-            });
-        }
-    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (format, delimiter) = Format::of_name(&name).ok_or_else(|| SimulateError::File {
+        path: path.to_owned(),
+        problem:
+            "its name must end in .parquet, .csv, .tsv, .jsonl or .ndjson, of text also with .gz or .zst behind it"
+                .to_owned(),
+    })?;
+    let delimiter = if delimiter == '\t' { b'\t' } else { b',' };
     Ok(RowFile {
         delimiter,
         ..RowFile::new(path, format)

@@ -37,12 +37,29 @@ impl StoreError {
         }
     }
 
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+            Self::Content { .. } => false,
+        }
+    }
+
     /// An unusable file.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`, which hands over the error")]
     pub fn content(path: &Path, message: impl ToString) -> Self {
         Self::Content {
             path: path.to_owned(),
             message: message.to_string(),
+        }
+    }
+}
+
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { source, .. } => source,
+            StoreError::Content { message, .. } => Self::new(io::ErrorKind::InvalidData, message),
         }
     }
 }

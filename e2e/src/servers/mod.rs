@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::Result;
 use crate::process::Process;
@@ -68,6 +68,8 @@ async fn start(name: &'static str, command: &mut Command, log: PathBuf, address:
 /// An authority's certificate, that of a server at an address, and the server's key.
 fn certificates(address: IpAddr) -> Result<(String, String, String)> {
     let mut authority = CertificateParams::new(Vec::new())?;
+    // Else both have the name that the library gives, and a certificate whose issuer has its own name seems to be its own authority.
+    authority.distinguished_name.push(DnType::CommonName, "an authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate()?;
     let certificate = authority.self_signed(&key)?;

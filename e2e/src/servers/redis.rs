@@ -30,7 +30,7 @@ impl Redis {
         Self::with(reach, false).await
     }
 
-    /// One that speaks TLS, with a certificate of an authority that nobody else knows.
+    /// One that speaks TLS, with a certificate of an authority that nobody else knows, and that asks for one of its clients.
     ///
     /// # Errors
     /// When it ends at once.
@@ -46,8 +46,11 @@ impl Redis {
             let (authority, certificate, key) = certificates(reach.address())?;
             std::fs::write(folder.path().join("secret/ca.crt"), authority)?;
             std::fs::write(folder.path().join("secret/username"), "scores\n")?;
-            std::fs::write(folder.path().join("certificate"), certificate)?;
-            std::fs::write(folder.path().join("key"), key)?;
+            // Who asks shows the certificate of the same authority.
+            for (ours, theirs, content) in [("certificate", "tls.crt", certificate), ("key", "tls.key", key)] {
+                std::fs::write(folder.path().join(ours), &content)?;
+                std::fs::write(folder.path().join("secret").join(theirs), content)?;
+            }
         }
         let mut server = Self {
             reach,
@@ -86,7 +89,7 @@ impl Redis {
             "always",
         ]);
         if self.has_tls {
-            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "yes"]);
             command.args(["--tls-cert-file", &at("certificate"), "--tls-key-file", &at("key")]);
             command.args(["--tls-ca-cert-file", &at("secret/ca.crt")]);
             // With no more rights than the guide names.

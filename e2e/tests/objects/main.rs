@@ -338,23 +338,7 @@ async fn a_run_on_a_bucket_trains_the_rows_of_a_run_on_a_folder() -> Result {
             .as_object_mut()
             .unwrap()
             .extend(source.as_object().unwrap().clone());
-        json!({
-            "apiVersion": "curriculum.dev/v1alpha1", "kind": "CurriculumJob", "metadata": {"name": "small"},
-            "spec": {
-                "seed": 7, "dataset": dataset,
-                "scoring": {"shards": 2, "scorers": [{"name": "program", "container": {
-                    "image": "none", "command": ["python3", "/tests/fake_scorer.py"], "env": [{"name": "MODE", "value": "column"}],
-                }}, {"name": "given", "column": {"column": "difficulty"}}]},
-                "curriculum": {"batchSize": 8, "phases": [
-                    {"name": "easy", "pool": {"fraction": "0.25"}, "duration": {"steps": 10}},
-                    {"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 10}},
-                ]},
-                "training": {"template": {"spec": {"containers": [{
-                    "name": "trainer", "image": "none",
-                    "command": ["python3", "-c", TRAINER],
-                }]}}},
-            }
-        })
+        small_job(&dataset, TRAINER)
     };
     let volume = source(json!({"volume": {"configMap": {"name": "data"}}}));
     fs::write(folder.path().join("job.yaml"), volume.to_string())?;
@@ -369,6 +353,26 @@ async fn a_run_on_a_bucket_trains_the_rows_of_a_run_on_a_folder() -> Result {
         said.contains("Scored") && digests.len() == 2 && digests == expected,
         || format!("{expected:?}\n{digests:?}\n{said}"),
     )
+}
+
+/// Two phases over that data set, scored by a program and by a built-in scorer in two shards, trained by those lines of Python.
+fn small_job(dataset: &Value, trainer: &str) -> Value {
+    json!({
+        "apiVersion": "curriculum.dev/v1alpha1", "kind": "CurriculumJob", "metadata": {"name": "small"},
+        "spec": {
+            "seed": 7, "dataset": dataset,
+            "scoring": {"shards": 2, "scorers": [{"name": "program", "container": {
+                "image": "none", "command": ["python3", "/tests/fake_scorer.py"], "env": [{"name": "MODE", "value": "column"}],
+            }}, {"name": "given", "column": {"column": "difficulty"}}]},
+            "curriculum": {"batchSize": 8, "phases": [
+                {"name": "easy", "pool": {"fraction": "0.25"}, "duration": {"steps": 10}},
+                {"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 10}},
+            ]},
+            "training": {"template": {"spec": {"containers": [{
+                "name": "trainer", "image": "none", "command": ["python3", "-c", trainer],
+            }]}}},
+        }
+    })
 }
 
 /// Reads each row that it is given from the copies, and fails where there are none.

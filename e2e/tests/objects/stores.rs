@@ -13,7 +13,7 @@ use e2e::servers::{PASSWORD, Reach, Redis, S3 as Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{IO, KEY, TRAINER, binary, csv, run_env, text};
+use super::{IO, KEY, TRAINER, binary, csv, run_env, small_job, text};
 
 /// Longest wait.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -331,23 +331,10 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result {
 
 /// A run whose trainer stops in the middle of its first phase, until it is told to go on by a file.
 fn job(store: &Value) -> Value {
-    json!({
-        "apiVersion": "curriculum.dev/v1alpha1", "kind": "CurriculumJob", "metadata": {"name": "small"},
-        "spec": {
-            "seed": 7, "store": store,
-            "dataset": {"volume": {"configMap": {"name": "data"}}, "path": "a.csv"},
-            "scoring": {"shards": 2, "scorers": [{"name": "program", "container": {
-                "image": "none", "command": ["python3", "/tests/fake_scorer.py"], "env": [{"name": "MODE", "value": "column"}],
-            }}, {"name": "given", "column": {"column": "difficulty"}}]},
-            "curriculum": {"batchSize": 8, "phases": [
-                {"name": "easy", "pool": {"fraction": "0.25"}, "duration": {"steps": 10}},
-                {"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 10}},
-            ]},
-            "training": {"template": {"spec": {"containers": [{
-                "name": "trainer", "image": "none", "command": ["python3", "-c", format!("{STOPS}{TRAINER}")],
-            }]}}},
-        }
-    })
+    let dataset = json!({"volume": {"configMap": {"name": "data"}}, "path": "a.csv"});
+    let mut job = small_job(&dataset, &format!("{STOPS}{TRAINER}"));
+    job["spec"]["store"] = store.clone();
+    job
 }
 
 /// Before the batches of the first phase: says that it is there, and waits.

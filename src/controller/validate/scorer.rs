@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Failure, Scorer, ScorerKind, at_least, extension, format, refused};
+use super::{Failure, Scorer, ScorerKind, at_least, format, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::{ContainerScorer, DuplicatesScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
 use crate::scoring::quantity::bytes_of;
-use crate::scoring::task::{Join, Unit};
+use crate::scoring::task::{Format, Join, Unit};
 
 const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container`";
 const DEFAULT_WEIGHT: &str = "1";
@@ -101,11 +101,11 @@ fn file(spec: &FileScorer, field: &str) -> Result<ScorerKind, Failure> {
             ));
         }
     };
-    let extensions = [extension(&spec.path)].into();
+    let told = Format::of_name(&spec.path);
     Ok(ScorerKind::File {
         spec: spec.clone(),
-        format: format(spec.format, &extensions),
-        delimiter: if extensions.contains(&Some("tsv")) { '\t' } else { ',' },
+        format: format(spec.format, &[told].into()),
+        delimiter: told.map_or(',', |(_, delimiter)| delimiter),
         join,
     })
 }

@@ -167,14 +167,7 @@ impl Search<'_> {
     }
 
     fn has_extension(&self, file: &str) -> bool {
-        let text = file.strip_suffix(".gz").or_else(|| file.strip_suffix(".zst"));
-        match (self.format, text) {
-            (Format::Parquet, _) => file.ends_with(".parquet"),
-            (Format::Csv, text) => [".csv", ".tsv"].iter().any(|end| text.unwrap_or(file).ends_with(end)),
-            (Format::JsonLines, text) => [".jsonl", ".ndjson"]
-                .iter()
-                .any(|end| text.unwrap_or(file).ends_with(end)),
-        }
+        Format::of_name(file).is_some_and(|(format, _)| format == self.format)
     }
 
     /// Refuses an empty result, and a numbered set of which a part is missing that would have been `wanted`.
