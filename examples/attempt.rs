@@ -7,6 +7,7 @@
 //! ```
 //! `groups` is the number of groups; row r is in group r mod `groups`, and the order of difficulty follows from the seed. Without it
 //! there are no scores, and every row is equally likely, but for those of `"heldOut": {"rows": 50, "seed": 1}`, which are in no batch.
+//! With `batchTokens`, row r has 1 + (7919·r mod 100) tokens.
 
 use std::error::Error;
 use std::fs;
@@ -59,8 +60,17 @@ impl Request {
                 scored: rows.len(),
                 rows,
             },
+            lengths: self.has_lengths().then(|| (0..self.rows).map(length).collect()),
         }
     }
+
+    fn has_lengths(&self) -> bool {
+        self.curriculum.batch_tokens.is_some()
+    }
+}
+
+fn length(row: u64) -> u32 {
+    u32::try_from(1 + 7919 * row % 100).unwrap_or(1)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -84,6 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         group_rows: request.groups.map(|_| request.group_rows()).unwrap_or_default(),
         held_out: request.held_out,
         scores,
+        lengths: request.has_lengths(),
         ..Facts::default()
     };
     let plan = compile(&request.curriculum, &facts)?;

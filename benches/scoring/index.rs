@@ -181,6 +181,7 @@ fn time_stage(scores: &Path, folder: &Path) -> f64 {
             group_names: Vec::new(),
             order: Order::new(scores, 1, None),
             grouped: None,
+            lengths: None,
         };
         file::write(&path, content).expect("an index")
     });

@@ -25,8 +25,11 @@ def run(*arguments, task=None):
     return subprocess.run([program(), *arguments], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def score_index(folder, scores, groups=None, seed=0, combine="MeanRank"):
-    """Makes the score index of rows with scores (by the scorer's name) and, if given, groups; returns its path."""
+def score_index(folder, scores, groups=None, seed=0, combine="MeanRank", lengths=None):
+    """Makes the score index of rows with scores (by the scorer's name) and, if given, groups; returns its path.
+
+    ``lengths`` names the scorer whose scores are kept as the rows' lengths in tokens.
+    """
     folder = Path(folder)
     columns = {name: [repr(float(score)) for score in column] for name, column in scores.items()}
     if groups is not None:
@@ -48,6 +51,8 @@ def score_index(folder, scores, groups=None, seed=0, combine="MeanRank"):
     }
     if groups is not None:
         task["groupColumn"] = "group"
+    if lengths is not None:
+        task["lengthScorer"] = lengths
     store = folder / "store"
     store.mkdir()
     roots = [f"--dataset-root={folder}", f"--store-root={store}", f"--termination-log={folder / 'report.json'}"]

@@ -14,7 +14,7 @@ counted.
 """
 
 from .errors import CurriculumError, PlanError, RankError, ScoreIndexError, StepError
-from .plan import Phase, Plan
+from .plan import Phase, Plan, TokenBudget
 from .samplers import BatchSampler
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "RankError",
     "ScoreIndexError",
     "StepError",
+    "TokenBudget",
 ]
 __version__ = "0.1.0"

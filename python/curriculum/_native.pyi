@@ -10,6 +10,7 @@ class Plan:
     start_step: int
     end_step: int
     batch_size: int
+    tokens: Optional[Tuple[int, int]]
     rows: int
     seed: int
     phases: List[Tuple[str, int, int, int]]

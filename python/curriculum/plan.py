@@ -28,6 +28,16 @@ class Phase:
     """The first step after it."""
 
 
+@dataclass(frozen=True)
+class TokenBudget:
+    """A bound on the tokens of a batch."""
+
+    budget: int
+    """Most tokens of a global batch."""
+    max_length: int
+    """Tokens that a longer row counts as: cut it there."""
+
+
 class Plan:
     """Which rows make up the batch of each step: a pure function of the plan, its score index and the step.
 
@@ -136,8 +146,14 @@ class Plan:
 
     @property
     def batch_size(self) -> int:
-        """Rows in one global batch, of all ranks together."""
+        """Rows in one global batch, of all ranks together; with :attr:`tokens`, at most so many."""
         return self._native.batch_size
+
+    @property
+    def tokens(self) -> Optional[TokenBudget]:
+        """What else bounds a batch; ``None``: all batches have the same number of rows."""
+        tokens = self._native.tokens
+        return None if tokens is None else TokenBudget(*tokens)
 
     @property
     def rows(self) -> int:
@@ -173,9 +189,10 @@ class Plan:
         """The row numbers of a step's batch, or the part of one of the ranks that share it.
 
         Other threads run meanwhile. The part of rank r of W is the slots from ⌊rB/W⌋ to before ⌊(r+1)B/W⌋ of
-        a batch of B.
+        a batch of B; with :attr:`tokens`, the rows in its share of the batch's tokens.
 
-        :param step: From :attr:`start_step` to before :attr:`end_step`, in any order, all at the same cost.
+        :param step: From :attr:`start_step` to before :attr:`end_step`, in any order, all at the same cost; with
+            :attr:`tokens` the first call for a late step draws the batches before it.
         :return: Unsigned 64-bit integers (format ``Q``) in memory of its own, which may be written to:
             ``.tolist()``, ``numpy.frombuffer(rows, numpy.int64)`` and ``torch.frombuffer(rows,
             dtype=torch.int64)`` take it without a copy.

@@ -68,6 +68,8 @@ class BatchSampler(_Batches):
             "seed": plan.seed,
             "source": plan.source,
         }
+        if plan.tokens is not None:
+            told["tokens"] = {"budget": plan.tokens.budget, "maxLength": plan.tokens.max_length}
         return told if plan.source_message is None else {**told, "sourceMessage": plan.source_message}
 
     def _walk(self, step: int, ahead: bool) -> Iterator[memoryview]:

@@ -93,6 +93,8 @@ class Sampler:
     ) -> tuple[int, bytes]:
         """Number of batches, at most ``count``, and their rows as little-endian unsigned 64-bit integers; ``(0, b"")`` past the phase's end.
 
+        All have the same length: where tokens bound a batch, 2⁶⁴ − 1 stands in the slots behind its rows.
+
         They count as handed out to ``session``, whose rank and world they are of. Without one, or with ``peek``, this is only a look.
         """
         parameters: dict[str, Any] = {"from": first, "count": count}

@@ -17,6 +17,8 @@ from .marks import Mark
 from .place import agree, place, setting
 
 _STATE_VERSION = 2
+# What stands in a slot that has no row: where tokens bound a batch, it may have fewer rows than slots.
+_EMPTY_SLOT = 2**64 - 1
 _OUTPUTS = ("list", "memoryview", "numpy")
 _T = TypeVar("_T")
 _LOADERS = (
@@ -64,7 +66,7 @@ class _Batches:
     end_step: int
     """First step after the phase."""
     global_batch_size: int
-    """Rows in one global batch, of all ranks together."""
+    """Rows in one global batch, of all ranks together; with a token budget, at most so many."""
 
     @property
     def step(self) -> int:
@@ -90,6 +92,12 @@ class _Batches:
     def batch_size(self) -> int:
         """Rows of one item of this rank, at most: what a data loader calls its batch size. See :attr:`global_batch_size`."""
         return -(-self._local_rows() // self._micro)
+
+    @property
+    def token_budget(self) -> Optional[int]:
+        """Most tokens of a global batch; ``None`` where every batch has the same number of rows."""
+        tokens = self.plan().get("tokens")
+        return None if tokens is None else tokens["budget"]
 
     @property
     def drop_last(self) -> bool:
@@ -118,7 +126,8 @@ class _Batches:
         item, ahead = self._item, self._tracking
         self._handed = item
         skip = item % self._micro
-        for rows in self._walk(item // self._micro, ahead):
+        for slots in self._walk(item // self._micro, ahead):
+            rows = _filled(slots)
             for part in self._parts(rows)[skip:]:
                 item += 1
                 self._handed = item
@@ -256,9 +265,13 @@ class _Batches:
 
     def _check_sizes(self, micro_batches: int) -> int:
         size, world = self.global_batch_size, self._world_size
+        tokens = self.plan().get("tokens")
+        if tokens is not None:
+            # So many rows fit into a batch however long they are.
+            size = min(size, tokens["budget"] // tokens["maxLength"])
         if world > size:
             raise CurriculumError(f"`world_size` is {world}; expected at most the {size} rows of a batch")
-        if size % world:
+        if tokens is None and size % world:
             warnings.warn(
                 f"a batch has {size} rows, which {world} processes cannot share evenly: some get {size // world}, others "
                 f"{size // world + 1}, and an average over processes weighs rows differently",
@@ -268,7 +281,7 @@ class _Batches:
         least = size // world
         if not 1 <= micro_batches <= least:
             raise CurriculumError(f"`micro_batches` is {micro_batches}; expected 1 to {least}, the rows that each process has of a batch")
-        if size % world == 0 and least % micro_batches:
+        if tokens is None and size % world == 0 and least % micro_batches:
             warnings.warn(
                 f"this process has {least} rows of each batch, which cannot be cut into {micro_batches} equal micro-batches: some get "
                 f"{least // micro_batches}, others {least // micro_batches + 1}, and an average over micro-batches weighs rows differently",
@@ -597,6 +610,20 @@ def _held(loader: Any) -> Optional[int]:
     if not isinstance(workers, int):
         return None
     return workers * (factor if isinstance(factor, int) else 2) + _WRAPPERS_HOLD
+
+
+def _filled(slots: memoryview) -> memoryview:
+    """The rows of some slots: those without one stand last."""
+    if not slots or slots[-1] != _EMPTY_SLOT:
+        return slots
+    filled, end = 0, len(slots) - 1
+    while filled < end:
+        middle = (filled + end) // 2
+        if slots[middle] == _EMPTY_SLOT:
+            end = middle
+        else:
+            filled = middle + 1
+    return slots[:filled]
 
 
 def _rows(data: Union[bytes, memoryview]) -> memoryview:

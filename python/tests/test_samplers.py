@@ -70,6 +70,40 @@ class Http(SamplerCase):
                 ranks = [curriculum.BatchSampler(client=client, rank=r, world_size=world) for r in range(world)]
             self.assertEqual([sum(parts, []) for parts in zip(*ranks)], whole)
 
+    def test_batches_that_tokens_bound_have_the_rows_that_fit(self):
+        budget, longest = 700, 90
+        what = support.attempt()
+        tokens = {"budget": budget, "maxLength": longest, "lengthScorer": "tokens"}
+        what["curriculum"].update(batchSize=30, batchTokens=tokens)
+        what["groups"] = 2
+        sampler = self.start(what)
+        client = self.client(sampler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            batches = curriculum.BatchSampler(client=client)
+        self.assertEqual((batches.token_budget, batches.global_batch_size), (budget, 30))
+        taken = list(batches)
+
+        def length(row):
+            return min(1 + 7919 * row % 100, longest)
+
+        sums = [sum(map(length, rows)) for rows in taken]
+        self.assertEqual(len(taken), END - FIRST)
+        self.assertTrue(all(budget - longest < size <= budget for size in sums), sums)
+        self.assertGreater(len({len(rows) for rows in taken}), 3, "batches of several sizes")
+        self.assertEqual(sampler.result()["tokens"], sum(sums))
+        # Ranks and their micro-batches share the same batches; resumed anywhere they are the same.
+        client = self.client(self.start(what))
+        for step in (FIRST, FIRST + 17, END - 1):
+            parts = []
+            for rank in range(3):
+                own = curriculum.BatchSampler(step, batches.plan()["run"], rank=rank, world_size=3, micro_batches=2, client=client)
+                items = iter(own)
+                parts += next(items) + next(items)
+            self.assertEqual(parts, taken[step - FIRST])
+        with self.assertRaisesRegex(curriculum.CurriculumError, "`world_size` is 8; expected at most the 7 rows of a batch"):
+            curriculum.BatchSampler(rank=0, world_size=8, client=client)
+
     def test_a_loop_that_stops_before_the_last_batch_is_not_complete(self):
         for steps in (1, END - FIRST - 1):
             sampler = self.start()
@@ -355,6 +389,17 @@ class File(SamplerCase):
                     warnings.simplefilter("ignore", RuntimeWarning)
                     file, http = curriculum.open_sampler(**place), curriculum.BatchSampler(client=client, **place)
                 self.assertEqual((file.global_batch_size, len(file), list(file)), (BATCH, END - FIRST, list(http)))
+
+    def test_a_file_of_batches_that_tokens_bound_gives_the_same_rows(self):
+        what = support.attempt()
+        tokens = {"budget": 700, "maxLength": 90, "lengthScorer": "tokens"}
+        what["curriculum"].update(batchSize=30, batchTokens=tokens)
+        what["groups"] = 2
+        http = list(curriculum.BatchSampler(client=curriculum.Sampler(self.start(what).url)))
+        sampler = self.start(what, rows_file=self.folder / "tokens.u64")
+        batches = curriculum.FileSampler(self.folder / "tokens.u64")
+        self.assertEqual(list(batches), http)
+        self.assertEqual(sampler.result()["servedStep"], END)
 
     def test_what_was_read_counts_and_not_what_was_written(self):
         sampler = self.open()

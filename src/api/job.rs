@@ -60,6 +60,8 @@ use super::{
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "!has(self.curriculum.balance) || self.curriculum.balance != 'Group' || has(self.dataset.groupColumn)",
      "message": "`dataset.groupColumn` must be set when `curriculum.balance` is 'Group'", "fieldPath": ".dataset"},
+    {"rule": "!has(self.curriculum.batchTokens) || self.scoring.scorers.exists(s, s.name == self.curriculum.batchTokens.lengthScorer)",
+     "message": "`curriculum.batchTokens.lengthScorer` must be the name of one of `scoring.scorers`", "fieldPath": ".curriculum"},
 ]))]
 pub struct CurriculumJobSpec {
     /// While true, no pod of this job runs and its state is kept; false lets it go on where it was. Queueing controllers flip this.

@@ -319,6 +319,10 @@ pub struct VisitStatus {
     /// Visits that it took, those that failed included.
     #[schemars(range(min = 0, max = 10_001))]
     pub attempts: i32,
+    /// Tokens of its batches, where they bound a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub tokens: Option<i64>,
     /// Name of the snapshot taken at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]

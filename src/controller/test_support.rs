@@ -182,6 +182,7 @@ pub(crate) fn summary(key: &str) -> IndexSummary {
         group_rows: Vec::new(),
         group_names: Vec::new(),
         group_mean_ranks: Vec::new(),
+        lengths: None,
     }
 }
 
@@ -242,6 +243,7 @@ pub(crate) fn sampler_status(plan_digest: &str, phase: u32, served: u64) -> Samp
         store_fault: None,
         metrics: BTreeMap::new(),
         exposure: Vec::new(),
+        tokens: None,
         sequence_digest: None,
     }
 }

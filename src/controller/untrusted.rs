@@ -39,6 +39,7 @@ fn fits(status: &SamplerStatus) -> bool {
         && (status.start_step..=status.end_step).contains(&status.served_step)
         && metrics_fit
         && fit_groups(&status.exposure)
+        && status.tokens.is_none_or(|tokens| tokens <= MAX_EXACT)
         && status
             .resumed_at
             .is_none_or(|step| (status.start_step..=status.end_step).contains(&step))

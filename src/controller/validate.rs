@@ -53,10 +53,12 @@ pub fn validate(job: &CurriculumJob) -> Result<Run, Failure> {
     if head.id.name.len() > MAX_NAME {
         return refused(format!("`metadata.name` must not be longer than {MAX_NAME} characters"));
     }
+    let (curriculum, scoring) = (curriculum(&spec.curriculum)?, scoring(&spec.scoring)?);
+    length_scorer(&curriculum, &scoring)?;
     Ok(Run {
         head,
-        curriculum: curriculum(&spec.curriculum)?,
-        scoring: scoring(&spec.scoring)?,
+        curriculum,
+        scoring,
         training: training(&spec.training)?,
         seed: at_least(0, spec.seed, "seed")?,
         dataset: dataset(&spec.dataset)?,
@@ -105,6 +107,22 @@ fn curriculum(spec: &CurriculumSpec) -> Result<Curriculum, Failure> {
         ));
     }
     Ok(curriculum)
+}
+
+/// Whether the scorer that the curriculum takes lengths from is there.
+fn length_scorer(curriculum: &Curriculum, scoring: &Scoring) -> Result<(), Failure> {
+    let Some(tokens) = &curriculum.batch_tokens else {
+        return Ok(());
+    };
+    if scoring.scorers.iter().any(|scorer| scorer.name == tokens.length_scorer) {
+        return Ok(());
+    }
+    let names = scoring.scorers.iter().map(|scorer| format!("'{}'", scorer.name));
+    refused(format!(
+        "`curriculum.batchTokens.lengthScorer` is '{}', which is none of `scoring.scorers`; these are {}",
+        tokens.length_scorer,
+        names.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 fn scoring(spec: &ScoringSpec) -> Result<Scoring, Failure> {

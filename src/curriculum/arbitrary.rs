@@ -258,6 +258,7 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
             group_rows,
             held_out: None,
             scores: Some(scores()),
+            lengths: false,
         }
     })
 }

@@ -35,7 +35,15 @@ pub trait RowOrder {
     fn with_ties(&self, rows: u64) -> u64 {
         rows
     }
+
+    /// Writes the length of each of `rows` in tokens to `out`, which is as long; [`UNKNOWN_LENGTH`] where it is not known.
+    fn lengths(&self, _rows: &[u64], out: &mut [u32]) {
+        out.fill(UNKNOWN_LENGTH);
+    }
 }
+
+/// Stands for a length that is not known: more than any.
+pub const UNKNOWN_LENGTH: u32 = u32::MAX;
 
 /// The order of the data set itself: what uniform sampling uses. It knows no groups; a position of a group is returned as it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,5 +72,9 @@ impl<T: RowOrder + ?Sized> RowOrder for &T {
 
     fn with_ties(&self, rows: u64) -> u64 {
         (**self).with_ties(rows)
+    }
+
+    fn lengths(&self, rows: &[u64], out: &mut [u32]) {
+        (**self).lengths(rows, out);
     }
 }

@@ -38,6 +38,12 @@ pub const MAX_SHARES: usize = 1 << 16;
 pub const MAX_STEPS: u64 = 1_000_000_000;
 /// Most rows of a global batch.
 pub const MAX_BATCH: u64 = 1 << 20;
+/// Most rows of a global batch that tokens bound.
+pub const MAX_PACKED: u64 = 1 << 16;
+/// Most tokens of a global batch.
+pub const MAX_TOKENS: u64 = 1 << 40;
+/// Most slots that are shuffled together where tokens bound a batch.
+pub const MAX_BLOCK: u64 = 64;
 /// Largest number of rows, and seed: integers up to here are exact in every JSON reader.
 pub const MAX_EXACT: u64 = (1 << 53) - 1;
 /// The shares of a segment sum to this.
@@ -54,8 +60,11 @@ pub struct Plan {
     pub version: u32,
     /// Seed of the run.
     pub seed: u64,
-    /// Rows in one global batch.
+    /// Rows in one global batch; with `tokens`, at most so many.
     pub batch_size: u64,
+    /// What else bounds a batch; `None`: every batch has `batchSize` rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenBudget>,
     /// Which end of the order comes first.
     pub order: Order,
     /// Rows that are drawn from: those of the data set but for the held-out ones.
@@ -69,6 +78,33 @@ pub struct Plan {
     pub scores: Option<PlanScores>,
     /// The phases in this plan: all of them, or just the one that an attempt trains.
     pub phases: Vec<PhasePlan>,
+}
+
+/// Batches that are counted in tokens: each holds the next rows, as many as fit.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenBudget {
+    /// Most tokens of a global batch.
+    pub budget: u64,
+    /// Tokens that a longer row counts as, and a row of unknown length: the trainer cuts it there. At most `budget`.
+    pub max_length: u64,
+}
+
+impl TokenBudget {
+    /// The fewest rows of a batch that has at most `batch_size`: however long its rows are, so many fit.
+    pub fn fewest_rows(self, batch_size: u64) -> u64 {
+        (self.budget / self.max_length.max(1)).min(batch_size)
+    }
+
+    /// Slots that are shuffled together.
+    pub(crate) fn block(batch_size: u64) -> u64 {
+        (batch_size / 4).clamp(1, MAX_BLOCK)
+    }
+
+    /// How many slots in a row a batch may have rows of: it begins and ends within a block.
+    pub(crate) fn reach(batch_size: u64) -> u64 {
+        batch_size + 2 * (Self::block(batch_size) - 1)
+    }
 }
 
 /// Reference to a score index.
@@ -160,8 +196,21 @@ impl Plan {
         Some(Split::new(self.dataset_rows(), self.held_out?))
     }
 
+    /// How many slots in a row a batch may have rows of.
+    pub(crate) fn reach(&self) -> u64 {
+        self.tokens
+            .map_or(self.batch_size, |_| TokenBudget::reach(self.batch_size))
+    }
+
+    /// The fewest rows of a global batch.
+    pub fn fewest_rows(&self) -> u64 {
+        self.tokens
+            .map_or(self.batch_size, |tokens| tokens.fewest_rows(self.batch_size))
+    }
+
     /// The same steps and phases with every row equally likely: what a run falls back to without a score index. It is what
-    /// [`compile()`] makes of the same spec without scores.
+    /// [`compile()`] makes of the same spec without scores. No length of a row is known then, so that batches have as many rows as
+    /// fit whatever their lengths are.
     pub fn uniform(&self) -> Self {
         let phases = self.phases.iter().map(|phase| PhasePlan {
             name: phase.name.clone(),
@@ -173,6 +222,8 @@ impl Plan {
             ..*phase
         });
         Self {
+            batch_size: self.fewest_rows(),
+            tokens: None,
             scores: None,
             phases: phases.collect(),
             ..self.without_phases()

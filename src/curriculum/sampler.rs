@@ -8,6 +8,7 @@
 //! Every rank of a distributed job computes the same batch and keeps its part, so the world's size changes nothing.
 
 mod look;
+mod packed;
 mod pass;
 mod segment;
 
@@ -19,6 +20,8 @@ use super::order::RowOrder;
 use super::permute::Permutation;
 use super::plan::{Plan, PlanError};
 pub use look::{Look, PoolLook};
+pub use packed::Packed;
+use packed::Packing;
 use segment::SegmentTable;
 
 /// Draws that are looked up together: enough for the memory accesses of a large index to overlap, and little enough for the stack.
@@ -33,6 +36,8 @@ pub struct Sampler {
     /// Tables of the segment used last: consecutive batches share it, the next segment's goes on from it, and all tables of a plan
     /// would be too many to keep.
     current: Mutex<Option<Arc<SegmentTable>>>,
+    /// Where batches begin, where that is not the same for every index.
+    packing: Packing,
 }
 
 /// Why there is no batch.
@@ -76,6 +81,7 @@ impl Sampler {
             starts: starts.collect(),
             plan,
             current: Mutex::new(None),
+            packing: Packing::default(),
         })
     }
 
@@ -84,7 +90,7 @@ impl Sampler {
         &self.plan
     }
 
-    /// Fills `out` with the rows of a step's batch: `batchSize` row numbers.
+    /// Fills `out` with the rows of a step's batch: `batchSize` row numbers, or as many as [`Sampler::packed`] finds room for.
     ///
     /// # Assumptions
     /// `order` has the plan's rows and groups, and is the same in every call.
@@ -92,10 +98,11 @@ impl Sampler {
     /// # Errors
     /// When the step is not one of the plan's. `out` is empty then.
     pub fn batch<O: RowOrder + ?Sized>(&self, step: u64, order: &O, out: &mut Vec<u64>) -> Result<(), SampleError> {
-        self.slots(step, 0..self.plan.batch_size, order, out)
+        self.batch_for_rank(step, 0, 1, order, out)
     }
 
-    /// Fills `out` with one rank's part of a step's batch: the slots from ⌊rB/W⌋ to before ⌊(r+1)B/W⌋ of [`Sampler::batch`].
+    /// Fills `out` with one rank's part of a step's batch: the slots from ⌊rB/W⌋ to before ⌊(r+1)B/W⌋ of [`Sampler::batch`]. Where
+    /// tokens bound the batch, the ranks share its tokens instead.
     ///
     /// # Errors
     /// When the step is not one of the plan's, or the rank not one of the world's. `out` is empty then.
@@ -111,7 +118,13 @@ impl Sampler {
         if rank >= world {
             return Err(SampleError::Rank { rank, world });
         }
-        self.slots(step, rank_slots(self.plan.batch_size, rank, world), order, out)
+        if self.plan.tokens.is_none() {
+            return self.slots(step, rank_slots(self.plan.batch_size, rank, world), order, out);
+        }
+        let mut packed = Packed::default();
+        self.packed(step, order, &mut packed)?;
+        out.extend_from_slice(&packed.rows[packed.part(rank, world, self.plan.batch_size)]);
+        Ok(())
     }
 
     fn slots<O: RowOrder + ?Sized>(
@@ -122,7 +135,7 @@ impl Sampler {
         out: &mut Vec<u64>,
     ) -> Result<(), SampleError> {
         out.clear();
-        let table = self.table(step, order)?;
+        let table = self.table_at(step, order)?;
         out.resize((slots.end - slots.start) as usize, 0);
 
         let phase = &self.plan.phases[table.phase];
@@ -131,24 +144,19 @@ impl Sampler {
         // A stratum's draws are in random order already: what the shuffle adds is the mixture of several strata.
         let shuffle = (table.strata.len() > 1).then(|| Permutation::new(batch, mix::child(table.slots_key, step)));
         let first = (step - table.phase_start) * batch;
-        let mut drawn = 0;
-        table.quotas.for_each(first..first + batch, |number, draws| {
-            let stratum = &table.strata[number];
-            let mut place = Place {
-                shuffle: shuffle.as_ref(),
-                next: drawn,
-                batch_size: batch,
-                slots: slots.clone(),
-                out: out.as_mut_slice(),
-            };
-            drawn += draws.end - draws.start;
-            let interval = || phase.pools[stratum.pool].interval(bounds[stratum.pool], stratum.rows);
-            stratum.draw(draws, table.quotas.before(number), interval, order, &mut place);
-        });
+        let place = Place {
+            shuffle: shuffle.as_ref(),
+            next: 0,
+            batch_size: batch,
+            slots,
+            out: out.as_mut_slice(),
+        };
+        table.draw(first..first + batch, phase, &bounds, order, place);
         Ok(())
     }
 
-    fn table<O: RowOrder + ?Sized>(&self, step: u64, order: &O) -> Result<Arc<SegmentTable>, SampleError> {
+    /// Phase and segment of a step, by their places in the plan.
+    fn place(&self, step: u64) -> Result<(usize, usize), SampleError> {
         let (start, end) = (self.plan.start_step(), self.plan.total_steps());
         // Segments follow each other without a gap, so every step from the first to the end has one.
         let after = self.starts.partition_point(|&(first, ..)| first <= step);
@@ -157,28 +165,45 @@ impl Sampler {
             .and_then(|i| self.starts.get(i))
             .filter(|_| step < end);
         let &(_, phase, segment) = place.ok_or(SampleError::Step { step, start, end })?;
+        Ok((phase, segment))
+    }
 
+    /// The table of a step of a plan whose batches all have `batchSize` rows.
+    fn table_at<O: RowOrder + ?Sized>(&self, step: u64, order: &O) -> Result<Arc<SegmentTable>, SampleError> {
+        let (phase, segment) = self.place(step)?;
+        let first_slot = |segment: usize| {
+            let of = &self.plan.phases[phase];
+            (of.segments[segment].start_step - of.start_step) * self.plan.batch_size
+        };
+        Ok(self.table(phase, segment, first_slot, order))
+    }
+
+    /// The table of a segment; `first_slot` tells where it, and those of the phase before it, begin.
+    fn table<O: RowOrder + ?Sized>(
+        &self,
+        phase: usize,
+        segment: usize,
+        first_slot: impl Fn(usize) -> u64,
+        order: &O,
+    ) -> Arc<SegmentTable> {
         let lock = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut table = lock()
+        let known = lock()
             .clone()
             .filter(|table| table.phase == phase && table.segment <= segment);
-        if let Some(table) = table.as_ref().filter(|table| table.segment == segment) {
-            return Ok(Arc::clone(table));
+        if let Some(table) = known.as_ref().filter(|table| table.segment == segment) {
+            return Arc::clone(table);
         }
+        let make = |next: usize, before: Option<&SegmentTable>| {
+            let slots = (first_slot(next), self.plan.reach());
+            Arc::new(SegmentTable::new(&self.plan, (phase, next), slots, before, order))
+        };
         // Quotas go on from segment to segment.
-        let first = table.as_ref().map_or(0, |table| table.segment + 1);
-        for next in first..=segment {
-            table = Some(Arc::new(SegmentTable::new(
-                &self.plan,
-                phase,
-                next,
-                table.as_deref(),
-                order,
-            )));
+        let mut table = known.unwrap_or_else(|| make(0, None));
+        for next in table.segment + 1..=segment {
+            table = make(next, Some(&table));
         }
-        let table = table.ok_or(SampleError::Step { step, start, end })?;
         *lock() = Some(Arc::clone(&table));
-        Ok(table)
+        table
     }
 }
 

@@ -43,6 +43,9 @@ pub struct State {
     /// Rows handed out of each group during the phase; empty without groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposure: Vec<u64>,
+    /// Tokens of the phase, where they bound its batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
     /// SHA-256 over all row numbers of the phase in order, as `sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence_digest: Option<String>,

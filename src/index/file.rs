@@ -4,6 +4,7 @@
 //! ```text
 //! row: UInt64        all rows, easy first          score: Float64, rank: Float64   aligned with `row`
 //! groupRow: UInt64   the rows of group 0 easy first, then those of group 1, …; equal to `row` without groups
+//! length: UInt32     where kept: tokens of row 0, 1, …; 2³²−1 where not known
 //! schema metadata    version, key, rows, groupRows (JSON), groupNames (JSON)
 //! ```
 
@@ -13,7 +14,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow_ipc::MetadataVersion;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
@@ -32,6 +33,8 @@ pub const COLUMNS: [(&str, DataType); 4] = [
     ("rank", DataType::Float64),
     ("groupRow", DataType::UInt64),
 ];
+/// The column that stands behind them where lengths are kept.
+pub const LENGTH_COLUMN: (&str, DataType) = ("length", DataType::UInt32);
 /// Alignment of every column in the file, in bytes.
 pub const ALIGNMENT: usize = 64;
 
@@ -48,6 +51,8 @@ pub struct IndexContent {
     pub order: Order,
     /// The rows group by group; `None` without groups.
     pub grouped: Option<Vec<u64>>,
+    /// Each row's length in tokens, by its number; `None` where they are not kept.
+    pub lengths: Option<Vec<u32>>,
 }
 
 /// A written index.
@@ -100,17 +105,21 @@ fn write_batch(writer: &mut impl Write, content: IndexContent) -> Result<(), Arr
     ]);
     let fields: Vec<Field> = COLUMNS
         .into_iter()
+        .chain(content.lengths.is_some().then_some(LENGTH_COLUMN))
         .map(|(name, kind)| Field::new(name, kind, false))
         .collect();
     let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     let rows = UInt64Array::from(content.order.rows);
     let grouped = content.grouped.map_or_else(|| rows.clone(), UInt64Array::from);
-    let columns: Vec<ArrayRef> = vec![
+    let mut columns: Vec<ArrayRef> = vec![
         Arc::new(rows),
         Arc::new(Float64Array::from(content.order.scores)),
         Arc::new(Float64Array::from(content.order.ranks)),
         Arc::new(grouped),
     ];
+    if let Some(lengths) = content.lengths {
+        columns.push(Arc::new(UInt32Array::from(lengths)));
+    }
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
     let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
     let mut file = FileWriter::try_new_with_options(writer, &schema, options)?;

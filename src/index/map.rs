@@ -15,9 +15,9 @@ use memmap2::{Advice, Mmap};
 use sha2::{Digest, Sha256};
 
 use crate::curriculum::canonical;
-use crate::curriculum::order::{OrderScope, RowOrder};
+use crate::curriculum::order::{OrderScope, RowOrder, UNKNOWN_LENGTH};
 
-use super::file::{ALIGNMENT, COLUMNS, INDEX_VERSION};
+use super::file::{ALIGNMENT, COLUMNS, INDEX_VERSION, LENGTH_COLUMN};
 
 const MAGIC: &[u8] = b"ARROW1";
 /// Bytes of length and magic at the end of the file.
@@ -58,6 +58,7 @@ pub struct ScoreIndex {
     scores: ScalarBuffer<f64>,
     ranks: ScalarBuffer<f64>,
     grouped: ScalarBuffer<u64>,
+    lengths: Option<ScalarBuffer<u32>>,
     group_names: Vec<String>,
     group_offsets: Vec<u64>,
 }
@@ -101,13 +102,10 @@ impl ScoreIndex {
         let footer_bytes = footer(file)?;
         let footer = root_as_footer(footer_bytes).map_err(invalid)?;
         let schema = try_fb_to_schema(footer.schema().ok_or_else(|| invalid("no schema"))?).map_err(invalid)?;
-        let right = schema.fields().len() == COLUMNS.len()
-            && schema
-                .fields()
-                .iter()
-                .zip(&COLUMNS)
-                .all(|(f, (name, kind))| f.name() == name && f.data_type() == kind);
-        if !right {
+        let found = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type()));
+        let with_lengths = schema.fields().len() > COLUMNS.len();
+        let wanted = COLUMNS.iter().chain(with_lengths.then_some(&LENGTH_COLUMN));
+        if !found.eq(wanted.map(|(name, kind)| (*name, kind))) {
             return Err(invalid("its columns are not those of a score index"));
         }
         let value = |key: &str| {
@@ -129,7 +127,8 @@ impl ScoreIndex {
             return Err(invalid("it must have one record batch"));
         }
         let block = blocks.get(0);
-        let [rows, scores, ranks, grouped] = columns(file, block.offset(), block.metaDataLength(), count)?;
+        let ([rows, scores, ranks, grouped], lengths) =
+            columns(file, block.offset(), block.metaDataLength(), count, with_lengths)?;
         let (rows, grouped) = (ScalarBuffer::<u64>::from(rows), ScalarBuffer::<u64>::from(grouped));
         if rows.iter().chain(grouped.iter()).any(|row| *row >= count) {
             return Err(invalid("it names rows that do not exist"));
@@ -140,6 +139,7 @@ impl ScoreIndex {
             scores: ScalarBuffer::from(scores),
             ranks: ScalarBuffer::from(ranks),
             grouped,
+            lengths: lengths.map(ScalarBuffer::from),
             group_names,
             group_offsets,
         })
@@ -173,6 +173,11 @@ impl ScoreIndex {
     /// Average ranks in (0, 1], aligned with [`Self::rows`].
     pub fn ranks(&self) -> &[f64] {
         &self.ranks
+    }
+
+    /// Length of each row in tokens, by its number, where they are kept; [`UNKNOWN_LENGTH`] for rows of unknown length.
+    pub fn row_lengths(&self) -> Option<&[u32]> {
+        self.lengths.as_deref()
     }
 
     /// Where each group begins in the rows group by group, and last the number of rows. `[0, rows]` without groups.
@@ -234,6 +239,13 @@ impl RowOrder for ScoreIndex {
         match last {
             Some(&score) if !score.is_nan() => self.at_most(score),
             _ => rows,
+        }
+    }
+
+    fn lengths(&self, rows: &[u64], out: &mut [u32]) {
+        let lengths = self.row_lengths().unwrap_or_default();
+        for (length, row) in out.iter_mut().zip(rows) {
+            *length = lengths.get(*row as usize).copied().unwrap_or(UNKNOWN_LENGTH);
         }
     }
 }
@@ -308,8 +320,14 @@ fn offsets(group_rows: &[u64], group_names: &[String], count: u64) -> Result<Vec
     }
 }
 
-/// The four columns' bytes, checked to be inside of the file, aligned, `count` values long and without nulls.
-fn columns(file: &Buffer, offset: i64, metadata: i32, count: u64) -> Result<[Buffer; 4], IndexError> {
+/// The columns' bytes, checked to be inside of the file, aligned, `count` values long and without nulls: the four, and the lengths.
+fn columns(
+    file: &Buffer,
+    offset: i64,
+    metadata: i32,
+    count: u64,
+    with_lengths: bool,
+) -> Result<([Buffer; 4], Option<Buffer>), IndexError> {
     let cut = || invalid("its record batch is cut off");
     let start = usize::try_from(offset).map_err(|_| cut())?;
     let header = Range {
@@ -332,14 +350,13 @@ fn columns(file: &Buffer, offset: i64, metadata: i32, count: u64) -> Result<[Buf
     }
     let (nodes, buffers) = (batch.nodes().ok_or_else(cut)?, batch.buffers().ok_or_else(cut)?);
     // A column without nulls has a buffer of validity bits, possibly empty, and one of values.
-    if nodes.len() != COLUMNS.len() || buffers.len() != 2 * COLUMNS.len() {
+    let number = COLUMNS.len() + usize::from(with_lengths);
+    if nodes.len() != number || buffers.len() != 2 * number {
         return Err(invalid("its record batch does not match its columns"));
     }
-    let bytes = usize::try_from(count)
-        .ok()
-        .and_then(|count| count.checked_mul(8))
-        .ok_or_else(cut)?;
-    let column = |place: usize| {
+    let column = |place: usize, width: usize| {
+        let bytes = usize::try_from(count).ok().and_then(|count| count.checked_mul(width));
+        let bytes = bytes.ok_or_else(cut)?;
         let node = nodes.get(place);
         let values = buffers.get(2 * place + 1);
         if u64::try_from(node.length()).ok() != Some(count) || node.null_count() != 0 {
@@ -358,7 +375,8 @@ fn columns(file: &Buffer, offset: i64, metadata: i32, count: u64) -> Result<[Buf
         }
         Ok(file.slice_with_length(start, bytes))
     };
-    Ok([column(0)?, column(1)?, column(2)?, column(3)?])
+    let lengths = with_lengths.then(|| column(COLUMNS.len(), 4)).transpose()?;
+    Ok(([column(0, 8)?, column(1, 8)?, column(2, 8)?, column(3, 8)?], lengths))
 }
 
 #[cfg(test)]

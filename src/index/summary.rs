@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::order::Order;
+use crate::curriculum::order::UNKNOWN_LENGTH;
 
 /// Quantiles of a summary: 0, 0.05, … 1.
 pub const QUANTILES: usize = 21;
@@ -37,6 +38,37 @@ pub struct IndexSummary {
     /// Mean rank of each group; empty without a group column or where left out for space.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_mean_ranks: Vec<f64>,
+    /// The lengths of the rows to train on; absent where they are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lengths: Option<Lengths>,
+}
+
+/// Lengths of rows in tokens, summed up.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Lengths {
+    /// Rows whose length is known.
+    pub rows: u64,
+    /// Their tokens together.
+    pub tokens: u64,
+    /// The longest of them.
+    pub longest: u32,
+}
+
+impl Lengths {
+    /// Of the rows that are trained on: the first `trained` of the order. `lengths` has every row's.
+    pub fn of(order: &Order, trained: u64, lengths: &[u32]) -> Self {
+        let mut sum = Self::default();
+        for &row in order.rows.iter().take(usize::try_from(trained).unwrap_or(usize::MAX)) {
+            let length = lengths.get(row as usize).copied().unwrap_or(UNKNOWN_LENGTH);
+            if length != UNKNOWN_LENGTH {
+                sum.rows += 1;
+                sum.tokens = sum.tokens.saturating_add(u64::from(length));
+                sum.longest = sum.longest.max(length);
+            }
+        }
+        sum
+    }
 }
 
 /// The quantiles of ascending finite scores, linear between order statistics; empty when there are none.

@@ -138,6 +138,7 @@ pub(super) fn text(world: &World, options: &Options, folder: &Path, outcome: Out
         let metrics: Vec<String> = metrics
             .iter()
             .map(|(name, metric)| format!("{name} {}", number(&metric.value)))
+            .chain(visit.tokens.map(|tokens| format!("({tokens} tokens)")))
             .collect();
         let steps = format!("{}..{}", visit.start_step, visit.end_step);
         let _ = writeln!(

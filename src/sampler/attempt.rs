@@ -49,7 +49,7 @@ impl Attempt {
         let steps = opened.steps();
         let facts = Facts {
             steps: steps.clone(),
-            batch: opened.plan.batch_size,
+            batch: opened.plan.fewest_rows(),
             rows: opened.plan.dataset_rows(),
             run: run.clone(),
         };
@@ -98,9 +98,14 @@ impl Attempt {
         self.opened.phase()
     }
 
-    /// Rows in one global batch.
+    /// Slots of one global batch: rows, unless tokens bound it.
     pub fn batch_size(&self) -> u64 {
         self.opened.plan.batch_size
+    }
+
+    /// Fewest rows of one global batch.
+    pub fn fewest_rows(&self) -> u64 {
+        self.opened.plan.fewest_rows()
     }
 
     /// The metrics.
@@ -345,6 +350,7 @@ impl Attempt {
         let mut status = self.status_with(audited);
         if step != status.served_step {
             status.exposure.clear();
+            status.tokens = None;
         }
         status
     }
@@ -382,6 +388,7 @@ impl Attempt {
             store_fault: self.store_fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             metrics: progress.metrics.latest().clone(),
             exposure: if ahead { Vec::new() } else { audited.exposure },
+            tokens: audited.tokens.filter(|_| !ahead),
             sequence_digest: audited.digest.filter(|_| !ahead),
         }
     }

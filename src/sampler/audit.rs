@@ -22,6 +22,8 @@ pub const MAX_ROWS: u64 = 1 << 28;
 pub struct Audited {
     /// Rows of each group in the steps up to `step`; empty when the groups of rows are not known.
     pub exposure: Vec<u64>,
+    /// Tokens of the steps up to `step`; `None` where they do not bound a batch.
+    pub tokens: Option<u64>,
     /// SHA-256 of all row numbers of the phase as `sha256:…`, once `step` is the phase's end.
     pub digest: Option<String>,
     /// First step that was not looked at.
@@ -56,7 +58,7 @@ impl Shared {
 }
 
 impl Audit {
-    /// Starts the thread for the steps `steps` of `batch` rows each; `done` is called when the end was reached.
+    /// Starts the thread for the steps `steps` of `batch` slots each; `done` is called when the end was reached.
     pub fn start(
         rows: Arc<dyn Rows>,
         groups: Option<RowGroups>,
@@ -135,6 +137,7 @@ impl Drop for Audit {
 /// Over the rows looked at so far.
 struct Sums {
     exposure: Vec<u64>,
+    tokens: Option<u64>,
     hash: Sha256,
 }
 
@@ -150,6 +153,7 @@ impl Walker {
     fn walk(self, done: impl FnOnce()) {
         let mut sums = Sums {
             exposure: vec![0; self.groups.as_ref().map_or(0, RowGroups::count)],
+            tokens: None,
             hash: Sha256::new(),
         };
         let mut buffer = Vec::new();
@@ -164,6 +168,7 @@ impl Walker {
             let mut state = self.shared.lock();
             state.audited = Audited {
                 exposure: sums.exposure.clone(),
+                tokens: sums.tokens,
                 digest,
                 step: step + 1,
             };
@@ -175,12 +180,15 @@ impl Walker {
     }
 
     fn add(&self, step: u64, sums: &mut Sums, buffer: &mut Vec<u64>) -> Result<(), DrawError> {
-        let Sums { exposure, hash } = sums;
+        let Sums { exposure, tokens, hash } = sums;
         for_each_piece(&*self.rows, step, self.batch, buffer, |rows| {
             for &row in &*rows {
                 if let Some(n) = self.groups.as_ref().and_then(|g| exposure.get_mut(g.of(row)?)) {
                     *n += 1;
                 }
+            }
+            if let Some(more) = self.rows.tokens(rows) {
+                *tokens = Some(tokens.unwrap_or(0).saturating_add(more));
             }
             add_rows(hash, rows);
         })

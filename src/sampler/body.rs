@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::attempt::Attempt;
 use super::part::{PIECE, Part};
 use super::request::BatchRequest;
-use super::source::DrawError;
+use super::source::{DrawError, EMPTY_SLOT};
 
 /// Rows of a reply that is drawn at once, where the request is answered.
 const SHORT: u64 = 8192;
@@ -28,7 +28,7 @@ pub enum BodyError {
     Thread(#[from] JoinError),
 }
 
-/// Little-endian u64 row numbers of the requested batches, in order. A step counts as handed out when its last row goes out.
+/// Little-endian u64 row numbers of the requested batches, in order; 2⁶⁴ − 1 in slots without a row. A step counts as handed out when its last row goes out.
 #[derive(Debug)]
 pub struct BatchBody {
     attempt: Arc<Attempt>,
@@ -37,8 +37,8 @@ pub struct BatchBody {
     next: u64,
     /// Pieces of that step that are out already; 0 when a piece holds whole batches.
     sent: usize,
-    rows_left: u64,
-    pending: Option<JoinHandle<Result<Bytes, DrawError>>>,
+    slots_left: u64,
+    pending: Option<JoinHandle<Result<Drawn, DrawError>>>,
 }
 
 /// Rows that are drawn and sent at once: one or several whole batches of the rank, or a part of one.
@@ -50,16 +50,24 @@ struct Piece {
     last: bool,
 }
 
+/// A piece that was drawn.
+#[derive(Debug)]
+struct Drawn {
+    bytes: Bytes,
+    /// Slots with a row.
+    rows: u64,
+}
+
 impl BatchBody {
     /// The reply to a request.
     pub fn new(attempt: Arc<Attempt>, request: BatchRequest) -> Self {
-        let (next, rows_left) = (request.from, request.rows());
+        let (next, slots_left) = (request.from, request.rows());
         Self {
             attempt,
             request,
             next,
             sent: 0,
-            rows_left,
+            slots_left,
             pending: None,
         }
     }
@@ -77,7 +85,7 @@ impl BatchBody {
     }
 
     /// Draws a short reply at once, if that reads no file; else a piece on a thread that may block.
-    fn poll_draw(&mut self, context: &mut Context<'_>, piece: &Piece) -> Poll<Result<Bytes, BodyError>> {
+    fn poll_draw(&mut self, context: &mut Context<'_>, piece: &Piece) -> Poll<Result<Drawn, BodyError>> {
         if self.request.rows() <= SHORT && !self.attempt.reads_files() {
             return Poll::Ready(Ok(draw(&self.attempt, piece)?));
         }
@@ -105,7 +113,7 @@ impl BatchBody {
 }
 
 /// The rows of a piece.
-fn draw(attempt: &Attempt, piece: &Piece) -> Result<Bytes, DrawError> {
+fn draw(attempt: &Attempt, piece: &Piece) -> Result<Drawn, DrawError> {
     let mut rows = Vec::new();
     let mut batch = Vec::new();
     for step in piece.steps.clone() {
@@ -116,8 +124,12 @@ fn draw(attempt: &Attempt, piece: &Piece) -> Result<Bytes, DrawError> {
             rows.extend_from_slice(&batch);
         }
     }
+    let filled = rows.iter().filter(|row| **row != EMPTY_SLOT).count() as u64;
     rows.iter_mut().for_each(|row| *row = row.to_le());
-    Ok(Bytes::from_owner(Buffer::from_vec(rows)))
+    Ok(Drawn {
+        bytes: Bytes::from_owner(Buffer::from_vec(rows)),
+        rows: filled,
+    })
 }
 
 impl Body for BatchBody {
@@ -133,9 +145,8 @@ impl Body for BatchBody {
         }
         let piece = self.piece();
         let drawn = std::task::ready!(self.poll_draw(context, &piece));
-        let sent = drawn.map(|bytes| {
-            let rows = bytes.len() as u64 / 8;
-            self.rows_left -= rows;
+        let sent = drawn.map(|Drawn { bytes, rows }| {
+            self.slots_left -= bytes.len() as u64 / 8;
             self.attempt.meters().rows.inc_by(rows);
             self.note(&piece);
             Frame::data(bytes)
@@ -148,6 +159,6 @@ impl Body for BatchBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rows_left * 8)
+        SizeHint::with_exact(self.slots_left * 8)
     }
 }

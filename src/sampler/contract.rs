@@ -86,6 +86,10 @@ pub struct SamplerStatus {
     /// without groups, without a usable index, beyond 2²⁴ rows of data or 2²⁸ of the phase, or where left out for space. The live status may be a moment behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposure: Vec<u64>,
+    /// Where tokens bound a batch: tokens of the steps from `startStep` to before `servedStep`, as they count against the budget. Known
+    /// where the digest will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
     /// SHA-256 over all row numbers of the phase in order, as `sha256:…`: the same for every attempt and world size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence_digest: Option<String>,

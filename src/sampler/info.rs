@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::contract::Source;
 use super::source::Opened;
 use crate::api::curriculum::Order;
-use crate::curriculum::plan::{PlanScores, PoolPlan, Segment};
+use crate::curriculum::plan::{PlanScores, PoolPlan, Segment, TokenBudget};
 
 /// The plan in effect.
 #[derive(Serialize, Clone, Debug)]
@@ -24,8 +24,11 @@ pub struct PlanInfo {
     pub start_step: u64,
     /// First step after the phase.
     pub end_step: u64,
-    /// Rows in one global batch.
+    /// Slots in one global batch: as many rows, unless tokens bound it.
     pub batch_size: u64,
+    /// What else bounds a batch: then its last slots may be empty. Absent where every slot has a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenBudget>,
     /// Rows of the data set, held-out ones included.
     pub rows: u64,
     /// Rows that are held out of training; absent without any.
@@ -61,6 +64,7 @@ impl PlanInfo {
             start_step: phase.start_step,
             end_step: phase.end_step,
             batch_size: plan.batch_size,
+            tokens: plan.tokens,
             rows: plan.dataset_rows(),
             held_out_rows: plan.held_out.map(|held_out| held_out.rows),
             seed: plan.seed,

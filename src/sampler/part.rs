@@ -20,7 +20,7 @@ impl Part {
     /// The whole batch.
     pub const WHOLE: Self = Self { rank: 0, world: 1 };
 
-    /// Itself, if it is a rank of a world that can share a batch of `batch` rows.
+    /// Itself, if it is a rank of a world that can share a batch of `batch` rows or more.
     ///
     /// # Errors
     /// Names the number that is wrong and what would be right.
@@ -40,7 +40,7 @@ impl Part {
         Ok(self)
     }
 
-    /// Its rows in a batch of `batch` rows.
+    /// Its slots of a batch's `batch`.
     pub fn rows(self, batch: u64) -> u64 {
         let slots = rank_slots(batch, self.rank, self.world);
         slots.end - slots.start

@@ -22,14 +22,14 @@ pub struct BatchRequest {
     pub to: u64,
     /// The rank that asks.
     pub part: Part,
-    /// Rows of the rank in each batch.
+    /// Slots of the rank in each batch.
     pub width: u64,
     /// The session that gets them; `None` when somebody only looks, and then nothing counts as handed out.
     pub session: Option<SessionId>,
 }
 
 impl BatchRequest {
-    /// Reads the parameters of a request about the steps `start..end` with `batch` rows each: `from`, `count` (default 1), and either
+    /// Reads the parameters of a request about the steps `start..end` with `batch` slots each, at least `fewest` of them with a row: `from`, `count` (default 1), and either
     /// `session`, which `find` knows, or `rank` (0) and `world` (1) of somebody who looks. With `peek=true` a session only looks too.
     /// At most `max_rows` rows, but at least one batch, are returned.
     ///
@@ -38,7 +38,7 @@ impl BatchRequest {
     pub fn parse(
         query: &BTreeMap<String, String>,
         steps: &Range<u64>,
-        batch: u64,
+        (batch, fewest): (u64, u64),
         max_rows: u64,
         find: impl FnOnce(&str) -> Result<SessionId, Refusal>,
     ) -> Result<Self, Refusal> {
@@ -63,7 +63,7 @@ impl BatchRequest {
         if count == 0 {
             return Err(wrong("count", "0", "a number of batches from 1 on").into());
         }
-        let (part, session) = who(query, batch, find)?;
+        let (part, session) = who(query, fewest, find)?;
         let width = part.rows(batch);
         let from = from.min(steps.end);
         let fits = (max_rows / width).max(1);
@@ -76,7 +76,7 @@ impl BatchRequest {
         })
     }
 
-    /// Rows of all of the batches.
+    /// Slots of all of the batches.
     pub fn rows(&self) -> u64 {
         (self.to - self.from) * self.width
     }
@@ -85,7 +85,7 @@ impl BatchRequest {
 /// The rank that asks, and its session if what it gets counts.
 fn who(
     query: &BTreeMap<String, String>,
-    batch: u64,
+    fewest: u64,
     find: impl FnOnce(&str) -> Result<SessionId, Refusal>,
 ) -> Result<(Part, Option<SessionId>), Refusal> {
     let peek = match query.get("peek").map(String::as_str) {
@@ -101,7 +101,7 @@ fn who(
         }
         let world: u32 = number(query, "world", Some(1), "the number of ranks that share a batch")?;
         let rank: u32 = number(query, "rank", Some(0), "a rank, counted from 0")?;
-        return Ok((Part { rank, world }.check(batch)?, None));
+        return Ok((Part { rank, world }.check(fewest)?, None));
     };
     for name in ["rank", "world"] {
         if let Some(value) = query.get(name) {
@@ -146,7 +146,7 @@ mod tests {
     fn parse(query: &str) -> Result<BatchRequest, String> {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        BatchRequest::parse(&query, &(100..200), 10, 1000, find).map_err(|e| e.to_string())
+        BatchRequest::parse(&query, &(100..200), (10, 10), 1000, find).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         let full = BatchRequest::parse(
             &[("from".into(), "0".into()), ("count".into(), "99".into())].into(),
             &(0..99),
-            300,
+            (300, 300),
             1000,
             find,
         );
@@ -196,7 +196,7 @@ mod tests {
         let huge = BatchRequest::parse(
             &[("from".into(), "0".into()), ("count".into(), "99".into())].into(),
             &(0..99),
-            3000,
+            (3000, 3000),
             1000,
             find,
         );

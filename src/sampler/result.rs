@@ -99,6 +99,7 @@ mod tests {
             store_fault: None,
             metrics: (0..metrics).map(point).collect::<BTreeMap<_, _>>(),
             exposure: vec![u64::MAX; groups],
+            tokens: Some(u64::MAX),
             sequence_digest: Some(format!("sha256:{}", "b".repeat(64))),
         }
     }

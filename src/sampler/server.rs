@@ -23,7 +23,7 @@ use super::info::PlanInfo;
 use super::report::{BadRequest, REPORT_BYTES, Report};
 use super::request::{BatchRequest, JSON_ROWS, REPLY_BYTES};
 use super::sessions::{OpenSession, Opening, Refusal};
-use super::source::DrawError;
+use super::source::{DrawError, EMPTY_SLOT};
 use crate::telemetry;
 
 /// First step of a reply with batches.
@@ -92,10 +92,11 @@ fn refuse(attempt: &Attempt, error: impl Into<Refusal>) -> Refusal {
 fn request(attempt: &Attempt, query: Parameters, max_rows: u64) -> Result<BatchRequest, Refusal> {
     let parsed = query.map_err(|rejection| BadRequest(format!("the query does not parse: {rejection}")));
     let steps = attempt.opened().steps();
+    let batch = (attempt.batch_size(), attempt.fewest_rows());
     let find = |name: &str| attempt.find(name);
     parsed
         .map_err(Refusal::from)
-        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, attempt.batch_size(), max_rows, find))
+        .and_then(|Query(q)| BatchRequest::parse(&q, &steps, batch, max_rows, find))
         .map_err(|e| refuse(attempt, e))
 }
 
@@ -170,18 +171,29 @@ async fn batches_json(State(attempt): State<Arc<Attempt>>, query: Parameters) ->
 }
 
 fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawError> {
+    let mut tokens = Vec::new();
     let draw = |step| {
         let mut rows = Vec::new();
-        attempt.batch(step, request.part, &mut rows).map(|()| rows)
+        attempt.batch(step, request.part, &mut rows)?;
+        tokens.extend(attempt.opened().rows.tokens(&rows));
+        rows.retain(|row| *row != EMPTY_SLOT);
+        Ok(rows)
     };
     let batches = (request.from..request.to)
         .map(draw)
-        .collect::<Result<Vec<Vec<u64>>, _>>()?;
-    attempt.meters().rows.inc_by(request.rows());
+        .collect::<Result<Vec<Vec<u64>>, DrawError>>()?;
+    attempt
+        .meters()
+        .rows
+        .inc_by(batches.iter().map(|rows| rows.len() as u64).sum());
     if let Some(session) = request.session {
         attempt.hand_out(session, request.from, request.to);
     }
-    Ok(json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches}))
+    let mut reply = json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches});
+    if !tokens.is_empty() {
+        reply["tokens"] = json!(tokens);
+    }
+    Ok(reply)
 }
 
 /// The rows that are held out, in ascending order.

@@ -110,7 +110,7 @@ pub enum Refusal {
 pub struct Facts {
     /// Steps of the phase.
     pub steps: Range<u64>,
-    /// Rows of a global batch.
+    /// Fewest rows of a global batch.
     pub batch: u64,
     /// Rows of the data set.
     pub rows: u64,

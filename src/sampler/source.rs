@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::contract::{IndexFault, Source};
 use super::part::Part;
 use crate::curriculum::order::{Identity, OrderScope, RowOrder};
-use crate::curriculum::plan::{PhasePlan, Plan, PlanError, PlanScores};
+use crate::curriculum::plan::{PhasePlan, Plan, PlanError, PlanScores, TokenBudget};
 use crate::curriculum::sampler::{SampleError, Sampler};
 
 /// Bytes of the longest plan: that of a ConfigMap.
@@ -28,13 +28,22 @@ pub enum DrawError {
     IndexChanged,
 }
 
+/// What stands in a slot that has no row: where tokens bound a batch it may have fewer rows than slots.
+pub const EMPTY_SLOT: u64 = u64::MAX;
+
 /// The rows of every batch: a pure function of step and part.
 pub trait Rows: Send + Sync {
-    /// Replaces the content of `out` by a part of the global batch of `step`.
+    /// Replaces the content of `out` by a part of the global batch of `step`: as many slots as the part has of `batchSize`. Those
+    /// without a row come last and are [`EMPTY_SLOT`].
     ///
     /// # Errors
     /// When the step is not one of the plan's, the rank not less than the world, or the index no longer what it was.
     fn batch(&self, step: u64, part: Part, out: &mut Vec<u64>) -> Result<(), DrawError>;
+
+    /// Tokens of some slots, as they count against the budget; `None` where tokens do not bound a batch.
+    fn tokens(&self, _slots: &[u64]) -> Option<u64> {
+        None
+    }
 }
 
 impl std::fmt::Debug for dyn Rows {
@@ -54,6 +63,8 @@ pub struct Index {
     pub rows: u64,
     /// Rows of each group; one entry without groups.
     pub group_rows: Vec<u64>,
+    /// Whether it has the rows' lengths in tokens.
+    pub lengths: bool,
 }
 
 /// An index that cannot be used.
@@ -75,11 +86,26 @@ impl Rows for Drawn {
         self.sampler
             .batch_for_rank(step, part.rank, part.world, &*self.order, out)?;
         let rows = self.sampler.plan().dataset_rows();
-        if out.iter().all(|row| *row < rows) {
-            Ok(())
-        } else {
-            Err(DrawError::IndexChanged)
+        if !out.iter().all(|row| *row < rows) {
+            return Err(DrawError::IndexChanged);
         }
+        if self.sampler.plan().tokens.is_some() {
+            out.resize(part.rows(self.sampler.plan().batch_size) as usize, EMPTY_SLOT);
+        }
+        Ok(())
+    }
+
+    fn tokens(&self, slots: &[u64]) -> Option<u64> {
+        let TokenBudget { max_length, .. } = self.sampler.plan().tokens?;
+        let rows = &slots[..slots.iter().position(|slot| *slot == EMPTY_SLOT).unwrap_or(slots.len())];
+        let mut lengths = vec![0; rows.len()];
+        self.order.lengths(rows, &mut lengths);
+        Some(
+            lengths
+                .iter()
+                .map(|&length| u64::from(length).clamp(1, max_length))
+                .sum(),
+        )
     }
 }
 
@@ -255,6 +281,11 @@ fn fitting(index: Index, plan: &Plan) -> Result<Index, Unusable> {
             "the score index has {} rows, the plan {rows}",
             index.rows
         )));
+    }
+    if plan.tokens.is_some() && !index.lengths {
+        return Err(other(
+            "the score index has no lengths of rows, which the plan counts tokens by".to_owned(),
+        ));
     }
     // Of every group the index has the held-out rows too, as the last ones.
     let same_groups = if plan.held_out.is_none() {

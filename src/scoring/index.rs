@@ -9,11 +9,12 @@ use super::manifest::Manifest;
 use super::store::{Store, StoredSummary};
 use super::task::Task;
 use super::validate;
+use crate::curriculum::order::UNKNOWN_LENGTH;
 use crate::curriculum::split::Split;
 use crate::index::file::{self, IndexContent};
 use crate::index::order::Order;
 use crate::index::summary;
-use crate::index::summary::IndexSummary;
+use crate::index::summary::{IndexSummary, Lengths};
 use crate::store::scratch::write_json;
 
 /// Merges, checks, combines, ranks and sorts the scores, and writes the score index, its summary, and the data set's record of it.
@@ -27,7 +28,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
     let manifest = Manifest::load(store, task)?;
     let groups = load_groups(task, store, &manifest)?;
     let split = manifest.held_out.map(|held_out| Split::new(manifest.rows, held_out));
-    let combined = combine(task, store, &manifest, split.as_ref())?;
+    let (combined, lengths) = combine(task, store, &manifest, split.as_ref())?;
     let order = Order::new(combined, task.seed, split.as_ref());
     let grouped = groups
         .as_ref()
@@ -45,6 +46,9 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         group_mean_ranks: groups
             .map(|groups| summary::mean_ranks(&order, &groups, &manifest.trained_group_rows()))
             .unwrap_or_default(),
+        lengths: lengths
+            .as_ref()
+            .map(|lengths| Lengths::of(&order, manifest.trained_rows(), lengths)),
     };
     let content = IndexContent {
         key: task.key.clone(),
@@ -52,6 +56,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         group_names: manifest.group_names,
         order,
         grouped,
+        lengths,
     };
     let index = store.index(&task.key);
     let written = file::write(&index, content)?;
@@ -91,16 +96,24 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
     Ok(Some(groups))
 }
 
-/// The combined score of every row, NaN for rows without one.
-fn combine(task: &Task, store: &Store, manifest: &Manifest, split: Option<&Split>) -> Result<Vec<f64>, ScoringError> {
+/// The combined score of every row, NaN for rows without one; and its length in tokens, where a scorer tells it.
+fn combine(
+    task: &Task,
+    store: &Store,
+    manifest: &Manifest,
+    split: Option<&Split>,
+) -> Result<(Vec<f64>, Option<Vec<u32>>), ScoringError> {
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
-    let (mut broken, mut faults) = (false, Vec::new());
+    let (mut broken, mut faults, mut lengths) = (false, Vec::new(), None);
     for scorer in &task.scorers {
         let gathered = gather(task, store, scorer, manifest.rows)?;
         broken |= !gathered.broken.is_empty();
         let found = [gathered.broken, gathered.unscored].concat();
         if !found.is_empty() {
             faults.push(format!("scorer `{}`: {}", scorer.name, found.join(", ")));
+        }
+        if task.length_scorer.as_ref() == Some(&scorer.name) {
+            lengths = Some(gathered.scores.iter().map(|score| length(*score)).collect());
         }
         combination.add(gathered.scores);
     }
@@ -128,5 +141,14 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest, split: Option<&Split
     if scored < rows {
         tracing::warn!(scored, rows, "rows without a score are ranked last: {faults}");
     }
-    Ok(combined)
+    Ok((combined, lengths))
+}
+
+/// A score as a number of tokens: rounded up, and at least one.
+fn length(score: f64) -> u32 {
+    if score.is_nan() {
+        return UNKNOWN_LENGTH;
+    }
+    // The cast saturates.
+    (score.ceil() as u32).clamp(1, UNKNOWN_LENGTH - 1)
 }

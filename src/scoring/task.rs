@@ -55,6 +55,9 @@ pub struct Task {
     pub combine: Combine,
     /// Least fraction of rows with a finite score, as a decimal string.
     pub min_coverage: String,
+    /// Name of the scorer whose scores are also kept as the rows' lengths in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_scorer: Option<String>,
 }
 
 /// Which rows are held out of training.

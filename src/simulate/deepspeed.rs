@@ -228,6 +228,7 @@ pub fn curriculum(metric: &DeepSpeedSpec, batch_size: i32) -> CurriculumSpec {
         .saturating_add(1);
     CurriculumSpec {
         batch_size,
+        batch_tokens: None,
         order: Order::EasyFirst,
         balance: Balance::None,
         uniform_floor: None,

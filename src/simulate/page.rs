@@ -32,7 +32,11 @@ pub fn page(summary: &Summary<'_>, others: &[Summary<'_>], picture: &str) -> Str
             body {
                 h1 { (title) }
                 p {
-                    "What the sampler serves: " (summary.plan.rows) " rows, batches of " (summary.plan.batch_size) ", seed " (seed)
+                    "What the sampler serves: " (summary.plan.rows) " rows, batches of "
+                    @if let Some(tokens) = summary.plan.tokens {
+                        "up to " (tokens.budget) " tokens and " (summary.plan.batch_size) " rows"
+                    } @else { (summary.plan.batch_size) }
+                    ", seed " (seed)
                     ", " (summary.end()) " steps. "
                     @if summary.has_scores { "Difficulties are scores of the score index." }
                     @else { "Difficulties are ranks: no scores were given." }
@@ -41,6 +45,9 @@ pub fn page(summary: &Summary<'_>, others: &[Summary<'_>], picture: &str) -> Str
                 @for one in std::iter::once(summary).chain(others) {
                     h2 { "Phases" @if !others.is_empty() { " of " (one.name) } }
                     div class="wide" { (totals(one)) }
+                    @for (number, total) in one.totals.iter().enumerate() {
+                        @if let Some(words) = one.tokens_of(total) { p { (one.phase_name(number)) ": " (words) "." } }
+                    }
                     (shortages(one))
                 }
                 (next(summary))

@@ -46,6 +46,7 @@ pub fn svg(summary: &Summary<'_>, others: &[Summary<'_>]) -> Result<String, Simu
     let end = longest(&all);
     let mut panels = vec![schedule(&all)];
     panels.extend(difficulty(summary, end));
+    panels.extend(batch_rows(&all));
     if drawn && !others.is_empty() {
         panels.push(mean_ranks(&all));
     }
@@ -106,6 +107,32 @@ fn difficulty(summary: &Summary<'_>, end: f64) -> Option<Panel> {
         top,
         curves: vec![points],
         legend: Legend::None,
+        named: false,
+    })
+}
+
+/// Rows of a batch over the steps, where tokens bound it.
+fn batch_rows(all: &[&Summary<'_>]) -> Option<Panel> {
+    let packed =
+        |one: &&&Summary<'_>| one.plan.tokens.is_some() && one.totals.iter().any(|total| total.packed.is_some());
+    let packed: Vec<&Summary<'_>> = all.iter().filter(packed).copied().collect();
+    let curve = |one: &&Summary<'_>| -> Vec<(f64, f64)> {
+        let mean = |column: &Column| column.rows as f64 / (column.end - column.start) as f64;
+        let mut points: Vec<_> = columns(one)
+            .iter()
+            .map(|column| (column.start as f64, mean(column)))
+            .collect();
+        points.extend(points.last().map(|&(_, rows)| (one.end() as f64, rows)));
+        points
+    };
+    let curves: Vec<Vec<(f64, f64)>> = packed.iter().map(curve).collect();
+    let top = curves.iter().flatten().map(|point| point.1).fold(1.0, f64::max);
+    (!packed.is_empty()).then(|| Panel::Curves {
+        title: "Rows of a batch".to_owned(),
+        end: longest(all),
+        top,
+        curves,
+        legend: names(&packed),
         named: false,
     })
 }

@@ -141,6 +141,13 @@ impl RowOrder for Even {
     }
 }
 
+impl Ordered {
+    /// Whether the rows' lengths in tokens are known.
+    fn has_lengths(&self) -> bool {
+        matches!(self, Self::Index(index) if index.row_lengths().is_some())
+    }
+}
+
 impl RowOrder for Ordered {
     fn row(&self, scope: OrderScope, position: u64) -> u64 {
         match self {
@@ -167,6 +174,13 @@ impl RowOrder for Ordered {
         match self {
             Self::Even(even) => even.with_ties(rows),
             Self::Index(index) => index.with_ties(rows),
+        }
+    }
+
+    fn lengths(&self, rows: &[u64], out: &mut [u32]) {
+        match self {
+            Self::Even(even) => even.lengths(rows, out),
+            Self::Index(index) => index.lengths(rows, out),
         }
     }
 }
@@ -327,6 +341,7 @@ impl Population {
                 key: "simulated".to_owned(),
                 digest: "sha256:simulated".to_owned(),
             }),
+            lengths: self.order.has_lengths(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::population::Population;
 use super::tally::{Served, Tally};
 use crate::curriculum::order::OrderScope;
 use crate::curriculum::plan::{Band, Plan, PoolPlan, Role};
-use crate::curriculum::sampler::{Look, PoolLook, Sampler};
+use crate::curriculum::sampler::{Look, Packed, PoolLook, Sampler};
 
 /// About how many draws a simulation may cost: a few seconds. What costs more is not drawn step by step.
 const MAX_DRAWS: u64 = 150_000_000;
@@ -94,8 +94,10 @@ pub struct PhaseTotal {
     pub steps: Range<u64>,
     /// Steps that the whole phase has.
     pub planned: u64,
-    /// Rows served, with repetition.
+    /// Rows served, with repetition. Where tokens bound a batch and not all were drawn: at most so many.
     pub rows: u64,
+    /// What was counted of batches that tokens bound; `None` without any, or when not all were drawn.
+    pub packed: Option<PackedTotal>,
     /// Different rows among them; `None` when not all were drawn.
     pub distinct: Option<u64>,
     /// Rows of the smallest and the largest own pool.
@@ -110,6 +112,31 @@ impl PhaseTotal {
     /// Rows served over rows of the largest pool: what `duration.epochs` counts.
     pub fn passes(&self) -> f64 {
         self.rows as f64 / self.pool.1.max(1) as f64
+    }
+}
+
+/// Batches of a phase that tokens bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PackedTotal {
+    /// Tokens of all of them.
+    pub tokens: u64,
+    /// Rows of the smallest and of the largest one.
+    pub rows: (u64, u64),
+}
+
+impl PhaseTotal {
+    fn add(&mut self, batch: &Packed) {
+        let rows = batch.rows.len() as u64;
+        let total = self.packed.get_or_insert_with(|| {
+            self.rows = 0;
+            PackedTotal {
+                tokens: 0,
+                rows: (rows, rows),
+            }
+        });
+        self.rows += rows;
+        total.tokens += batch.tokens();
+        total.rows = (total.rows.0.min(rows), total.rows.1.max(rows));
     }
 }
 
@@ -143,7 +170,8 @@ impl<'a> Simulation<'a> {
         let depth = match shown.last_step() {
             None => Depth::Nothing,
             Some(last) if cost(last + 1) <= MAX_DRAWS => Depth::Every,
-            Some(_) if cost(shown.len()) <= MAX_DRAWS => Depth::Shown,
+            // Where a batch begins that tokens bound, follows from all before it.
+            Some(_) if plan.tokens.is_none() && cost(shown.len()) <= MAX_DRAWS => Depth::Shown,
             Some(_) => Depth::Nothing,
         };
         Self {
@@ -173,7 +201,7 @@ impl<'a> Simulation<'a> {
         };
         let mut totals = self.totals(end)?;
         let mut tally = (self.depth != Depth::Nothing).then(|| Tally::new(self.population, self.depth == Depth::Every));
-        let mut batch = Vec::new();
+        let mut batch = Packed::default();
         let mut next = 0;
         for shown in self.shown.iter() {
             let skipped = if self.depth == Depth::Every { next..shown } else { 0..0 };
@@ -183,10 +211,16 @@ impl<'a> Simulation<'a> {
                     if step == self.shown.steps.start {
                         tally.forget();
                     }
-                    self.sampler
-                        .batch(step, self.population.order(), &mut batch)
-                        .map_err(SimulateError::from)?;
-                    tally.count(plan.phase_at(step).unwrap_or(0), &batch, &mut totals);
+                    let drawn = match plan.tokens {
+                        Some(_) => self.sampler.packed(step, self.population.order(), &mut batch),
+                        None => self.sampler.batch(step, self.population.order(), &mut batch.rows),
+                    };
+                    drawn.map_err(SimulateError::from)?;
+                    let phase = plan.phase_at(step).unwrap_or(0);
+                    if let (Some(_), Some(total)) = (plan.tokens, totals.get_mut(phase)) {
+                        total.add(&batch);
+                    }
+                    tally.count(phase, &batch.rows, &mut totals);
                 }
             }
             let look = self
@@ -235,6 +269,7 @@ impl<'a> Simulation<'a> {
                     planned: phase.end_step - phase.start_step,
                     rows: (steps.end - steps.start) * plan.batch_size,
                     steps,
+                    packed: None,
                     distinct: None,
                     pool: (u64::MAX, 0),
                     groups: vec![0; self.population.group_rows().len()],

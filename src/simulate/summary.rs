@@ -48,7 +48,7 @@ impl<'a> Summary<'a> {
             .map_or_else(|| "curriculum".to_owned(), |name| name.to_string_lossy().into_owned());
         Self {
             shortages: shortage::find(&document.spec, plan, population, &totals),
-            notes: [document.notes.clone(), notes(plan, depth, &totals)].concat(),
+            notes: [document.notes.clone(), notes(document, plan, depth, &totals)].concat(),
             next: next(document, data),
             name,
             plan,
@@ -80,14 +80,36 @@ impl<'a> Summary<'a> {
         groups
     }
 
+    /// What a phase comes to in tokens, in words, where they bound its batches.
+    pub fn tokens_of(&self, total: &PhaseTotal) -> Option<String> {
+        let (budget, packed) = (self.plan.tokens?.budget, total.packed?);
+        let steps = total.steps.end - total.steps.start;
+        let whole = u128::from(budget) * u128::from(steps);
+        let used = packed.tokens as f64 / whole.max(1) as f64 * 100.0;
+        let (least, most) = packed.rows;
+        Some(format!(
+            "{} tokens, {used:.1} % of the budget of {budget} a batch; {least} to {most} rows a batch",
+            packed.tokens
+        ))
+    }
+
     /// First step after the simulated ones.
     pub fn end(&self) -> u64 {
         self.totals.last().map_or(0, |total| total.steps.end)
     }
 }
 
-fn notes(plan: &Plan, depth: Depth, totals: &[PhaseTotal]) -> Vec<String> {
+fn notes(document: &Document, plan: &Plan, depth: Depth, totals: &[PhaseTotal]) -> Vec<String> {
     let mut notes = Vec::new();
+    if document.spec.batch_tokens.is_some() && plan.tokens.is_none() {
+        notes.push(format!(
+            "No lengths of rows are known here, so a batch has {} rows: as many as fit however long they are. The score index of a              job with `batchTokens` knows them (--index).",
+            plan.batch_size
+        ));
+    }
+    if plan.tokens.is_some() && depth != Depth::Every {
+        notes.push("Rows are the most that there may be: where batches end, only drawing them all tells.".to_owned());
+    }
     match depth {
         Depth::Every => {}
         Depth::Shown => notes.push(

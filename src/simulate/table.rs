@@ -144,6 +144,9 @@ fn totals(text: &mut String, summary: &Summary<'_>) {
             short(total.passes()),
             pool
         );
+        if let Some(words) = summary.tokens_of(total) {
+            paragraph(text, "  ", &words);
+        }
         if !summary.group_names.is_empty() {
             group_totals(text, summary, total);
         }

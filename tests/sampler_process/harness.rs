@@ -52,6 +52,7 @@ impl Bench {
                 scored: ROWS as usize,
             },
             grouped: Some(grouped),
+            lengths: None,
         };
         fs::create_dir_all(dir.path().join("store/index/abc")).unwrap();
         let digest = file::write(&dir.path().join("store/index/abc/index.arrow"), content)
@@ -82,6 +83,7 @@ impl Bench {
             rows: ROWS,
             group_rows: vec![ROWS / GROUPS; GROUPS as usize],
             held_out: None,
+            tokens: None,
             scores: Some(PlanScores {
                 key: "abc".into(),
                 digest,
@@ -102,6 +104,7 @@ impl Bench {
             rows: ROWS,
             group_rows: bench.plan.group_rows.clone(),
             scores: bench.plan.scores.clone(),
+            lengths: false,
             ..Facts::default()
         };
         let spec: CurriculumSpec = serde_json::from_value(curriculum).unwrap();

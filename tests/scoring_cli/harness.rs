@@ -51,6 +51,7 @@ impl Pods {
             scorers: kinds.iter().map(scorer).collect(),
             combine: Combine::MeanRank,
             min_coverage: "1".to_owned(),
+            length_scorer: None,
         };
         Self { folder, task }
     }

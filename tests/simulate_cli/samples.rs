@@ -30,6 +30,7 @@ fn facts(seed: u64, rows: u64) -> Facts {
             key: "any".into(),
             digest: "sha256:any".into(),
         }),
+        lengths: false,
         ..Facts::default()
     }
 }
@@ -71,6 +72,7 @@ fn the_order_is_that_of_the_index() {
             scored: 100,
         },
         grouped: None,
+        lengths: None,
     };
     file::write(&bench.path("index.arrow"), content).unwrap();
     let index = ScoreIndex::open(&bench.path("index.arrow"), None).unwrap();

@@ -51,6 +51,7 @@ fn plan(job: &CurriculumJob) -> Plan {
         version: PLAN_VERSION,
         seed: 0,
         batch_size: 64,
+        tokens: None,
         order: job.spec.curriculum.order,
         rows: 1000,
         group_rows: vec![1000],
@@ -94,6 +95,7 @@ fn other_children(settings: &Settings, job: &CurriculumJob) -> Vec<Value> {
         group_rows: vec![1000],
         group_names: vec!["a".into()],
         group_mean_ranks: vec![0.5],
+        lengths: None,
     };
     let snapshot = SnapshotInput {
         phase_index: 0,

@@ -8,7 +8,7 @@ use curriculum_operator::curriculum::sampler::SampleError;
 use curriculum_operator::sampler::audit::SequenceDigest;
 use curriculum_operator::sampler::part::Part;
 use curriculum_operator::sampler::sessions::MAX_WORLD;
-use curriculum_operator::sampler::source::{DrawError, Rows, SharedOrder, drawn};
+use curriculum_operator::sampler::source::{DrawError, EMPTY_SLOT, Rows, SharedOrder, drawn};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyMemoryView};
 
@@ -81,7 +81,7 @@ impl Plan {
 
     /// The bounds are those of the sampler's requests.
     fn part(&self, rank: i64, world_size: i64) -> PyResult<Part> {
-        let batch = self.document.batch_size;
+        let batch = self.document.fewest_rows();
         let most = batch.min(u64::from(MAX_WORLD));
         let world = u32::try_from(world_size)
             .ok()
@@ -118,6 +118,12 @@ impl Plan {
         self.document.batch_size
     }
 
+    /// Budget and greatest length, where tokens bound a batch.
+    #[getter]
+    fn tokens(&self) -> Option<(u64, u64)> {
+        self.document.tokens.map(|tokens| (tokens.budget, tokens.max_length))
+    }
+
     /// Rows of the data set.
     #[getter]
     fn rows(&self) -> u64 {
@@ -143,7 +149,11 @@ impl Plan {
         let (step, part) = (self.step(step)?, self.part(rank, world_size)?);
         let rows = py.detach(|| {
             let mut rows = Vec::new();
-            self.rows.batch(step, part, &mut rows).map(|()| rows)
+            self.rows.batch(step, part, &mut rows)?;
+            if self.document.tokens.is_some() {
+                rows.retain(|row| *row != EMPTY_SLOT);
+            }
+            Ok::<_, DrawError>(rows)
         });
         let rows = rows.map_err(errors::draw)?;
         // The stable ABI below Python 3.11 has no buffer protocol, so a bytearray lends its memory: it can be

@@ -41,6 +41,11 @@ CURRICULA = {
         {"pool": {"fraction": "1"}, "weighting": {"bins": 5, "temperature": "0.2", "finalTemperature": "10"}},
         3,
     ),
+    "tokens": (
+        {"batchTokens": {"budget": 700, "maxLength": 90, "lengthScorer": "tokens"}, "batchSize": 30, "uniformFloor": "0.1"},
+        {"pool": {"pacing": PACING}},
+        2,
+    ),
     "random order": ({"order": "Random"}, {"pool": {"pacing": PACING}, "warmUpSteps": 5}, 3),
 }
 
@@ -82,10 +87,14 @@ class Rows(Native):
     def compare(self, plan, sampler):
         client = curriculum_client.Sampler(sampler.url)
         self.assertEqual((plan.start_step, plan.end_step), (FIRST, END))
-        for world in WORLDS:
+        worlds = WORLDS if plan.tokens is None else (1, 2, plan.tokens.budget // plan.tokens.max_length)
+        for world in worlds:
             for rank in range(world):
                 here = b"".join(plan.batch(step, rank=rank, world_size=world) for step in range(FIRST, END))
                 there = client.fetch(FIRST, STEPS, rank, world)[1]
+                if plan.tokens is not None:
+                    rows = memoryview(there).cast("Q")
+                    there = b"".join(row.to_bytes(8, "little") for row in rows if row != 2**64 - 1)
                 self.assertEqual(here, there, f"rank {rank} of {world}")
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -1,5 +1,6 @@
 //! `spec.curriculum`: what is shown to the model, and when. Readable without Kubernetes.
 
+mod batch_tokens;
 mod mixing;
 mod numbers;
 mod pacing;
@@ -8,6 +9,7 @@ mod pool;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use batch_tokens::BatchTokensSpec;
 pub use mixing::{GroupPacing, GroupSharesSpec, GroupWeight, HardNegativesSpec, MixingSpec, WeightingSpec};
 pub use numbers::{Fraction, Positive, RootDegree, Score};
 pub use pacing::{PacingFunction, PacingPoint, PacingSpec};
@@ -28,6 +30,8 @@ pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpee
      "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"},
     {"rule": "self.phases.size() == 0 || !has(self.phases[0].inherit) || !self.phases[0].inherit",
      "message": "`phases[0].inherit` must be false: the first phase has no phase before it", "fieldPath": ".phases"},
+    {"rule": "!has(self.batchTokens) || self.batchSize <= 65536 && self.phases.all(p, !has(p.duration) || !has(p.duration.epochs))",
+     "message": "`batchSize` must be at most 65536, and each phase's `duration` be in `steps`, where `batchTokens` is set"},
     {"rule": "has(self.balance) && self.balance == 'Group' || !has(self.groupShares) && self.phases.all(p, !has(p.mixing))",
      "message": "`balance` must be 'Group' where `groupShares` or a phase's `mixing` is set"},
     {"rule": "!has(self.groupShares) || self.phases.all(p, !has(p.warmUpSteps) || p.warmUpSteps == 0)",
@@ -37,9 +41,12 @@ pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpee
      "message": "`balance` must be 'None', and `order` 'EasyFirst' or 'Random', with pools by `score` or `deepSpeed`: thresholds count from the easiest of all rows"}
 ]))]
 pub struct CurriculumSpec {
-    /// Rows in one global batch, that is, one step of the whole training job.
+    /// Rows in one global batch, that is, one step of the whole training job. With `batchTokens`, at most so many.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub batch_size: i32,
+    /// Bounds a batch by the tokens of its rows: it holds the next rows, as many as fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_tokens: Option<BatchTokensSpec>,
     /// Which rows come first. `Random` keeps the pool sizes but ignores the scores: the control arm of an experiment.
     #[serde(default)]
     pub order: Order,

@@ -95,6 +95,7 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         group_rows: Vec::new(),
         held_out: None,
         scores: None,
+        lengths: false,
         groups: std::collections::BTreeMap::new(),
     };
     let plan = plan::compile(&job.spec.curriculum, &facts)

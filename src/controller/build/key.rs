@@ -27,9 +27,25 @@ const SCORES_VERSION: u32 = 2;
 ///
 /// `datasetKey` is the SHA-256 of the data set's volume source or address, and its paths. `key` is that of everything that decides the
 /// scores: the whole `spec.dataset` but for `maxBadRows` and how objects get to who reads them, the scorers but for their resources, pull policy, `/dev/shm` and volumes that begin
-/// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused) and `seed`. Both hash JSON with sorted object keys and no white space.
+/// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused), `seed` and the scorer of lengths. Both hash JSON with sorted object keys and no white space.
 pub fn task(run: &Run) -> Task {
     let Run { dataset, scoring, .. } = run;
+    let length_scorer = run
+        .curriculum
+        .batch_tokens
+        .as_ref()
+        .map(|tokens| tokens.length_scorer.clone());
+    let mut decides = json!({
+        "version": SCORES_VERSION,
+        "dataset": what_decides_rows(dataset),
+        "scorers": scoring.scorers.iter().map(what_decides_scores).collect::<Vec<_>>(),
+        "combine": value(&scoring.combine),
+        "minCoverage": scoring.min_coverage,
+        "seed": run.seed,
+    });
+    if let Some(name) = &length_scorer {
+        decides["lengthScorer"] = json!(name);
+    }
     Task {
         objects: dataset.objects().map(|store| store.place.clone()),
         path: dataset.paths.one().map(str::to_owned),
@@ -45,14 +61,7 @@ pub fn task(run: &Run) -> Task {
         group_column: dataset.group_column.clone(),
         named_groups: run.curriculum.named_groups().into_iter().map(str::to_owned).collect(),
         dataset_key: dataset_key(dataset),
-        key: key_of(&json!({
-            "version": SCORES_VERSION,
-            "dataset": what_decides_rows(dataset),
-            "scorers": scoring.scorers.iter().map(what_decides_scores).collect::<Vec<_>>(),
-            "combine": value(&scoring.combine),
-            "minCoverage": scoring.min_coverage,
-            "seed": run.seed,
-        })),
+        key: key_of(&decides),
         seed: run.seed,
         shards: scoring.shards,
         scorers: scoring.scorers.iter().map(scorer).collect(),
@@ -62,6 +71,7 @@ pub fn task(run: &Run) -> Task {
             scoring::Combine::Max => Combine::Max,
         },
         min_coverage: scoring.min_coverage.clone(),
+        length_scorer,
     }
 }
 

@@ -150,6 +150,7 @@ fn plan() -> Plan {
         version: PLAN_VERSION,
         seed: 42,
         batch_size: 64,
+        tokens: None,
         order: crate::api::curriculum::Order::EasyFirst,
         rows: 1797,
         group_rows: vec![897, 900],
@@ -173,6 +174,7 @@ fn summary() -> IndexSummary {
         group_rows: vec![897, 900],
         group_names: vec!["0".to_owned(), "1".to_owned()],
         group_mean_ranks: vec![0.25, 0.75],
+        lengths: None,
     }
 }
 
@@ -374,6 +376,7 @@ fn scores_of_many_groups_with_long_values_stay_small() {
         group_rows: vec![u64::MAX; 256],
         group_names: vec!["\u{1}".repeat(10_000); 256],
         group_mean_ranks: vec![0.123_456_789_012_345_68; 256],
+        lengths: None,
         ..summary()
     };
     let data = scores_config_map(&parsed(SMALL).head.id, &summary).data.unwrap();

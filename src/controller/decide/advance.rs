@@ -246,7 +246,7 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
         digest: state.digest(),
     };
     let snapshot = build::snapshot(&turn.run.head.id, &input);
-    record(turn, current, VisitOutcome::Completed, Some(&snapshot));
+    record(turn, current, VisitOutcome::Completed, Some((&snapshot, result.tokens)));
     turn.actions.ensure.push(Ensure::Snapshot(Box::new(snapshot)));
     turn.count(Milestone::PhaseCompleted);
     if let Some(metrics) = hear::metrics(result) {
@@ -308,13 +308,20 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
             .as_ref()
             .map_or(0, |dataset| dataset.rows.unsigned_abs()),
         exposure: result.exposure.clone(),
+        tokens: result.tokens,
         sequence_digest: result.sequence_digest.clone(),
         metrics: hear::metrics(result).unwrap_or_default().into_iter().map(of).collect(),
     }
 }
 
-/// Writes down that a phase has ended.
-fn record(turn: &mut Turn<'_>, current: &CurrentVisit, outcome: VisitOutcome, snapshot: Option<&CurriculumSnapshot>) {
+/// Writes down that a phase has ended; `trained`: its snapshot, and the tokens that were trained on.
+fn record(
+    turn: &mut Turn<'_>,
+    current: &CurrentVisit,
+    outcome: VisitOutcome,
+    trained: Option<(&CurriculumSnapshot, Option<u64>)>,
+) {
+    let (snapshot, tokens) = trained.map_or((None, None), |(snapshot, tokens)| (Some(snapshot), tokens));
     let end_time = Some(turn.time());
     turn.status.visits.push(VisitStatus {
         visit: current.visit,
@@ -323,6 +330,7 @@ fn record(turn: &mut Turn<'_>, current: &CurrentVisit, outcome: VisitOutcome, sn
         start_step: current.start_step,
         end_step: current.end_step,
         attempts: current.failures.saturating_add(1),
+        tokens: tokens.and_then(|tokens| i64::try_from(tokens).ok()),
         snapshot: snapshot.map(ResourceExt::name_any),
         snapshot_digest: snapshot.map(|snapshot| snapshot.spec.digest.clone()),
         start_time: current.start_time.clone(),

@@ -26,6 +26,9 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
             "the status has scores but no data set",
         ));
     };
+    // Their key is of the scorer of lengths too. What was made for another key may not have any.
+    let lengths = turn.run.curriculum.batch_tokens.is_some()
+        && matches!(scores.source, ScoreSource::Scored | ScoreSource::Cached);
     let scores = match (scores.source, &scores.key, &scores.digest) {
         (ScoreSource::Uniform, _, _) => None,
         (_, Some(key), Some(digest)) => Some(PlanScores {
@@ -34,11 +37,17 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         }),
         _ => None,
     };
-    compile_for(turn.run, dataset, scores)
+    compile_for(turn.run, dataset, scores, lengths)
 }
 
-/// Compiles the whole curriculum for a data set. Without scores it is checked all the same.
-pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<PlanScores>) -> Result<Plan, Failure> {
+/// Compiles the whole curriculum for a data set. Without scores it is checked all the same. `lengths`: whether they come with the rows'
+/// lengths in tokens.
+pub(super) fn compile_for(
+    run: &Run,
+    dataset: &DatasetStatus,
+    scores: Option<PlanScores>,
+    lengths: bool,
+) -> Result<Plan, Failure> {
     let facts = Facts {
         seed: run.seed,
         rows: dataset.rows.unsigned_abs(),
@@ -56,6 +65,7 @@ pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<Pla
                 seed: split.seed,
             }),
         scores,
+        lengths,
     };
     run.curriculum.compile(&facts).map_err(|PlanError { field, problem }| {
         // In quotes: a message gets a capital first, and a field must not.

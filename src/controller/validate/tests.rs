@@ -127,6 +127,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
         store: Store::Own(serde_json::from_value(claim).unwrap()),
         curriculum: Curriculum {
             batch_size: 4,
+            batch_tokens: None,
             order: Order::EasyFirst,
             balance: Balance::None,
             uniform_floor: None,
@@ -418,7 +419,7 @@ fn each_check_refuses_and_names_the_field() {
 #[test]
 fn a_number_below_what_the_api_means_is_refused() {
     type Break = fn(&mut CurriculumJobSpec);
-    let cases: [(Break, &str); 11] = [
+    let cases: [(Break, &str); 12] = [
         (|spec| spec.seed = -1, "`seed` must be at least 0, but is -1"),
         (
             |spec| spec.dataset.max_bad_rows = -1,
@@ -454,6 +455,16 @@ fn a_number_below_what_the_api_means_is_refused() {
         (
             |spec| spec.training.progress_deadline_seconds = Some(0),
             "`training.progressDeadlineSeconds` must be at least 1, but is 0",
+        ),
+        (
+            |spec| {
+                spec.curriculum.batch_tokens = Some(crate::api::curriculum::BatchTokensSpec {
+                    budget: 10,
+                    max_length: 1,
+                    length_scorer: "none".to_owned(),
+                });
+            },
+            "`curriculum.batchTokens.lengthScorer` is 'none', which is none of `scoring.scorers`; these are 'long', 'rare', 'taught'",
         ),
         (
             |spec| spec.snapshots.keep = 0,

@@ -1,8 +1,8 @@
 //! What every plan satisfies. A plan may come from a file, and the sampler must not panic or go wrong on any.
 
 use super::{
-    Admission, Band, MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_POOLS, MAX_SEGMENTS, MAX_STEPS, PLAN_VERSION, PhasePlan,
-    Plan, PlanError, PoolPlan, Scope, Segment, WHOLE,
+    Admission, Band, MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_PACKED, MAX_POOLS, MAX_SEGMENTS, MAX_STEPS, MAX_TOKENS,
+    PLAN_VERSION, PhasePlan, Plan, PlanError, PoolPlan, Scope, Segment, TokenBudget, WHOLE,
 };
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
@@ -32,6 +32,20 @@ impl Plan {
                 "batchSize",
                 format!("{} is not between 1 and {MAX_BATCH}", self.batch_size),
             );
+        }
+        if let Some(TokenBudget { budget, max_length }) = self.tokens {
+            if !(1..=MAX_TOKENS).contains(&budget) || !(1..=budget.min(u64::from(u32::MAX))).contains(&max_length) {
+                return fail(
+                    "tokens",
+                    format!("a budget of {budget} and rows of up to {max_length} are not between 1 and {MAX_TOKENS}"),
+                );
+            }
+            if self.batch_size > MAX_PACKED {
+                return fail("batchSize", format!("{} is more than {MAX_PACKED}", self.batch_size));
+            }
+            if self.scores.is_none() {
+                return fail("tokens", "without scores no length of a row is known".to_owned());
+            }
         }
         if !(1..=MAX_EXACT).contains(&self.rows) {
             return fail("rows", format!("{} is not between 1 and {MAX_EXACT}", self.rows));

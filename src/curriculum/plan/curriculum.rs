@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::PlanError;
 use crate::api::curriculum::{
-    Balance, CurriculumSpec, DeepSpeedSpec, DurationSpec, Fraction, GroupSharesSpec, HardNegativesSpec, MixingSpec,
-    Order, PacingSpec, PhaseSpec, PoolSpec, ScorePoolSpec, WeightingSpec,
+    Balance, BatchTokensSpec, CurriculumSpec, DeepSpeedSpec, DurationSpec, Fraction, GroupSharesSpec,
+    HardNegativesSpec, MixingSpec, Order, PacingSpec, PhaseSpec, PoolSpec, ScorePoolSpec, WeightingSpec,
 };
 
 /// A curriculum in which each phase says what it is. Its numbers are those of the API: what they may be
@@ -15,6 +15,8 @@ use crate::api::curriculum::{
 pub struct Curriculum {
     /// Rows in one global batch.
     pub batch_size: i32,
+    /// A bound on the tokens of a batch.
+    pub batch_tokens: Option<BatchTokensSpec>,
     /// Which rows come first.
     pub order: Order,
     /// How a pool is spread over groups.
@@ -157,6 +159,7 @@ impl Curriculum {
         }
         Ok(Self {
             batch_size: spec.batch_size,
+            batch_tokens: spec.batch_tokens.clone(),
             order: spec.order,
             balance: spec.balance,
             uniform_floor: spec.uniform_floor.clone(),

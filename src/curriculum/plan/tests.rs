@@ -24,6 +24,7 @@ fn facts(rows: u64, group_rows: &[u64]) -> Facts {
             .collect(),
         held_out: None,
         scores: Some(arbitrary::scores()),
+        lengths: false,
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct SegmentTable {
     pub(super) segment: usize,
     /// First step of the phase: slots and draws are counted from there.
     pub(super) phase_start: u64,
+    /// The segment's first slot.
+    pub(super) first_slot: u64,
     /// Key of the order of slots.
     pub(super) slots_key: u64,
     pub(super) quotas: Quotas,
@@ -82,11 +84,12 @@ enum Arrangement {
 }
 
 impl SegmentTable {
-    /// The table of a segment; `before` is that of the segment before it, if there is one in the phase.
+    /// The table of a segment that begins at slot `first_slot` of the phase; `before` is that of the segment before it, if there is
+    /// one in the phase. A batch has draws of at most `reach` slots that follow each other.
     pub(super) fn new<O: RowOrder + ?Sized>(
         plan: &Plan,
-        phase: usize,
-        segment: usize,
+        (phase, segment): (usize, usize),
+        (first_slot, reach): (u64, u64),
         before: Option<&Self>,
         order: &O,
     ) -> Self {
@@ -126,25 +129,46 @@ impl SegmentTable {
         }
         let quotas = match before {
             None => Quotas::new(&weights, key(Purpose::Quota, of.start_step)),
-            Some(before) => before.quotas.next(&weights, steps.start * plan.batch_size),
+            Some(before) => before.quotas.next(&weights, first_slot),
         };
         for (stratum, rows) in strata.iter_mut().zip(weights.iter().flat_map(|pool| &pool.strata)) {
             let share = of.segments.iter().map(|segment| segment.shares[stratum.pool]).max();
             let all = weights[stratum.pool].strata.iter().sum::<u64>().max(1);
-            let exact = u128::from(plan.batch_size) * u128::from(share.unwrap_or(WHOLE)) * u128::from(*rows);
+            let exact = u128::from(reach) * u128::from(share.unwrap_or(WHOLE)) * u128::from(*rows);
             let most = exact.div_ceil(u128::from(WHOLE) * u128::from(all)) as u64;
             // Each node of the tree rounds up by less than one; the first of them is in the division.
-            stratum.most = (most + u64::from(quotas.depth().saturating_sub(1))).clamp(1, plan.batch_size);
+            stratum.most = (most + u64::from(quotas.depth().saturating_sub(1))).clamp(1, reach);
         }
         Self {
             phase,
             segment,
             phase_start: of.start_step,
+            first_slot,
             slots_key: key(Purpose::Slots, of.start_step),
             quotas,
             moves: of.pools.iter().any(|pool| !pool.is_constant()),
             strata,
         }
+    }
+
+    /// Draws the rows of some slots of the phase and puts them where `place` says; `bounds` are those of the step.
+    #[inline]
+    pub(super) fn draw<O: RowOrder + ?Sized>(
+        &self,
+        slots: Range<u64>,
+        phase: &PhasePlan,
+        bounds: &[Bounds],
+        order: &O,
+        mut place: Place<'_>,
+    ) {
+        let mut drawn = 0;
+        self.quotas.for_each(slots, |number, draws| {
+            let stratum = &self.strata[number];
+            place.next = drawn;
+            drawn += draws.end - draws.start;
+            let interval = || phase.pools[stratum.pool].interval(bounds[stratum.pool], stratum.rows);
+            stratum.draw(draws, self.quotas.before(number), interval, order, &mut place);
+        });
     }
 
     /// Both ends of every pool at a step; empty when no pool moves.

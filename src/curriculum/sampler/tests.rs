@@ -21,6 +21,7 @@ fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
         groups: std::collections::BTreeMap::new(),
         held_out: None,
         scores: Some(arbitrary::scores()),
+        lengths: false,
     };
     compile(&spec, &facts).unwrap()
 }
@@ -130,7 +131,7 @@ proptest! {
         // Small data sets: the replayed pool is as large as a batch must be, and so all of them.
         prop_assume!(pools.iter().any(|pool| pool.role == Role::Replay));
         let pass = plan.rows * 100 / (100 - floor - replay);
-        let counts = SegmentTable::new(&plan, 1, 0, None, &Tagged).quotas.of_first(pass);
+        let counts = SegmentTable::new(&plan, (1, 0), (0, plan.batch_size), None, &Tagged).quotas.of_first(pass);
         let first = usize::from(floor > 0);
         let drawn = counts[first..first + groups.len()].iter().sum::<u64>();
         let exact = (pass * replay) as f64 / 100.0;
@@ -209,7 +210,7 @@ proptest! {
 
 /// What a step's batch draws of each stratum: its pool, its rows in the interval and in all, and the rows drawn.
 fn of_strata(sampler: &Sampler, step: u64) -> Vec<(&PoolPlan, [u64; 2], Vec<u64>)> {
-    let table = sampler.table(step, &Tagged).unwrap();
+    let table = sampler.table_at(step, &Tagged).unwrap();
     let (plan, phase) = (sampler.plan(), &sampler.plan().phases[table.phase]);
     let first = (step - table.phase_start) * plan.batch_size;
     let mut drawn = Vec::new();

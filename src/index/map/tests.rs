@@ -21,6 +21,7 @@ fn written(scores: Vec<f64>, groups: Option<(&[u8], &[u64])>) -> (TempDir, PathB
         group_names,
         order,
         grouped,
+        lengths: None,
     };
     let written = file::write(&path, content).unwrap();
     assert_eq!(written.bytes, fs::metadata(&path).unwrap().len());
@@ -114,6 +115,7 @@ fn a_file_of_another_shape_says_what_is_wrong() {
             rows,
         },
         grouped: Some(grouped),
+        lengths: None,
     };
     for (content, complaint) in [
         (

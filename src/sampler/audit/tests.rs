@@ -47,6 +47,7 @@ fn the_digest_covers_all_rows_of_the_phase_and_exposure_what_was_served() {
         half,
         Audited {
             step: 3,
+            tokens: None,
             digest: None,
             exposure: vec![46_666, 46_667, 46_667]
         }

@@ -3,15 +3,16 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::curriculum::plan::Plan;
+use crate::curriculum::plan::{Plan, PlanScores};
 use crate::sampler::meters::Meters;
 use crate::sampler::part::PIECE;
-use crate::sampler::source::Opened;
 use crate::sampler::source::tests::{attempt_plan, index};
+use crate::sampler::source::{Index, Opened, Unusable};
 use crate::store::Shared;
 
 mod files;
 mod sums;
+mod tokens;
 
 struct Served {
     attempt: Arc<Attempt>,
@@ -35,9 +36,17 @@ fn serve(plan: Plan) -> Served {
 
 /// A sampler that finds what another one left.
 fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
+    start(Opened::new(plan, index).unwrap(), state)
+}
+
+/// A sampler with an index of its own.
+fn serve_with(plan: Plan, open: fn(&PlanScores) -> Result<Index, Unusable>) -> Served {
+    start(Opened::new(plan, open).unwrap(), tempfile::tempdir().unwrap())
+}
+
+fn start(opened: Opened, state: tempfile::TempDir) -> Served {
     let registry = Registry::new();
     let meters = Meters::register(&registry).unwrap();
-    let opened = Opened::new(plan, index).unwrap();
     let attempt = Attempt::new(opened, Some(RUN.into()), state.path().to_owned(), meters);
     let attempt = Arc::new(attempt);
     Served {

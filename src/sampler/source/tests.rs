@@ -33,6 +33,7 @@ pub(crate) fn attempt_plan() -> Plan {
         version: PLAN_VERSION,
         seed: 7,
         batch_size: 12,
+        tokens: None,
         order: PlanOrder::EasyFirst,
         rows: 1000,
         group_rows: vec![250; 4],
@@ -57,6 +58,7 @@ pub(crate) fn index(_: &PlanScores) -> Result<Index, Unusable> {
         order: Arc::new(Backwards { rows: 1000, groups: 4 }),
         rows: 1000,
         group_rows: vec![250; 4],
+        lengths: false,
     })
 }
 
@@ -216,6 +218,7 @@ fn held_out_rows_are_never_served() {
             order: Arc::new(Ascending(rows.clone())),
             rows: 1000,
             group_rows: vec![1000],
+            lengths: false,
         })
     };
     let unusable = |_: &PlanScores| {

@@ -7,6 +7,7 @@ mod duplicates;
 mod faults;
 mod given;
 mod inputs;
+mod lengths;
 mod many;
 mod packed;
 mod pipeline;
@@ -71,6 +72,7 @@ impl Place {
             scorers,
             combine: Combine::MeanRank,
             min_coverage: "1".to_owned(),
+            length_scorer: None,
         };
         Self { folder, task }
     }

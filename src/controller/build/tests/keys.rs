@@ -80,6 +80,22 @@ fn the_task_and_the_key_have_the_tokenizer() {
 }
 
 #[test]
+fn the_task_and_the_key_have_the_scorer_of_lengths() {
+    let of = |tokens: &str| {
+        task(&parsed(
+            &SMALL.replace("batchSize: 64", &format!("batchSize: 64, {tokens}")),
+        ))
+    };
+    let name = task(&parsed(SMALL)).scorers[0].name.clone();
+    let tokens = |budget: i64| format!("batchTokens: {{budget: {budget}, maxLength: 9, lengthScorer: {name}}}");
+    let with = of(&tokens(100));
+    assert_eq!(with.length_scorer, Some(name.clone()));
+    assert_ne!(with.key, task(&parsed(SMALL)).key);
+    // How many fit leaves the lengths as they are.
+    assert_eq!(with.key, of(&tokens(200)).key);
+}
+
+#[test]
 fn the_task_and_the_key_have_the_shingle() {
     use crate::scoring::task::ScorerKind;
     let of = |duplicates: &str| task(&parsed(&SMALL.replace("length: {column: text}", duplicates)));

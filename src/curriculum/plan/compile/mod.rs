@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::curriculum::{Curriculum, Duration, Phase, PoolKind};
 use super::{
     Admission, Band, MAX_BATCH, MAX_POOLS, MAX_SEGMENTS, MAX_SHARES, MAX_STEPS, PLAN_VERSION, PhasePlan, Plan,
-    PlanError, PoolPlan, Role, Scope, Segment,
+    PlanError, PoolPlan, Role, Scope, Segment, TokenBudget,
 };
 use crate::api::curriculum::{Balance, CurriculumSpec, Order};
 use crate::curriculum::pacing::Pacing;
@@ -41,7 +41,7 @@ impl Curriculum {
     /// # Guarantees
     /// - The shares of each segment sum to exactly [`WHOLE`](super::WHOLE); no two constant pools of a phase
     ///   have the same rows.
-    /// - The own pool has at least `min(batchSize, rows)` rows, at least one of each group that has any, and
+    /// - The own pool has at least `min(batchSize, rows)` rows, with `batchTokens` up to half as many more, at least one of each group that has any, and
     ///   all rows at fraction 1; where groups have pools of their own, each has as many rows as it has slots
     ///   in a batch, or all that there are.
     /// - A phase has at most [`MAX_SEGMENTS`] segments, [`MAX_POOLS`] pools and [`MAX_SHARES`] shares.
@@ -58,6 +58,15 @@ impl Curriculum {
                     format!("{} is not between 1 and {MAX_BATCH}", self.batch_size),
                 )
             })?;
+        let tokens = match &self.batch_tokens {
+            Some(spec) => Some(read::tokens(spec, batch_size)?),
+            None => None,
+        };
+        // Without lengths there are as many rows in a batch as fit whatever their lengths are.
+        let (batch_size, tokens) = match tokens {
+            Some(tokens) if !facts.lengths || facts.scores.is_none() => (tokens.fewest_rows(batch_size), None),
+            other => (batch_size, other),
+        };
         facts.check()?;
         if self.balance == Balance::Group && facts.group_rows.is_empty() {
             return Err(PlanError::new(
@@ -83,6 +92,8 @@ impl Curriculum {
             order: self.order,
             balance: self.balance,
             batch_size,
+            reach: tokens.map_or(batch_size, |_| TokenBudget::reach(batch_size)),
+            in_tokens: self.batch_tokens.is_some(),
             floor,
             limits,
             earlier: Vec::new(),
@@ -95,6 +106,7 @@ impl Curriculum {
             version: PLAN_VERSION,
             seed: facts.seed,
             batch_size,
+            tokens,
             order: self.order,
             rows: facts.rows,
             group_rows: if facts.group_rows.is_empty() {
@@ -116,6 +128,10 @@ struct Compiler<'a> {
     order: Order,
     balance: Balance,
     batch_size: u64,
+    /// Slots in a row that a batch may have rows of: a pool with as many rows shows none twice in a batch.
+    reach: u64,
+    /// Whether tokens are to bound a batch, whatever is known of lengths.
+    in_tokens: bool,
     floor: Share,
     limits: Option<Limits>,
     /// Final pools of each earlier phase, with their shares of it.
@@ -134,7 +150,7 @@ impl<'a> Compiler<'a> {
         let (mixture, segments) = loop {
             let mixture = self.mixture(&field, spec, steps, &slots)?;
             let segments = segments(&mixture, start_step, steps)?;
-            let needed = mixture.slots(&segments, self.batch_size);
+            let needed = mixture.slots(&segments, self.reach);
             if slots.iter().zip(&needed).all(|(slots, needed)| needed <= slots) {
                 break (mixture, segments);
             }
@@ -182,6 +198,10 @@ impl<'a> Compiler<'a> {
     fn duration(&self, field: &str, spec: &Phase) -> Result<u64, PlanError> {
         match spec.duration {
             Duration::Steps(steps) => read::count(format!("{field}.duration.steps"), steps),
+            Duration::Epochs(_) if self.in_tokens => Err(PlanError::new(
+                format!("{field}.duration.epochs"),
+                "does not go with `curriculum.batchTokens`: how many rows a batch has is not known; use `steps`",
+            )),
             Duration::Epochs(epochs) => {
                 // The duration does not change what values a pacing function takes, only when.
                 let largest = self.largest(&format!("{field}.pool"), spec)?;
@@ -219,7 +239,7 @@ impl<'a> Compiler<'a> {
     /// The pool of all groups together, or of all rows.
     fn own_pool(&self, admits: Admission, band: Band) -> PoolPlan {
         let (scope, parts) = self.population();
-        bounded(Role::Own, scope, admits, band, &parts, self.batch_size)
+        bounded(Role::Own, scope, admits, band, &parts, self.reach)
     }
 
     fn population(&self) -> (Scope, Vec<u64>) {
@@ -293,7 +313,7 @@ impl<'a> Compiler<'a> {
             everything,
             Band::Width(hard_fraction.units()),
             &parts,
-            self.batch_size,
+            self.reach,
         );
         mixture.add(hard, Source::Fixed(hard_share.to_f64()));
         self.add_own(field, spec, steps, slots, &mut mixture)?;

@@ -1,12 +1,14 @@
 //! Reading the spec's pools: decimal strings become integers, and every contradiction names its field.
 
 use super::super::curriculum::{Pool, PoolKind};
-use super::super::{Admission, Band, MAX_EXACT, MAX_STEPS, PlanError, ScoreThreshold};
+use super::super::{
+    Admission, Band, MAX_EXACT, MAX_PACKED, MAX_STEPS, MAX_TOKENS, PlanError, ScoreThreshold, TokenBudget,
+};
 use super::MICRO;
 use crate::api::curriculum::DeepSpeedSchedule as Schedule;
 use crate::api::curriculum::{
-    DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, Positive, RootDegree, Score,
-    ScorePoolSpec,
+    BatchTokensSpec, DeepSpeedDifficulty, DeepSpeedSpec, Fraction, GroupPacing, PacingFunction, PacingSpec, Positive,
+    RootDegree, Score, ScorePoolSpec,
 };
 use crate::curriculum::decimal;
 use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, Pacing, Shape};
@@ -365,6 +367,28 @@ fn score(field: String, Score(text): &Score) -> Result<i64, PlanError> {
                 format!("'{text}' is not a decimal number with at most 9 digits before and 6 after the point"),
             )
         })
+}
+
+/// A bound on the tokens of a batch of at most `batch_size` rows.
+pub(super) fn tokens(spec: &BatchTokensSpec, batch_size: u64) -> Result<TokenBudget, PlanError> {
+    let number = |name: &str, value: i64, most: u64| {
+        let found = u64::try_from(value).ok().filter(|value| (1..=most).contains(value));
+        let problem = || {
+            PlanError::new(
+                format!("curriculum.batchTokens.{name}"),
+                format!("{value} is not between 1 and {most}"),
+            )
+        };
+        found.ok_or_else(problem)
+    };
+    let budget = number("budget", spec.budget, MAX_TOKENS)?;
+    let max_length = number("maxLength", spec.max_length, budget.min(u64::from(u32::MAX)))?;
+    if batch_size > MAX_PACKED {
+        let problem =
+            format!("{batch_size} is more than the {MAX_PACKED} rows that a batch may have with `batchTokens`");
+        return Err(PlanError::new("curriculum.batchSize", problem));
+    }
+    Ok(TokenBudget { budget, max_length })
 }
 
 /// A number of steps or the like, at least 1.

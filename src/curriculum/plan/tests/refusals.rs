@@ -13,7 +13,7 @@ fn errors_name_field_value_and_what_would_be_right() {
             .unwrap_err()
             .to_string()
     };
-    let cases: [Case<'_, Value>; 26] = [
+    let cases: [Case<'_, Value>; 30] = [
         (
             &|v| v["phases"][0]["name"] = "Easy".into(),
             "curriculum.phases[0].name: 'Easy' is no name of at most 30 lower case letters, digits and '-', with a letter or a digit at both ends",
@@ -66,6 +66,26 @@ fn errors_name_field_value_and_what_would_be_right() {
         (
             &|v| v["batchSize"] = 0.into(),
             "curriculum.batchSize: 0 is not between 1 and 1048576",
+        ),
+        (
+            &|v| v["batchTokens"] = json!({"budget": 100, "maxLength": 101, "lengthScorer": "t"}),
+            "curriculum.batchTokens.maxLength: 101 is not between 1 and 100",
+        ),
+        (
+            &|v| v["batchTokens"] = json!({"budget": 0, "maxLength": 1, "lengthScorer": "t"}),
+            "curriculum.batchTokens.budget: 0 is not between 1 and 1099511627776",
+        ),
+        (
+            &|v| {
+                v["batchTokens"] = json!({"budget": 100, "maxLength": 10, "lengthScorer": "t"});
+                v["batchSize"] = 70_000.into();
+            },
+            "curriculum.batchSize: 70000 is more than the 65536 rows that a batch may have with `batchTokens`",
+        ),
+        (
+            &|v| v["batchTokens"] = json!({"budget": 100, "maxLength": 10, "lengthScorer": "t"}),
+            "curriculum.phases[2].duration.epochs: does not go with `curriculum.batchTokens`: how many rows a batch has is not known; \
+             use `steps`",
         ),
         (
             &|v| v["uniformFloor"] = "5%".into(),

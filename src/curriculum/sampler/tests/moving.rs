@@ -114,6 +114,7 @@ fn moving_shares_are_exact_over_the_phase() {
         groups: [("a".to_owned(), 0), ("b".to_owned(), 1)].into(),
         held_out: None,
         scores: Some(arbitrary::scores()),
+        lengths: false,
         ..Facts::default()
     };
     for seed in 0..20 {
