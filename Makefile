@@ -72,6 +72,10 @@ bench-likelihood: ## Compare the scorer perplexity with plain loops, for scorers
 bench-in-process: ## Compare batches drawn in a trainer's process with HTTP and PyTorch, into docs/benchmarks.md
 	scripts/bench-in-process
 
+.PHONY: bench-tokens
+bench-tokens: ## Compare batches bound by tokens with batches of rows and with numpy, as a table for docs/curricula/tokens.md
+	scripts/bench-tokens
+
 .PHONY: bench-stores
 bench-stores: ## Compare batches with scores in Redis with lookups there, into docs/benchmarks.md
 	scripts/bench-stores
