@@ -102,6 +102,8 @@ reasons! {
     StoreUnavailable,
     /// The score store answers again.
     StoreAvailable,
+    /// A snapshot could not be put on the store; it is in the cluster only, and training goes on.
+    SnapshotNotArchived,
     /// A scoring Job failed: the scorer's own message is in the condition's message.
     ScorerFailed,
     /// A scoring Job ran longer than `scoring.timeoutSeconds`.

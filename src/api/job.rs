@@ -82,7 +82,7 @@ pub struct CurriculumJobSpec {
     pub curriculum: CurriculumSpec,
     /// The training pods.
     pub training: TrainingSpec,
-    /// Retention of the run's snapshots.
+    /// The run's snapshots: how many are kept, and whether they are archived.
     #[serde(default)]
     pub snapshots: SnapshotsSpec,
     /// Seconds after which a finished job is deleted with all it owns. Default: never.
@@ -99,11 +99,18 @@ pub struct SnapshotsSpec {
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub keep: i32,
+    /// Whether each snapshot is also put on the store, as `snapshots/<namespace>/<job>/<UID of the job>/<visit>.json`. Nothing removes
+    /// it there: it outlives the job, its namespace and the cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archive: bool,
 }
 
 impl Default for SnapshotsSpec {
     fn default() -> Self {
-        Self { keep: ten() }
+        Self {
+            keep: ten(),
+            archive: false,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ pub const LABEL_VISIT: &str = "curriculum.dev/visit";
 pub const LABEL_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// Annotation of a Job that the operator holds for `spec.suspend`: only such a Job is let go on again.
 pub const ANNOTATION_SUSPENDED: &str = "curriculum.dev/suspended";
-/// Label: what an object is for: `inspect`, `count`, `score`, `index`, `train`, `plan`, `scores`, `store`, `snapshot`.
+/// Label: what an object is for: `inspect`, `count`, `score`, `index`, `train`, `archive`, `plan`, `scores`, `store`, `snapshot`.
 pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 /// Label: who manages the object; always `curriculum-operator`.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -50,5 +50,9 @@ pub const ENV_STORE: &str = "CURRICULUM_STORE";
 pub const ENV_CREDENTIALS: &str = "CURRICULUM_CREDENTIALS_ROOT";
 /// What the names of variables begin with that hold the credentials of an object store with scores.
 pub const ENV_STORE_PREFIX: &str = "CURRICULUM_STORE_";
+/// Variable with a snapshot that is to be archived, as a manifest.
+pub const ENV_SNAPSHOT: &str = "CURRICULUM_SNAPSHOT";
+/// Variable with its place on the store.
+pub const ENV_ARCHIVE_PATH: &str = "CURRICULUM_ARCHIVE_PATH";
 /// Variables whose names begin so are set by the operator.
 pub const ENV_PREFIX: &str = "CURRICULUM_";

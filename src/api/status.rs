@@ -331,6 +331,9 @@ pub struct VisitStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub snapshot_digest: Option<String>,
+    /// Whether its snapshot is on the store; absent without `snapshots.archive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
@@ -339,6 +342,17 @@ pub struct VisitStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub end_time: Option<Time>,
+}
+
+/// What became of putting a snapshot on the store.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Archive {
+    /// A Job is to do it.
+    Pending,
+    /// It is there.
+    Archived,
+    /// It is not: an event said why. Training went on.
+    Failed,
 }
 
 /// How the last visit of a phase ended.

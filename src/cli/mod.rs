@@ -2,6 +2,7 @@
 
 #[cfg(feature = "operator")]
 mod api_docs;
+mod archive;
 #[cfg(feature = "operator")]
 mod attend;
 mod count;
@@ -27,6 +28,7 @@ mod score;
 mod scoring;
 mod simulate;
 mod store;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -54,6 +56,7 @@ enum Command {
     Score(score::ScoreArgs),
     Exec(exec::ExecArgs),
     Fetch(fetch::FetchArgs),
+    Archive(archive::ArchiveArgs),
     Index(index::IndexArgs),
     InstallSelf(install_self::InstallSelfArgs),
     #[cfg(feature = "operator")]
@@ -62,6 +65,7 @@ enum Command {
     Crds(crds::Args),
     Simulate(simulate::SimulateArgs),
     Sample(sample::SampleArgs),
+    Verify(verify::VerifyArgs),
     Sampler(sampler::SamplerArgs),
     #[cfg(feature = "operator")]
     Operator(operator::OperatorArgs),
@@ -82,6 +86,7 @@ impl Cli {
             Command::Score(args) => score::run(&args),
             Command::Exec(args) => exec::run(&args),
             Command::Fetch(args) => fetch::run(&args),
+            Command::Archive(args) => archive::run(&args),
             Command::Index(args) => index::run(&args),
             Command::InstallSelf(args) => install_self::run(&args),
             #[cfg(feature = "operator")]
@@ -90,6 +95,7 @@ impl Cli {
             Command::Crds(args) => crds::run(args),
             Command::Simulate(args) => simulate::run(&args),
             Command::Sample(args) => sample::run(&args),
+            Command::Verify(args) => verify::run(&args),
             Command::Sampler(args) => sampler::run(args),
             #[cfg(feature = "operator")]
             Command::Operator(args) => operator::run(args),

@@ -120,12 +120,15 @@ impl<C: Cluster> Hands<'_, C> {
 
     async fn ensure(&self, object: Ensure, applied: &mut Applied) -> Result<Made, Error> {
         let trains = matches!(object, Ensure::TrainJob(_));
+        let may_lack = matches!(object, Ensure::ArchiveJob(_));
         if trains && !self.is_newest().await? {
             return Ok(Made::Stale);
         }
         match self.create(&object).await? {
             Ok(made) if trains => applied.train_job_uid = made.uid,
             Ok(_) => {}
+            // The next turns find that it is not there, and say so.
+            Err(failure) if may_lack => tracing::warn!(failure.message, "a snapshot is not archived"),
             Err(failure) => return Ok(Made::Refused(failure)),
         }
         Ok(Made::Exists)

@@ -42,6 +42,8 @@ pub(crate) enum Ensure {
     ConfigMap(Box<ConfigMap>),
     /// A scoring Job: doing its work twice is a waste but no harm.
     ScoringJob(Box<Job>),
+    /// The Job that puts a snapshot on the store. Where the API server refuses it, everything else goes on.
+    ArchiveJob(Box<Job>),
     /// The Job of a training attempt: must not be made twice, so that `act` first makes sure that the status that calls
     /// for it is still the newest. Its UID completes the status.
     TrainJob(Box<Job>),
@@ -54,7 +56,7 @@ impl Ensure {
         match self {
             Self::Claim(_) => Kind::Claim,
             Self::ConfigMap(_) => Kind::ConfigMap,
-            Self::ScoringJob(_) | Self::TrainJob(_) => Kind::Job,
+            Self::ScoringJob(_) | Self::ArchiveJob(_) | Self::TrainJob(_) => Kind::Job,
             Self::Snapshot(_) => Kind::Snapshot,
         }
     }
@@ -63,7 +65,7 @@ impl Ensure {
         match self {
             Self::Claim(claim) => &claim.metadata,
             Self::ConfigMap(map) => &map.metadata,
-            Self::ScoringJob(job) | Self::TrainJob(job) => &job.metadata,
+            Self::ScoringJob(job) | Self::ArchiveJob(job) | Self::TrainJob(job) => &job.metadata,
             Self::Snapshot(snapshot) => &snapshot.metadata,
         }
     }

@@ -224,7 +224,9 @@ impl Cluster for KubeCluster {
         match object {
             Ensure::Claim(claim) => self.create_as(of, claim.as_ref()).await,
             Ensure::ConfigMap(map) => self.create_as(of, map.as_ref()).await,
-            Ensure::ScoringJob(job) | Ensure::TrainJob(job) => self.create_as(of, job.as_ref()).await,
+            Ensure::ScoringJob(job) | Ensure::ArchiveJob(job) | Ensure::TrainJob(job) => {
+                self.create_as(of, job.as_ref()).await
+            }
             Ensure::Snapshot(snapshot) => self.create_as(of, snapshot.as_ref()).await,
         }
     }

@@ -68,6 +68,7 @@ pub fn validate(job: &CurriculumJob) -> Result<Run, Failure> {
             .filter_map(|key| Some(((*key).to_owned(), job.labels().get(*key)?.clone())))
             .collect(),
         snapshots_to_keep: at_least(1, spec.snapshots.keep, "snapshots.keep")?,
+        archives_snapshots: spec.snapshots.archive,
         time_to_live: spec
             .ttl_seconds_after_finished
             .map(|ttl| at_least(0, ttl, "ttlSecondsAfterFinished").map(Duration::from_secs))

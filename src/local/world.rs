@@ -121,7 +121,7 @@ impl World {
         match object {
             Ensure::Claim(claim) => put!(claims, claim),
             Ensure::ConfigMap(map) => put!(config_maps, map),
-            Ensure::ScoringJob(job) | Ensure::TrainJob(job) => put!(jobs, job),
+            Ensure::ScoringJob(job) | Ensure::ArchiveJob(job) | Ensure::TrainJob(job) => put!(jobs, job),
             Ensure::Snapshot(snapshot) => put!(snapshots, snapshot),
         }
         meta

@@ -6,6 +6,7 @@
     reason = "a test; it waits no longer than two minutes"
 )]
 
+mod archive;
 mod harness;
 
 use std::collections::BTreeSet;

@@ -134,6 +134,14 @@ impl S3 {
         Ok(())
     }
 
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// When it is not there, or the server does not answer.
+    pub async fn get(&self, key: &str) -> Result<Vec<u8>> {
+        Ok(self.client()?.get(&Key::parse(key)?).await?.bytes().await?.to_vec())
+    }
+
     /// Puts every file of a folder, under a prefix.
     ///
     /// # Errors

@@ -309,6 +309,30 @@ async fn an_index_whose_parts_are_gone_is_made_again() -> Result {
     ensure(is_found(), || pods.last_words())
 }
 
+/// A snapshot comes from the pod of its Job, which knows nothing but the store.
+#[tokio::test]
+async fn snapshots_are_put_in_buckets_and_in_redis() -> Result {
+    const NAME: &str = "snapshots/team/digits/5e6f/0.json";
+    let (server, redis) = (
+        Server::start(Reach::Loopback).await?,
+        Redis::start(Reach::Loopback).await?,
+    );
+    let manifest = json!({"kind": "CurriculumSnapshot", "metadata": {"name": "digits-0"}}).to_string();
+    for store in [Store::bucket(&server, "scores"), Store::redis(&redis)] {
+        let pods = Pods::new()?;
+        // As often as the Job likes.
+        for _ in 0..2 {
+            let words = ["archive", "--path", NAME, "--snapshot", &manifest];
+            let (output, _) = pods.run(&words, &store, &json!({}));
+            ensure(output.status.success(), || format!("{output:?}"))?;
+        }
+    }
+    let found = server.get(&format!("scores/{NAME}")).await?;
+    ensure(found == manifest.as_bytes(), || format!("{found:?}"))?;
+    let keys: Vec<String> = ::redis::cmd("KEYS").arg("*").query(&mut connection(&redis)?)?;
+    ensure(keys.iter().any(|key| key.ends_with(NAME)), || format!("{keys:?}"))
+}
+
 /// The condition `Degraded` of the run in that folder: status and reason.
 fn degraded(folder: &Path) -> Option<(String, String)> {
     let state: Value = serde_json::from_slice(&fs::read(folder.join("run/state.json")).ok()?).ok()?;
@@ -334,6 +358,7 @@ fn job(store: &Value) -> Value {
     let dataset = json!({"volume": {"configMap": {"name": "data"}}, "path": "a.csv"});
     let mut job = small_job(&dataset, &format!("{STOPS}{TRAINER}"));
     job["spec"]["store"] = store.clone();
+    job["spec"]["snapshots"] = json!({"archive": true});
     job
 }
 
@@ -404,6 +429,16 @@ async fn a_server_killed_in_the_middle_of_a_phase_costs_no_row_and_comes_back() 
         }
         ensure(running.wait()?.success(), said)?;
         found.push(digests(folder.path())?);
+        // The Job of the first one waited for its store.
+        let state: Value = serde_json::from_slice(&fs::read(folder.path().join("run/state.json"))?)?;
+        let visits = state["curriculumJob"]["status"]["visits"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        ensure(
+            visits.len() == 2 && visits.iter().all(|visit| visit["archive"] == "Archived"),
+            || format!("{visits:?}"),
+        )?;
         if with_redis {
             let own = folder.path().join("run/volumes");
             ensure(!own.exists() || fs::read_dir(&own)?.next().is_none(), || {

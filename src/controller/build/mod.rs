@@ -6,7 +6,7 @@
 //!                store          PVC, ConfigMap of the scores' metadata
 //!        Plan ─► plan           ConfigMap of one visit
 //!   PhasePlan ─► train_job      Job of one visit
-//!                snapshot       CurriculumSnapshot
+//!                snapshot       CurriculumSnapshot ─► archive_job   Job that puts it on the store
 //! ```
 //! `names`, `pod` and `volumes` hold what those have in common. Whoever creates the objects decides when and in which order.
 
@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::validate::{JobId, Run};
 use crate::api::{MANAGER, names as api_names};
 
+mod archive_job;
 mod copies;
 mod key;
 pub mod names;
@@ -29,6 +30,8 @@ mod store;
 mod train_job;
 mod volumes;
 
+pub(crate) use archive_job::ARCHIVE;
+pub use archive_job::archive_job;
 pub use key::task;
 pub use plan::{ANNOTATION_PLAN_DIGEST, PLAN_FILE, plan_config_map};
 pub(crate) use pod::BINARY;

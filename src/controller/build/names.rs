@@ -43,6 +43,11 @@ pub fn train(job_name: &str, visit: u32) -> String {
     child(job_name, &format!("train-{visit}"))
 }
 
+/// Job that puts the snapshot of one visit on the store: `<job>-archive-<visit>`.
+pub fn archive(job_name: &str, visit: u32) -> String {
+    child(job_name, &format!("archive-{visit}"))
+}
+
 /// ConfigMap of the plan of one visit: `<job>-plan-<visit>`.
 pub fn plan(job_name: &str, visit: u32) -> String {
     child(job_name, &format!("plan-{visit}"))
@@ -100,6 +105,7 @@ mod tests {
             score(job, KEY),
             index(job, KEY),
             train(job, visit),
+            archive(job, visit),
             plan(job, visit),
             snapshot(job, visit),
         ]
@@ -139,7 +145,7 @@ mod tests {
             prop_assume!(left != right);
             let names: Vec<String> = [all(&left, visit), all(&right, visit)].concat();
             prop_assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
-            for name in [train, plan, snapshot] {
+            for name in [train, archive, plan, snapshot] {
                 prop_assert_ne!(name(&left, visit), name(&left, visit + 1));
             }
         }
@@ -155,6 +161,7 @@ mod tests {
             "digits-score-01234567",
             "digits-index-01234567",
             "digits-train-3",
+            "digits-archive-3",
             "digits-plan-3",
             "digits-3",
         ];

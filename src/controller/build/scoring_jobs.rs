@@ -14,7 +14,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    Settings,
+    Settings, Visit,
     copies::{self, Wanted},
     job_metadata, key, labels, names,
     pod::{FALLBACK_TO_LOGS, USER, env, failure_policy, no_privileges, own_container, requests, runtime_default},
@@ -147,7 +147,7 @@ fn job_of(run: &Run, component: &str, name: String, pod: PodSpec) -> Job {
             pod_failure_policy: Some(failure_policy(&own.collect::<Vec<_>>())),
             pod_replacement_policy: Some("Failed".to_owned()),
             template: PodTemplateSpec {
-                metadata: Some(pod_metadata(run, component)),
+                metadata: Some(pod_metadata(run, component, None)),
                 spec: Some(pod),
             },
             ..JobSpec::default()
@@ -156,10 +156,10 @@ fn job_of(run: &Run, component: &str, name: String, pod: PodSpec) -> Job {
     }
 }
 
-fn pod_metadata(run: &Run, component: &str) -> ObjectMeta {
+pub(super) fn pod_metadata(run: &Run, component: &str, visit: Option<Visit<'_>>) -> ObjectMeta {
     let settings = &run.scoring.pod;
     let mut all = settings.labels.clone();
-    all.extend(labels(&run.head.id, component, None));
+    all.extend(labels(&run.head.id, component, visit));
     ObjectMeta {
         labels: Some(all),
         annotations: Some(settings.annotations.clone()).filter(|map| !map.is_empty()),
@@ -248,6 +248,17 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
     if !init_containers.is_empty() {
         volumes.add(volumes::empty_dir(volumes::TOOLS));
     }
+    pod_of(run, init_containers, containers, volumes)
+}
+
+/// A pod that runs once, beside others with the store.
+pub(super) fn pod_of(
+    run: &Run,
+    init_containers: Vec<Container>,
+    containers: Vec<Container>,
+    volumes: Volumes,
+) -> PodSpec {
+    let settings = &run.scoring.pod;
     PodSpec {
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),

@@ -12,7 +12,7 @@ use super::turn::{Turn, When};
 use super::{children, hear, intent};
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
-use crate::api::status::{CurrentVisit, MetricStatus, ScoreSource, VisitOutcome, VisitStatus};
+use crate::api::status::{Archive, CurrentVisit, MetricStatus, ScoreSource, VisitOutcome, VisitStatus};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
@@ -247,7 +247,12 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
     };
     let snapshot = build::snapshot(&turn.run.head.id, &input);
     record(turn, current, VisitOutcome::Completed, Some((&snapshot, result.tokens)));
+    let archiving = turn.run.archives_snapshots.then(|| {
+        let job = build::archive_job(&turn.settings.build, turn.run, current.visit.unsigned_abs(), &snapshot);
+        Ensure::ArchiveJob(Box::new(job))
+    });
     turn.actions.ensure.push(Ensure::Snapshot(Box::new(snapshot)));
+    turn.actions.ensure.extend(archiving);
     turn.count(Milestone::PhaseCompleted);
     if let Some(metrics) = hear::metrics(result) {
         turn.status.metrics = metrics;
@@ -331,6 +336,7 @@ fn record(
         end_step: current.end_step,
         attempts: current.failures.saturating_add(1),
         tokens: tokens.and_then(|tokens| i64::try_from(tokens).ok()),
+        archive: snapshot.and(turn.run.archives_snapshots.then_some(Archive::Pending)),
         snapshot: snapshot.map(ResourceExt::name_any),
         snapshot_digest: snapshot.map(|snapshot| snapshot.spec.digest.clone()),
         start_time: current.start_time.clone(),

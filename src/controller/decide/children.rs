@@ -11,6 +11,7 @@ use super::turn::Turn;
 use crate::api::names::ANNOTATION_SUSPENDED;
 use crate::api::status::{CurrentVisit, CurriculumJobStatus};
 use crate::controller::actions::{Delete, Kind, SetSuspend};
+use crate::controller::build::ARCHIVE;
 use crate::controller::evidence;
 use crate::controller::observed::{Observed, component, is_deleting, visit};
 use crate::controller::validate::Head;
@@ -45,7 +46,9 @@ pub(super) fn tidy<R: AsRef<Head>>(turn: &mut Turn<'_, R>) {
     let (fought_over, wanted): (Vec<_>, Vec<_>) = wanted
         .into_iter()
         .partition(|job| suspend && is_held_by_us(job) && !is_held(job));
-    let scoring = fought_over.into_iter().filter(|job| !is_training(job));
+    let scoring = fought_over
+        .into_iter()
+        .filter(|job| !is_training(job) && !is_archiving(job));
     turn.actions.delete.extend(scoring.map(|job| Delete {
         kind: Kind::Job,
         name: job.name_any(),
@@ -67,6 +70,10 @@ pub(super) fn tidy<R: AsRef<Head>>(turn: &mut Turn<'_, R>) {
 
 /// Never true for a Job of a later visit than the status knows: then it is the status that is old.
 fn is_left_behind(job: &Job, status: &CurriculumJobStatus) -> bool {
+    // It may outlast the run: the snapshot would be lost with it.
+    if is_archiving(job) {
+        return false;
+    }
     if is_terminal(status) {
         return true;
     }
@@ -77,6 +84,10 @@ fn is_left_behind(job: &Job, status: &CurriculumJobStatus) -> bool {
         }
         _ => status.scores.is_some(),
     }
+}
+
+fn is_archiving(job: &Job) -> bool {
+    component(&job.metadata) == Some(ARCHIVE)
 }
 
 fn is_training(job: &Job) -> bool {

@@ -19,6 +19,7 @@
 //! the Jobs of a given-up scoring are deleted ([`children`]).
 
 mod advance;
+mod archive;
 mod attempt;
 mod children;
 mod conditions;
@@ -96,6 +97,7 @@ pub(crate) fn decide(settings: &Settings, run: &Run, observed: &Observed) -> Act
     }
     children::tidy(&mut turn);
     retention::snapshots(&mut turn);
+    archive::step(&mut turn);
     if conditions::is_terminal(&turn.status) {
         retention::finished_job(&mut turn);
         conditions::keep(&mut turn);

@@ -1,5 +1,6 @@
 //! What goes when its time is over: snapshots beyond `snapshots.keep`, and a finished job after `ttlSecondsAfterFinished`.
 
+use super::archive;
 use super::turn::Turn;
 use crate::controller::actions::{Delete, Kind};
 use crate::controller::observed::visit;
@@ -26,13 +27,13 @@ pub(super) fn snapshots(turn: &mut Turn<'_>) {
         }));
 }
 
-/// Deletes a job that has been over for `ttlSecondsAfterFinished`.
+/// Deletes a job that has been over for `ttlSecondsAfterFinished`, once nothing of it is on its way to the archive.
 pub(super) fn finished_job(turn: &mut Turn<'_>) {
     let (Some(ttl), Some(ended)) = (turn.run.time_to_live, turn.status.completion_time.clone()) else {
         return;
     };
     let over = turn.after(ttl, ended.0);
-    if turn.is_due(over) {
+    if turn.is_due(over) && !archive::is_pending(turn) {
         turn.actions.delete.push(Delete {
             kind: Kind::CurriculumJob,
             name: turn.run.head.id.name.clone(),

@@ -56,7 +56,7 @@ impl Server {
         let made = match object {
             Ensure::Claim(claim) => put!(claims, claim),
             Ensure::ConfigMap(map) => put!(config_maps, map),
-            Ensure::ScoringJob(job) => put!(jobs, job),
+            Ensure::ScoringJob(job) | Ensure::ArchiveJob(job) => put!(jobs, job),
             Ensure::Snapshot(snapshot) => put!(snapshots, snapshot),
             Ensure::TrainJob(job) => {
                 self.ledger.makes_train_job(job);

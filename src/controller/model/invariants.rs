@@ -11,7 +11,7 @@ use super::World;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::job::CurriculumJob;
 use crate::api::scoring::OnFailure;
-use crate::api::status::{CurriculumJobStatus, VisitOutcome};
+use crate::api::status::{Archive, CurriculumJobStatus, VisitOutcome, VisitStatus};
 use crate::controller::actions::Event;
 use crate::controller::evidence::{is_live, phase};
 use crate::controller::observed::{component, visit};
@@ -69,14 +69,16 @@ impl Ledger {
     fn follows(&mut self, job: &CurriculumJob, status: &CurriculumJobStatus, world: &World) {
         let before = &self.status;
         conditions_agree(status);
-        assert!(status.visits.starts_with(&before.visits), "a record of a phase changed");
+        archives_go_on(&before.visits, &status.visits);
+        let visits = bare(&status.visits);
+        assert!(visits.starts_with(&bare(&before.visits)), "a record of a phase changed");
         if is(before, ConditionType::Succeeded) || is(before, ConditionType::Failed) {
             let of = |status: &CurriculumJobStatus| {
                 let ends = [ConditionType::Succeeded, ConditionType::Failed].map(|end| is(status, end));
                 (
                     ends,
                     status.completion_time.clone(),
-                    status.visits.clone(),
+                    bare(&status.visits),
                     status.current_visit.clone(),
                 )
             };
@@ -238,4 +240,28 @@ pub(super) fn condition(
 
 pub(super) fn is(status: &CurriculumJobStatus, type_: ConditionType) -> bool {
     condition(status, type_).is_some_and(|condition| condition.status == "True")
+}
+
+/// The records without what becomes of their snapshots afterwards.
+fn bare(visits: &[VisitStatus]) -> Vec<VisitStatus> {
+    let bare = |visit: &VisitStatus| VisitStatus {
+        archive: None,
+        ..visit.clone()
+    };
+    visits.iter().map(bare).collect()
+}
+
+/// Only what is pending becomes something else, and each completed phase has it pending at first.
+fn archives_go_on(before: &[VisitStatus], now: &[VisitStatus]) {
+    for (old, new) in before.iter().zip(now) {
+        let goes_on = old.archive == new.archive || old.archive == Some(Archive::Pending) && new.archive.is_some();
+        assert!(goes_on, "from {:?} to {:?}", old.archive, new.archive);
+    }
+    for new in now.iter().skip(before.len()) {
+        assert!(
+            matches!(new.archive, None | Some(Archive::Pending)),
+            "{:?}",
+            new.archive
+        );
+    }
 }

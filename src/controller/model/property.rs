@@ -9,7 +9,8 @@ use super::leader::{Fault, STORES};
 use super::server::OnClaim;
 use super::{Fate, Leader, Server, Shared};
 use crate::api::conditions::ConditionType;
-use crate::api::status::ScoreSource;
+use crate::api::status::{Archive, ScoreSource, VisitOutcome};
+use crate::controller::build;
 use crate::controller::evidence::is_live;
 use crate::controller::observed::component;
 use crate::controller::test_support::curriculum_job;
@@ -160,7 +161,7 @@ fn settle(server: &Shared, fate: Fate) {
                 || is(status, ConditionType::Failed)
                 || is(status, ConditionType::Suspended)
         });
-        if !busy && over {
+        if !busy && over && !awaits_archive(&server.at()) {
             return;
         }
         if !busy {
@@ -170,6 +171,20 @@ fn settle(server: &Shared, fate: Fate) {
     panic!("no end: {:#?}", server.at().curriculum_job().status);
 }
 
+/// Whether it will still be told what became of a snapshot: not while its Job is held.
+fn awaits_archive(server: &Server) -> bool {
+    let job = server.curriculum_job();
+    let status = job.status.clone().unwrap_or_default();
+    let mut pending = status
+        .visits
+        .iter()
+        .filter(|visit| visit.archive == Some(Archive::Pending));
+    pending.any(|visit| {
+        let name = build::names::archive("digits", visit.visit.unsigned_abs());
+        !job.spec.suspend || !server.world.jobs.contains_key(&name)
+    })
+}
+
 /// Once the scores are chosen nothing scores any more.
 fn assert_nothing_is_left_behind(server: &Server) {
     let chosen = server
@@ -177,7 +192,7 @@ fn assert_nothing_is_left_behind(server: &Server) {
         .status
         .as_ref()
         .is_some_and(|status| status.scores.is_some());
-    let scores = |job: &Job| component(&job.metadata) != Some("train") && is_live(job);
+    let scores = |job: &Job| !matches!(component(&job.metadata), Some("train" | "archive")) && is_live(job);
     assert!(
         !chosen || !server.world.jobs.values().any(|job| scores(job)),
         "a scoring Job outlives its purpose"
@@ -221,8 +236,9 @@ proptest! {
         head_start in 0..16_usize,
         history in prop::collection::vec(ops(), 0..200),
         suspended_at_the_end in prop::bool::weighted(0.2),
+        archive in any::<bool>(),
     ) {
-        let spec = json!({"scoring": {"onFailure": on_failure}, "snapshots": {"keep": 2}});
+        let spec = json!({"scoring": {"onFailure": on_failure}, "snapshots": {"keep": 2, "archive": archive}});
         let server = Shared::new(curriculum_job(spec), on_claim);
         let mut leaders = [Leader::new(&server), Leader::new(&server)];
         for _ in 0..head_start {
@@ -246,6 +262,12 @@ proptest! {
         let live = server.at().world.jobs.values().any(|job| is_live(job));
         prop_assert!(!live, "a Job outlives its run");
         prop_assert!(server.at().world.snapshots.len() <= 2, "snapshots.keep");
+        let status = server.at().curriculum_job().status.clone().unwrap();
+        let completed = status.visits.iter().filter(|visit| visit.outcome == VisitOutcome::Completed);
+        for visit in completed {
+            prop_assert_eq!(visit.archive.is_some(), archive);
+            prop_assert_ne!(visit.archive, Some(Archive::Pending), "it is known what became of every snapshot");
+        }
     }
 
     /// Scoring that never works ends in training, unless the user said otherwise.

@@ -227,7 +227,7 @@ impl Server {
         let status = ended.status.get_or_insert_default();
         status.phase = Some(phase.to_owned());
         status.container_statuses = Some(vec![container]);
-        if let Some(of) = visit(&job.metadata) {
+        if let Some(of) = visit(&job.metadata).filter(|_| component(&job.metadata) == Some("train")) {
             match fate {
                 Fate::Well | Fate::WithoutIndex => self.ledger.earned.insert(of),
                 Fate::Evicted => self.ledger.interrupted.insert(of),
@@ -320,7 +320,8 @@ impl Server {
     /// Somebody deletes a Job; its pods stay until they are swept.
     pub(crate) fn lose_job(&mut self, pick: usize) {
         if let Some(job) = self.pick(pick, |_| true) {
-            self.ledger.spoilt.extend(visit(&job.metadata));
+            let trains = component(&job.metadata) == Some("train");
+            self.ledger.spoilt.extend(visit(&job.metadata).filter(|_| trains));
             self.world.jobs.remove(&job.name_any());
             self.commit();
         }

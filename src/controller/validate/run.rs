@@ -43,6 +43,8 @@ pub struct Run {
     pub training: Training,
     /// How many of its snapshots are kept, at least one.
     pub snapshots_to_keep: usize,
+    /// Whether snapshots are put on the store too.
+    pub archives_snapshots: bool,
     /// How long it stays once it is over; `None`: for ever.
     pub time_to_live: Option<Duration>,
 }

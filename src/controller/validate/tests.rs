@@ -149,6 +149,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
             sampler_resources: None,
         },
         snapshots_to_keep: 10,
+        archives_snapshots: false,
         time_to_live: None,
     };
     assert_eq!(run, expected);

@@ -1,5 +1,6 @@
 //! What `decide` comes to, case by case. Everything at once is tried in `controller::model`.
 
+mod archive;
 mod golden;
 mod groups;
 mod interruptions;
@@ -86,7 +87,7 @@ impl Case {
                 Ensure::Claim(claim) => self.observed.claims.push(claim.metadata),
                 Ensure::ConfigMap(map) => self.observed.config_maps.push(map.metadata),
                 Ensure::Snapshot(snapshot) => self.observed.snapshots.push(stamped(snapshot.metadata)),
-                Ensure::ScoringJob(job) => self.make(*job),
+                Ensure::ScoringJob(job) | Ensure::ArchiveJob(job) => self.make(*job),
                 Ensure::TrainJob(job) => {
                     applied.train_job_uid = Some(job.name_any());
                     self.make(*job);
@@ -241,7 +242,7 @@ fn ensured(actions: &Actions) -> Vec<String> {
     let name = |ensure: &Ensure| match ensure {
         Ensure::Claim(claim) => claim.name_any(),
         Ensure::ConfigMap(map) => map.name_any(),
-        Ensure::ScoringJob(job) | Ensure::TrainJob(job) => job.name_any(),
+        Ensure::ScoringJob(job) | Ensure::ArchiveJob(job) | Ensure::TrainJob(job) => job.name_any(),
         Ensure::Snapshot(snapshot) => snapshot.name_any(),
     };
     actions.ensure.iter().map(name).collect()
