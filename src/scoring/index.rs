@@ -4,6 +4,7 @@ use std::fs;
 
 use super::combine::Combination;
 use super::error::ScoringError;
+use super::filter;
 use super::gather::gather;
 use super::manifest::Manifest;
 use super::store::{Store, StoredSummary};
@@ -26,9 +27,12 @@ use crate::store::scratch::write_json;
 pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<IndexSummary, ScoringError> {
     let manifest = Manifest::load(store, task)?;
     let groups = load_groups(task, store, &manifest)?;
-    let split = manifest.held_out.map(|held_out| Split::new(manifest.rows, held_out));
-    let combined = combine(task, store, &manifest, split.as_ref())?;
-    let order = Order::new(combined, task.seed, split.as_ref());
+    let split = manifest.split();
+    let filtered = filter::filtered_out(task, store, &manifest)?;
+    let combined = combine(task, store, &manifest, split.as_ref(), filtered.as_deref())?;
+    let filtered = (0..).zip(filtered.iter().flatten()).filter(|(_, out)| **out);
+    let held_out = split.iter().flat_map(Split::held_out);
+    let order = Order::new(combined, task.seed, held_out.chain(filtered.map(|(row, _)| row)));
     let grouped = groups
         .as_ref()
         .map(|groups| order.by_group(groups, &manifest.group_rows));
@@ -62,6 +66,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         bytes: written.bytes,
         source: Some(manifest.source),
         held_out: manifest.held_out,
+        filtered: manifest.filtered,
         companions: manifest.companions,
         summary,
     };
@@ -91,12 +96,27 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
     Ok(Some(groups))
 }
 
-/// The combined score of every row, NaN for rows without one.
-fn combine(task: &Task, store: &Store, manifest: &Manifest, split: Option<&Split>) -> Result<Vec<f64>, ScoringError> {
+/// The combined score of every row, NaN for rows without one and for those that are `filtered` out.
+fn combine(
+    task: &Task,
+    store: &Store,
+    manifest: &Manifest,
+    split: Option<&Split>,
+    filtered: Option<&[bool]>,
+) -> Result<Vec<f64>, ScoringError> {
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults) = (false, Vec::new());
     for scorer in &task.scorers {
-        let gathered = gather(task, store, scorer, manifest.rows)?;
+        let mut gathered = gather(task, store, scorer, manifest.rows)?;
+        // Ranks are those among the other rows.
+        for (score, _) in gathered
+            .scores
+            .iter_mut()
+            .zip(filtered.into_iter().flatten())
+            .filter(|(_, out)| **out)
+        {
+            *score = f64::NAN;
+        }
         broken |= !gathered.broken.is_empty();
         let found = [gathered.broken, gathered.unscored].concat();
         if !found.is_empty() {
@@ -114,7 +134,7 @@ fn combine(task: &Task, store: &Store, manifest: &Manifest, split: Option<&Split
     let held_out = split.into_iter().flat_map(Split::held_out);
     let scored = (all_scored - held_out.filter(|row| !combined[*row as usize].is_nan()).count()) as u64;
     let rows = manifest.trained_rows();
-    if validate::coverage(scored, rows, manifest.bad_rows) < validate::min_coverage(task)? {
+    if validate::coverage(scored, rows, manifest.trained_bad_rows()) < validate::min_coverage(task)? {
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,

@@ -82,6 +82,7 @@ impl Bench {
             rows: ROWS,
             group_rows: vec![ROWS / GROUPS; GROUPS as usize],
             held_out: None,
+            filtered: None,
             scores: Some(PlanScores {
                 key: "abc".into(),
                 digest,

@@ -7,7 +7,7 @@ use crate::curriculum::plan::Plan;
 use crate::sampler::meters::Meters;
 use crate::sampler::part::PIECE;
 use crate::sampler::source::Opened;
-use crate::sampler::source::tests::{attempt_plan, index};
+use crate::sampler::source::tests::{attempt_plan, index, no_filter};
 use crate::store::Shared;
 
 mod files;
@@ -37,7 +37,7 @@ fn serve(plan: Plan) -> Served {
 fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
     let registry = Registry::new();
     let meters = Meters::register(&registry).unwrap();
-    let opened = Opened::new(plan, index).unwrap();
+    let opened = Opened::new(plan, index, no_filter).unwrap();
     let attempt = Attempt::new(opened, Some(RUN.into()), state.path().to_owned(), meters);
     let attempt = Arc::new(attempt);
     Served {
