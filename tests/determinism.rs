@@ -37,6 +37,7 @@ fn plan(seed: u64, group_rows: &[u64], curriculum: Value) -> Plan {
             .map(|group| (format!("g{group}"), group))
             .collect(),
         held_out: None,
+        filtered: None,
         scores: Some(PlanScores {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),

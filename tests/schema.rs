@@ -13,6 +13,7 @@ use std::process::Command;
 use curriculum_operator::api::crd;
 use curriculum_operator::curriculum::plan;
 use curriculum_operator::sampler::contract;
+use curriculum_operator::scoring::task;
 use serde_json::{Value, json};
 
 /// Subtrees of `core/v1` types. Their bounds are not ours: the API server validates them in full when the operator
@@ -243,6 +244,7 @@ fn the_bounds_of_the_schema_are_those_of_the_code() {
     let job = &root(&crd)["properties"];
     let curriculum = &job["spec"]["properties"]["curriculum"]["properties"];
     let phase = &curriculum["phases"]["items"]["properties"];
+    let filter = &job["spec"]["properties"]["dataset"]["properties"]["filter"];
     let status = &job["status"]["properties"];
     let dataset = &status["dataset"]["properties"];
     for (bound, code) in [
@@ -253,6 +255,7 @@ fn the_bounds_of_the_schema_are_those_of_the_code() {
         (&dataset["rows"]["maximum"], plan::MAX_EXACT),
         (&dataset["groups"]["maximum"], plan::MAX_GROUPS as u64),
         (&dataset["groupRows"]["maxItems"], plan::MAX_GROUPS as u64),
+        (&filter["maxItems"], task::MAX_CONDITIONS as u64),
         (&status["metrics"]["maxItems"], contract::MAX_METRICS as u64),
         (
             &status["metrics"]["items"]["properties"]["name"]["maxLength"],

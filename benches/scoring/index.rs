@@ -151,10 +151,12 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
             revision: None,
         },
         held_out: None,
+        filtered: None,
         bad_rows: 0,
         group_names: (0..args.groups).map(|group| group.to_string()).collect(),
         group_rows,
         held_out_group_rows: Vec::new(),
+        filtered_group_rows: Vec::new(),
         files: vec![SourceFile {
             path: "none".to_owned(),
             rows: args.rows,

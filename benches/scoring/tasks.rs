@@ -10,6 +10,7 @@ pub(crate) fn task(number: u8, format: Format, name: &str, kind: ScorerKind) -> 
         delimiter: ',',
         max_bad_rows: 0,
         revision: None,
+        filter: Vec::new(),
         split: None,
         path: Some("data".to_owned()),
         paths: Vec::new(),

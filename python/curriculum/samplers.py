@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, Optional, Sized
 
 from curriculum_client import Sampler
 from curriculum_client.place import agree
-from curriculum_client.samplers import _Batches
+from curriculum_client.batches import _Batches
 
 from .errors import CurriculumError
 from .plan import Plan

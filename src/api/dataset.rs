@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{object_store::ObjectStoreSpec, schema, split::SplitSpec};
+use super::{filter::FilterSpec, object_store::ObjectStoreSpec, schema, split::SplitSpec};
 
 /// The rows 0..N-1 to train on: those of one file, or of several, whose numbers run on from file to file.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
@@ -61,6 +61,11 @@ pub struct DatasetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub revision: Option<String>,
+    /// Which rows are trained on and ranked: those that meet all of these conditions, at most 16. Default:
+    /// all rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16))]
+    pub filter: Vec<FilterSpec>,
     /// Rows that are never trained on, for validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSpec>,

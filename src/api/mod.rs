@@ -1,10 +1,12 @@
 //! The custom resources: types, bounds and CEL rules. No behaviour lives here.
 //!
-//! `curriculum` (the schedule), `split`, `conditions` and `names` need neither Kubernetes nor the `operator` feature,
-//! so that scoring, sampler and command line can use them without; everything else is the Kubernetes API proper.
+//! `curriculum` (the schedule), `split`, `filter`, `conditions` and `names` need neither Kubernetes nor the
+//! `operator` feature, so that scoring, sampler and command line can use them without; everything else is the
+//! Kubernetes API proper.
 
 pub mod conditions;
 pub mod curriculum;
+pub mod filter;
 pub mod names;
 pub mod split;
 

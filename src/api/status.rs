@@ -101,6 +101,18 @@ impl Stage {
     }
 }
 
+/// The file of the rows to train on, `scores/<key>/trained.u64` on the store.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainedRowsStatus {
+    /// Key of its folder on the store.
+    #[schemars(length(max = 64))]
+    pub key: String,
+    /// SHA-256 of its bytes, as `sha256:…`.
+    #[schemars(length(max = 71))]
+    pub digest: String,
+}
+
 /// What the inspection of the data set found.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +124,13 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MAX_COUNT))]
     pub held_out_rows: Option<i64>,
+    /// Number of rows that `dataset.filter` leaves out, of those that are not held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub filtered_rows: Option<i64>,
+    /// The file that says which rows `dataset.filter` leaves to train on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_rows: Option<TrainedRowsStatus>,
     /// Number of distinct values of `groupColumn`; 1 without one.
     #[schemars(range(min = 0, max = 256))]
     pub groups: i32,

@@ -53,12 +53,24 @@ impl CurriculumArgs {
     pub(crate) fn population(&self, document: &Document) -> Result<Population, SimulateError> {
         let groups = self.data.groups.as_deref().map(groups).transpose()?.unwrap_or_default();
         match &self.data.source {
-            DataSource { index: Some(path), .. } => Population::index(path, document.split),
+            DataSource { index: Some(path), .. } => {
+                Population::index(path, document.split, !document.filter.is_empty())
+            }
             DataSource {
                 manifest: Some(path), ..
             } => Population::manifest(path),
             DataSource { rows, .. } => Population::even(rows.unwrap_or(1), groups, "--groups"),
         }
+    }
+
+    /// Whether the numbers of the rows are those of the data: where a filter leaves rows out, only an index
+    /// says which.
+    pub(crate) fn knows_rows(&self, document: &Document) -> Result<(), SimulateError> {
+        if document.filter.is_empty() || self.data.source.index.is_some() {
+            return Ok(());
+        }
+        let problem = "is needed: which rows the job's `dataset.filter` leaves is known by its score index only";
+        Err(SimulateError::argument("--index", problem.to_owned()))
     }
 
     /// The plan of a curriculum over these rows.

@@ -79,6 +79,7 @@ pub(crate) fn run(args: &SampleArgs) -> ExitCode {
 
 fn sample(args: &SampleArgs) -> Result<(), SimulateError> {
     let document = Document::read(&args.curriculum.file)?;
+    args.curriculum.knows_rows(&document)?;
     let population = args.curriculum.population(&document)?;
     for note in &document.notes {
         eprintln!("curriculum sample: {note}");

@@ -90,6 +90,13 @@ fn simulate(args: &SimulateArgs) -> Result<(), SimulateError> {
             );
             return Err(SimulateError::argument("--compare", problem));
         }
+        if document.kind == Kind::Job && document.filter != first.document.filter {
+            let problem = format!(
+                "{} has another `dataset.filter`, so that it has other rows",
+                path.display()
+            );
+            return Err(SimulateError::argument("--compare", problem));
+        }
         Compiled::new(args, document, &population, &steps)
     });
     let others = others.collect::<Result<Vec<_>, _>>()?;

@@ -189,6 +189,7 @@ pub(crate) fn summary(key: &str) -> IndexSummary {
 pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
     say(&Report::Inspected(Inspection {
         held_out_rows: 0,
+        filtered: None,
         named_groups: Vec::new(),
         rows: ROWS,
         group_rows: Vec::new(),
@@ -202,6 +203,7 @@ pub(crate) fn inspected(found: Option<FoundIndex>) -> String {
 pub(crate) fn inspected_groups(group_rows: &[u64], named_groups: &[Option<u32>]) -> String {
     say(&Report::Inspected(Inspection {
         held_out_rows: 0,
+        filtered: None,
         named_groups: named_groups.to_vec(),
         rows: group_rows.iter().sum(),
         group_rows: group_rows.to_vec(),

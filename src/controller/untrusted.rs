@@ -66,6 +66,7 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
     let Inspection {
         rows,
         held_out_rows,
+        filtered,
         group_rows,
         named_groups,
         bad_rows,
@@ -79,16 +80,22 @@ pub(crate) fn inspection(inspection: Inspection) -> Option<Inspection> {
         .iter()
         .flatten()
         .all(|&place| (place as usize) < group_rows.len());
-    let all = rows.saturating_add(held_out_rows);
+    let filtered_rows = filtered.as_ref().map_or(0, |filtered| filtered.rows);
+    let all = rows.saturating_add(held_out_rows).saturating_add(filtered_rows);
+    let filter_fits = filtered
+        .as_ref()
+        .is_none_or(|filtered| is_hex(&filtered.key) && is_digest(&filtered.digest));
     let fits = (1..=MAX_EXACT).contains(&rows)
         && all <= MAX_EXACT
         && add_up(&group_rows, rows)
         && bad_rows <= all
         && named_groups.len() <= MAX_GROUPS
-        && places_fit;
+        && places_fit
+        && filter_fits;
     fits.then_some(Inspection {
         rows,
         held_out_rows,
+        filtered,
         group_rows,
         named_groups,
         bad_rows,

@@ -4,6 +4,7 @@
 //! The CRD's schema and CEL rules refuse nearly all of this already. What is refused here comes from objects
 //! that were stored under an older or a hand-edited CRD.
 
+mod filter;
 mod head;
 mod objects;
 mod run;
@@ -20,8 +21,8 @@ use kube::ResourceExt;
 
 pub use self::head::{Head, JobId};
 pub use self::run::{
-    Dataset, ObjectStore, Paths, Remote, RemoteCredentials, Run, Scorer, ScorerKind, Scoring, Source, Split, Store,
-    Template, Training,
+    Condition, Dataset, ObjectStore, Paths, Remote, RemoteCredentials, Run, Scorer, ScorerKind, Scoring, Source, Split,
+    Store, Template, Test, Training,
 };
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
@@ -212,6 +213,7 @@ fn dataset(spec: &DatasetSpec) -> Result<Dataset, Failure> {
         delimiter: given.unwrap_or(by_name),
         max_bad_rows: at_least(0, spec.max_bad_rows, "dataset.maxBadRows")?,
         revision: spec.revision.clone(),
+        filter: filter::filter(&spec.filter)?,
         split: spec.split.as_ref().map(split).transpose()?,
         group_column: spec.group_column.clone(),
     })

@@ -257,6 +257,7 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
                 .collect(),
             group_rows,
             held_out: None,
+            filtered: None,
             scores: Some(scores()),
             lengths: false,
         }

@@ -10,6 +10,7 @@
 mod arbitrary;
 pub mod canonical;
 mod decimal;
+pub mod filter;
 mod mix;
 pub mod order;
 pub mod pacing;

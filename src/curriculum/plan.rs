@@ -15,6 +15,7 @@ mod pool;
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
+use super::filter::Filtered;
 use super::split::{HeldOut, Split};
 use crate::api::curriculum::Order;
 
@@ -67,13 +68,17 @@ pub struct Plan {
     pub tokens: Option<TokenBudget>,
     /// Which end of the order comes first.
     pub order: Order,
-    /// Rows that are drawn from: those of the data set but for the held-out ones.
+    /// Rows that are drawn from: those of the data set but for the ones that are held out or filtered out.
     pub rows: u64,
     /// Rows of each group that are drawn from, in the order of the groups; one entry when there are no groups.
     pub group_rows: Vec<u64>,
     /// Rows of the data set that no batch holds; `None`: there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
+    /// Further rows of the data set that no batch holds, because they do not match a filter; `None`: there is
+    /// no filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
     /// The index that the pools refer to; `None`: uniform sampling, and every phase has one pool of all rows.
     pub scores: Option<PlanScores>,
     /// The phases in this plan: all of them, or just the one that an attempt trains.
@@ -185,13 +190,14 @@ impl Plan {
         })
     }
 
-    /// Rows of the data set, held-out ones included.
+    /// Rows of the data set, also those that are held out or filtered out.
     pub fn dataset_rows(&self) -> u64 {
         let held_out = self.held_out.map_or(0, |held_out| held_out.rows);
-        self.rows.saturating_add(held_out)
+        let filtered = self.filtered.as_ref().map_or(0, |filtered| filtered.rows);
+        self.rows.saturating_add(held_out).saturating_add(filtered)
     }
 
-    /// The parts of the data set, where rows are held out.
+    /// The held-out rows and all others, where rows are held out; of a filter it knows nothing.
     pub fn split(&self) -> Option<Split> {
         Some(Split::new(self.dataset_rows(), self.held_out?))
     }
@@ -256,6 +262,7 @@ impl Plan {
     fn without_phases(&self) -> Self {
         Self {
             group_rows: self.group_rows.clone(),
+            filtered: self.filtered.clone(),
             scores: self.scores.clone(),
             phases: Vec::new(),
             ..*self

@@ -32,7 +32,7 @@ impl HeldOut {
 }
 
 /// The two parts of a data set. As an order of rows it is that of a run without scores: the rows to train on, in no particular order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Split {
     permutation: Permutation,
     rows: u64,

@@ -84,12 +84,8 @@ impl ScoreIndex {
                 });
             }
         }
-        // SAFETY: the bytes are only read, through types for which every bit pattern is valid. The operator never writes to
-        // a file under its final name, so that they do not change while they are mapped.
-        #[expect(unsafe_code, reason = "the memory map, the one place of the crate that needs it")]
-        let map = unsafe { Mmap::map(&file)? };
-        let map = Arc::new(map);
-        let index = Self::parse(&Buffer::from(bytes::Bytes::from_owner(Shared(Arc::clone(&map)))))?;
+        let (map, bytes) = mapped(&file)?;
+        let index = Self::parse(&bytes)?;
         // Rows are looked up all over the file: reading ahead would fill the memory with what nobody asked for.
         map.advise(Advice::Random)?;
         Ok(index)
@@ -250,6 +246,16 @@ impl RowOrder for ScoreIndex {
     }
 }
 
+/// Maps a file of the store.
+pub(super) fn mapped(file: &File) -> io::Result<(Arc<Mmap>, Buffer)> {
+    // SAFETY: the bytes are only read, through types for which every bit pattern is valid. The operator never
+    // writes to a file under its final name, so that they do not change while they are mapped.
+    #[expect(unsafe_code, reason = "the memory map, the one place of the crate that needs it")]
+    let map = Arc::new(unsafe { Mmap::map(file)? });
+    let bytes = Buffer::from(bytes::Bytes::from_owner(Shared(Arc::clone(&map))));
+    Ok((map, bytes))
+}
+
 /// The map, for several owners.
 struct Shared(Arc<Mmap>);
 
@@ -267,7 +273,7 @@ pub fn digest(path: &Path) -> io::Result<String> {
     digest_of(&mut File::open(path)?)
 }
 
-fn digest_of(file: &mut File) -> io::Result<String> {
+pub(super) fn digest_of(file: &mut File) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK];
     loop {

@@ -4,3 +4,4 @@ pub mod file;
 pub mod map;
 pub mod order;
 pub mod summary;
+pub mod trained;

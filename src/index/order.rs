@@ -1,7 +1,6 @@
 //! From one score of each row to the order of all rows: ranks and ties.
 
 use crate::curriculum::rank::average_ranks;
-use crate::curriculum::split::Split;
 
 /// Puts in each score's place its average rank among the rows with a score, as a fraction in (0, 1]; NaN stays.
 pub fn to_ranks(scores: &mut [f64]) {
@@ -22,23 +21,24 @@ pub struct Order {
     /// Combined score of each, aligned with `rows`; NaN for rows without one.
     pub scores: Vec<f64>,
     /// Average rank of each among all rows, as a fraction in (0, 1], aligned with `rows`; ties are equal, and so are all rows
-    /// without a score. Those of rows that are held out are NaN.
+    /// without a score. Those of rows that are not trained on are NaN.
     pub ranks: Vec<f64>,
     /// Rows with a score.
     pub scored: usize,
 }
 
 impl Order {
-    /// Sorts rows by their scores. Rows of equal scores follow in an order that depends only on `seed`, so that a cut
-    /// through a tie favours no part of the data set. Rows that are `held_out` come behind all others, without a score.
-    pub fn new(scores: Vec<f64>, seed: u64, held_out: Option<&Split>) -> Self {
+    /// Sorts rows by their scores. Rows of equal scores follow in an order that depends only on `seed`, so
+    /// that a cut through a tie favours no part of the data set. The rows `apart`, each named once, are not
+    /// trained on: they come behind all others, without a score.
+    pub fn new(scores: Vec<f64>, seed: u64, apart: impl IntoIterator<Item = u64>) -> Self {
         let seed = mix(seed);
         // The hash stands for the row, which it gives back: so the sort compares two integers and nothing else.
         let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, mix(row ^ seed))).collect();
         drop(scores);
         let mut trained = pairs.len();
-        for row in held_out.into_iter().flat_map(Split::held_out) {
-            pairs[row as usize].0 = HELD_OUT;
+        for row in apart {
+            pairs[row as usize].0 = APART;
             trained -= 1;
         }
         pairs.sort_unstable();
@@ -90,8 +90,8 @@ fn count_scored(sorted: &[(u64, u64)]) -> usize {
     sorted.partition_point(|(key, _)| *key < UNSCORED)
 }
 
-/// Sort key of rows that are held out of training, behind all others.
-const HELD_OUT: u64 = u64::MAX;
+/// Sort key of rows that are not trained on, behind all others.
+const APART: u64 = u64::MAX;
 /// Sort key of rows without a score: greater than that of any number.
 const UNSCORED: u64 = u64::MAX - 1;
 const SIGN: u64 = 1 << 63;

@@ -18,7 +18,7 @@ pub struct IndexSummary {
     pub key: String,
     /// SHA-256 of `index.arrow` as `sha256:…`.
     pub digest: String,
-    /// Rows to train on: those of the index but for the held-out ones at its end.
+    /// Rows to train on: those of the index but for the ones at its end that are held out or filtered out.
     pub rows: u64,
     /// Of these, rows with a finite score from every scorer.
     pub scored_rows: u64,
@@ -35,7 +35,8 @@ pub struct IndexSummary {
     /// The groups' values; empty without a group column or where left out for space.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_names: Vec<String>,
-    /// Mean rank of each group; empty without a group column or where left out for space.
+    /// Mean rank of each group, 0 for one without a row to train on; empty without a group column or where
+    /// left out for space.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_mean_ranks: Vec<f64>,
     /// The lengths of the rows to train on; absent where they are not kept.
@@ -112,9 +113,10 @@ pub fn mean_ranks(order: &Order, groups: &[u8], group_rows: &[u64]) -> Vec<f64> 
     for (row, rank) in order.rows.iter().zip(&order.ranks).take(trained) {
         sums[usize::from(groups[*row as usize])] += rank;
     }
+    // No row of a group may be trained on: then it has the mean 0, since JSON has no NaN.
     sums.iter()
         .zip(group_rows)
-        .map(|(sum, rows)| (sum / *rows as f64 * 1e6).round() / 1e6)
+        .map(|(sum, rows)| (sum / (*rows).max(1) as f64 * 1e6).round() / 1e6)
         .collect()
 }
 

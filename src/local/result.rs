@@ -104,7 +104,9 @@ pub(super) fn text(world: &World, options: &Options, folder: &Path, outcome: Out
     let _ = writeln!(text, "{:<14} {}", "state", words(outcome, &status));
     if let Some(dataset) = &status.dataset {
         let held_out = dataset.held_out_rows.map(|rows| format!(", and {rows} held out"));
-        let _ = writeln!(text, "{:<14} {}{}", "rows", dataset.rows, held_out.unwrap_or_default());
+        let filtered = dataset.filtered_rows.map(|rows| format!(", and {rows} filtered out"));
+        let others = [held_out, filtered].map(Option::unwrap_or_default).concat();
+        let _ = writeln!(text, "{:<14} {}{others}", "rows", dataset.rows);
     }
     if let Some(scores) = &status.scores {
         let reason = scores

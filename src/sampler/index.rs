@@ -21,14 +21,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the plan's key is none.
 pub fn name(scores: &PlanScores) -> Result<String, Unusable> {
+    let key = folder(&scores.key).ok_or_else(|| Unusable {
+        fault: IndexFault::DigestMismatch,
+        message: "the plan's score key is no name of a folder".to_owned(),
+    })?;
+    Ok(format!("index/{key}/index.arrow"))
+}
+
+/// A key, if it is the name of one folder.
+pub(super) fn folder(key: &str) -> Option<&str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if scores.key.is_empty() || !scores.key.chars().all(plain) {
-        return Err(Unusable {
-            fault: IndexFault::DigestMismatch,
-            message: "the plan's score key is no name of a folder".to_owned(),
-        });
-    }
-    Ok(format!("index/{}/index.arrow", scores.key))
+    (!key.is_empty() && key.chars().all(plain)).then_some(key)
 }
 
 /// Maps `index/<key>/index.arrow` of the store and checks it against the plan's digest. A copy that is not that index is replaced once.
@@ -57,7 +60,7 @@ pub fn open(store: &Shared, scores: &PlanScores) -> Result<Index, Unusable> {
 }
 
 /// Why, without the path on this machine, which says nothing to who reads the status.
-fn reason(error: &StoreError) -> String {
+pub(super) fn reason(error: &StoreError) -> String {
     match error {
         StoreError::Io { source, .. } => format!("the score store does not give it: {source}"),
         StoreError::Content { message, .. } => message.clone(),
@@ -97,24 +100,27 @@ fn fault(error: &IndexError) -> IndexFault {
     }
 }
 
-/// Opens an index again and again for as long as waiting may help: a network file system that hangs, or shows a new file late, must not
-/// cost the curriculum. No try begins once `patience` is over; `now` is the time since the first one, `pause` does the waiting.
+/// Opens an index, or the rows that a filter leaves (`what`, for the log), again and again for as long as
+/// waiting may help: a network file system that hangs, or shows a new file late, must not cost the
+/// curriculum. No try begins once `patience` is over; `now` is the time since the first one, `pause` does the
+/// waiting.
 ///
 /// # Errors
 /// The last opening's.
-pub fn patiently(
+pub fn patiently<T>(
+    what: &str,
     patience: Duration,
     now: impl Fn() -> Duration,
     mut pause: impl FnMut(Duration),
-    mut open: impl FnMut() -> Result<Index, Unusable>,
-) -> Result<Index, Unusable> {
+    mut open: impl FnMut() -> Result<T, Unusable>,
+) -> Result<T, Unusable> {
     let mut next = FIRST_PAUSE;
     loop {
         let ended = open();
         let left = patience.saturating_sub(now());
         match ended {
             Err(unusable) if unusable.fault.is_transient() && !left.is_zero() => {
-                warn!(reason = %unusable.message, seconds_left = left.as_secs(), "the score index is tried again");
+                warn!(reason = %unusable.message, seconds_left = left.as_secs(), "{what} is tried again");
             }
             ended => return ended,
         }
@@ -137,6 +143,8 @@ mod tests {
         }
     }
 
+    type Opened = Result<Index, Unusable>;
+
     fn unusable(fault: IndexFault) -> Unusable {
         Unusable {
             fault,
@@ -148,7 +156,8 @@ mod tests {
     fn an_index_that_comes_late_or_cannot_be_read_for_a_while_is_used() {
         for fault in [IndexFault::Missing, IndexFault::Unreadable] {
             let (mut tries, waited) = (0, Cell::new(Duration::ZERO));
-            let opened = patiently(
+            let opened: Opened = patiently(
+                "it",
                 Duration::from_secs(60),
                 || waited.get(),
                 |pause| waited.set(waited.get() + pause),
@@ -169,7 +178,8 @@ mod tests {
     #[test]
     fn the_waiting_has_an_end_and_what_does_not_match_is_not_waited_for() {
         let (mut tries, waited) = (0, Cell::new(Duration::ZERO));
-        let opened = patiently(
+        let opened: Opened = patiently(
+            "it",
             Duration::from_secs(60),
             || waited.get(),
             |pause| waited.set(waited.get() + pause),
@@ -186,13 +196,14 @@ mod tests {
         let hangs = || {
             tries += 1;
             waited.set(waited.get() + Duration::from_secs(25));
-            Err(unusable(IndexFault::Unreadable))
+            Opened::Err(unusable(IndexFault::Unreadable))
         };
         let pause = |pause| waited.set(waited.get() + pause);
-        assert!(patiently(Duration::from_secs(60), || waited.get(), pause, hangs).is_err());
+        assert!(patiently("it", Duration::from_secs(60), || waited.get(), pause, hangs).is_err());
         assert_eq!(tries, 3);
         let mut tries = 0;
-        let opened = patiently(
+        let opened: Opened = patiently(
+            "it",
             Duration::from_secs(60),
             || Duration::ZERO,
             |_| panic!("waited"),

@@ -29,11 +29,14 @@ pub struct PlanInfo {
     /// What else bounds a batch: then its last slots may be empty. Absent where every slot has a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenBudget>,
-    /// Rows of the data set, held-out ones included.
+    /// Rows of the data set, also those that are held out or filtered out.
     pub rows: u64,
     /// Rows that are held out of training; absent without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_rows: Option<u64>,
+    /// Further rows, which do not match the filter; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filtered_rows: Option<u64>,
     /// Seed of the run.
     pub seed: u64,
     /// Which rows come first.
@@ -67,6 +70,7 @@ impl PlanInfo {
             tokens: plan.tokens,
             rows: plan.dataset_rows(),
             held_out_rows: plan.held_out.map(|held_out| held_out.rows),
+            filtered_rows: plan.filtered.as_ref().map(|filtered| filtered.rows),
             seed: plan.seed,
             order: plan.order,
             source: opened.source,

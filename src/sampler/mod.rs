@@ -30,3 +30,4 @@ pub mod server;
 pub mod sessions;
 pub mod source;
 pub mod stretches;
+pub mod trained;

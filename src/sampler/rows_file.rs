@@ -97,13 +97,13 @@ fn write_steps(out: &mut impl Write, opened: &Opened, path: &Path) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampler::source::tests::{attempt_plan, index};
+    use crate::sampler::source::tests::{attempt_plan, index, no_filter};
 
     #[test]
     fn the_file_holds_all_batches_in_order_and_appears_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.u64");
-        let opened = Opened::new(attempt_plan(), index).unwrap();
+        let opened = Opened::new(attempt_plan(), index, no_filter).unwrap();
         assert!(!is_whole(&path, &opened));
         write(&path, &opened, &PlanInfo::new(&opened, Some("this run"))).unwrap();
         assert!(is_whole(&path, &opened));
@@ -124,7 +124,7 @@ mod tests {
     fn a_folder_that_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("missing/rows.u64");
-        let opened = Opened::new(attempt_plan(), index).unwrap();
+        let opened = Opened::new(attempt_plan(), index, no_filter).unwrap();
         let message = write(&path, &opened, &PlanInfo::new(&opened, None))
             .unwrap_err()
             .to_string();

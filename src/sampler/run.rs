@@ -16,9 +16,8 @@ use super::contract::{SamplerStatus, Source};
 use super::dataset::DatasetFiles;
 use super::meters::Meters;
 use super::rows_file::{self, RowsFileError};
-use super::source::{Opened, PlanFileError, read_plan};
-use super::{index, result, server};
-use crate::curriculum::plan::PlanError;
+use super::source::{OpenError, Opened, PlanFileError, Unusable, read_plan};
+use super::{index, result, server, trained};
 use crate::store::Shared;
 use crate::telemetry::Shutdown;
 use crate::telemetry::http::{Limits, serve};
@@ -70,9 +69,9 @@ pub enum RunError {
     /// There is no plan.
     #[error(transparent)]
     PlanFile(#[from] PlanFileError),
-    /// The plan contradicts itself.
-    #[error("plan: {0}")]
-    Plan(#[from] PlanError),
+    /// The plan contradicts itself, or its rows are not known.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The trainer's file cannot be written.
     #[error(transparent)]
     RowsFile(#[from] RowsFileError),
@@ -154,17 +153,16 @@ pub async fn run(config: Config, mut shutdown: Shutdown) -> Result<(), RunError>
 }
 
 /// Reads the plan, checks the index, takes up the journal and writes the rows file.
-#[expect(clippy::disallowed_methods, reason = "the shell waits for the index")]
 fn prepare(config: &Config, meters: Meters, files: &DatasetFiles) -> Result<Attempt, RunError> {
-    let opened = Opened::new(read_plan(&config.plan)?, |scores| {
-        let begin = Instant::now();
-        index::patiently(
-            config.index_patience,
-            || begin.elapsed(),
-            std::thread::sleep,
-            || index::open(&config.store, scores),
-        )
-    })?;
+    let opened = Opened::new(
+        read_plan(&config.plan)?,
+        |scores| patiently("the score index", config, || index::open(&config.store, scores)),
+        |plan, filtered| {
+            patiently("the list of the rows to train on", config, || {
+                trained::open(&config.store, plan, filtered)
+            })
+        },
+    )?;
     match (opened.source, &opened.source_message) {
         (Source::UniformIndexUnusable, message) => {
             warn!(
@@ -182,6 +180,19 @@ fn prepare(config: &Config, meters: Meters, files: &DatasetFiles) -> Result<Atte
         give_file(&attempt, path)?;
     }
     Ok(attempt)
+}
+
+/// Opens a file of the store, which may take a while to be there.
+#[expect(clippy::disallowed_methods, reason = "the shell waits for the store")]
+fn patiently<T>(what: &str, config: &Config, open: impl FnMut() -> Result<T, Unusable>) -> Result<T, Unusable> {
+    let begin = Instant::now();
+    index::patiently(
+        what,
+        config.index_patience,
+        || begin.elapsed(),
+        std::thread::sleep,
+        open,
+    )
 }
 
 /// Writes the rows file, unless the phase is too long for one. What is there already stays: a trainer may be reading it.

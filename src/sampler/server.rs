@@ -202,7 +202,7 @@ async fn held_out(State(attempt): State<Arc<Attempt>>) -> Result<Response, Refus
     if rows > REPLY_BYTES / 8 {
         let most = REPLY_BYTES / 8;
         let message = format!(
-            "{rows} rows are held out, more than the {most} of a reply; they are the last rows of the score index"
+            "{rows} rows are held out, more than the {most} of a reply; they are among the last rows of the score index"
         );
         return Err(refuse(&attempt, BadRequest(message)));
     }

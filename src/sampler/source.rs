@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::contract::{IndexFault, Source};
 use super::part::Part;
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::order::{Identity, OrderScope, RowOrder};
 use crate::curriculum::plan::{PhasePlan, Plan, PlanError, PlanScores, TokenBudget};
 use crate::curriculum::sampler::{SampleError, Sampler};
@@ -163,35 +164,53 @@ pub struct InEffect {
     pub order: SharedOrder,
 }
 
+/// The rows that a filter leaves are not known, so that nothing can be drawn: nobody may train on what was
+/// filtered out.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+#[error(
+    "there is no score index to draw from, and which rows `dataset.filter` leaves cannot be known, so nothing is drawn: {0}"
+)]
+pub struct RowsUnknown(pub String);
+
 impl InEffect {
     /// A plan of any number of phases, with the index that `open` gives; the uniform plan when that fails, or is of other rows or groups.
-    pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>) -> Self {
+    /// That one, where there is a filter, needs the rows that it leaves, which `trained` gives.
+    ///
+    /// # Errors
+    /// When there is no index that can be used, and `trained` fails.
+    pub fn new(
+        plan: Plan,
+        open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>,
+        trained: impl FnOnce(&Plan, &Filtered) -> Result<SharedOrder, Unusable>,
+    ) -> Result<Self, RowsUnknown> {
         let plan_digest = plan.digest();
         let index = plan
             .scores
             .as_ref()
             .map(|scores| open(scores).and_then(|index| fitting(index, &plan)));
-        let without_scores: SharedOrder = match plan.split() {
-            Some(split) => Arc::new(split),
-            None => Arc::new(Identity),
+        let without_scores = || -> Result<SharedOrder, RowsUnknown> {
+            Ok(match (&plan.filtered, plan.split()) {
+                (Some(filtered), _) => trained(&plan, filtered).map_err(|error| RowsUnknown(error.message))?,
+                (None, Some(split)) => Arc::new(split),
+                (None, None) => Arc::new(Identity),
+            })
         };
-        let (plan, order, source, unusable): (_, SharedOrder, _, _) = match index {
-            Some(Ok(index)) => (plan, index.order, Source::Index, None),
-            Some(Err(unusable)) => (
-                plan.uniform(),
-                without_scores,
-                Source::UniformIndexUnusable,
-                Some(unusable),
-            ),
-            None => (plan, without_scores, Source::Uniform, None),
+        let (order, source, unusable) = match index {
+            Some(Ok(index)) => (index.order, Source::Index, None),
+            Some(Err(unusable)) => (without_scores()?, Source::UniformIndexUnusable, Some(unusable)),
+            None => (without_scores()?, Source::Uniform, None),
         };
-        Self {
-            plan,
+        Ok(Self {
+            plan: if source == Source::UniformIndexUnusable {
+                plan.uniform()
+            } else {
+                plan
+            },
             plan_digest,
             source,
             unusable,
             order,
-        }
+        })
     }
 }
 
@@ -227,21 +246,38 @@ pub struct Opened {
     pub groups: Option<RowGroups>,
 }
 
+/// A plan that cannot be served.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// It contradicts itself.
+    #[error("plan: {0}")]
+    Plan(#[from] PlanError),
+    /// Its rows are not known.
+    #[error(transparent)]
+    Rows(#[from] RowsUnknown),
+}
+
 impl Opened {
     /// Prepares to serve `plan`, which has exactly one phase, from the index that `open` gives.
     ///
-    /// When `open` fails, or gives an index of other rows or groups, all rows are equally likely and `source_message` says why.
+    /// When `open` fails, or gives an index of other rows or groups, all rows are equally likely and
+    /// `source_message` says why: all that `trained` gives, where there is a filter.
     ///
     /// # Errors
-    /// When the plan does not pass [`Plan::check`].
-    pub fn new(plan: Plan, open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>) -> Result<Self, PlanError> {
+    /// When the plan does not pass [`Plan::check`], or the rows that a filter leaves are needed and not
+    /// known.
+    pub fn new(
+        plan: Plan,
+        open: impl FnOnce(&PlanScores) -> Result<Index, Unusable>,
+        trained: impl FnOnce(&Plan, &Filtered) -> Result<SharedOrder, Unusable>,
+    ) -> Result<Self, OpenError> {
         let InEffect {
             plan,
             plan_digest,
             source,
             unusable,
             order,
-        } = InEffect::new(plan, open);
+        } = InEffect::new(plan, open, trained)?;
         let groups = match source {
             Source::Index => RowGroups::read(&plan, &*order),
             Source::Uniform | Source::UniformIndexUnusable => None,
@@ -287,8 +323,8 @@ fn fitting(index: Index, plan: &Plan) -> Result<Index, Unusable> {
             "the score index has no lengths of rows, which the plan counts tokens by".to_owned(),
         ));
     }
-    // Of every group the index has the held-out rows too, as the last ones.
-    let same_groups = if plan.held_out.is_none() {
+    // Of every group the index has the rows too that are not trained on, as the last ones.
+    let same_groups = if plan.held_out.is_none() && plan.filtered.is_none() {
         index.group_rows == plan.group_rows
     } else {
         let mut pairs = index.group_rows.iter().zip(&plan.group_rows);

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::dataset::{Cell, is_decimal, number_text};
+use super::dataset::{Cell, is_decimal};
 use super::error::ScoringError;
+use super::reading::Readings;
 use super::store::Store;
 use super::task::Task;
 use crate::curriculum::plan::MAX_GROUPS;
@@ -111,34 +112,10 @@ impl Groups {
 
 /// Names as a file with types would have them.
 fn typed(names: &[String]) -> Vec<String> {
-    let flag = |name: &str| match name {
-        "True" | "TRUE" | "true" => Some("true"),
-        "False" | "FALSE" | "false" => Some("false"),
-        "" => Some(""),
-        _ => None,
-    };
-    if let Some(flags) = names.iter().map(|name| flag(name)).collect::<Option<Vec<_>>>() {
-        return flags.into_iter().map(str::to_owned).collect();
-    }
-    let is_nan = |name: &str| name.eq_ignore_ascii_case("nan");
-    let numeric = names.iter().any(|name| is_decimal(name))
-        && names
-            .iter()
-            .all(|name| name.is_empty() || is_nan(name) || is_decimal(name));
-    if !numeric {
-        return names.to_vec();
-    }
-    let number = |name: &String| {
-        if is_nan(name) {
-            return String::new();
-        }
-        match name.parse::<f64>() {
-            // A whole number that is written as one keeps all of its digits.
-            Ok(number) if number == 0.0 || name.contains(['.', 'e', 'E']) => number_text(number),
-            _ => name.clone(),
-        }
-    };
-    names.iter().map(number).collect()
+    let mut readings = Readings::default();
+    names.iter().for_each(|name| readings.see(name));
+    let reading = readings.end();
+    names.iter().map(|name| reading.name(name).into_owned()).collect()
 }
 
 fn sort(names: &mut [&String]) {

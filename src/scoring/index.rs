@@ -4,6 +4,7 @@ use std::fs;
 
 use super::combine::Combination;
 use super::error::ScoringError;
+use super::filter;
 use super::gather::gather;
 use super::manifest::Manifest;
 use super::store::{Store, StoredSummary};
@@ -27,9 +28,12 @@ use crate::store::scratch::write_json;
 pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<IndexSummary, ScoringError> {
     let manifest = Manifest::load(store, task)?;
     let groups = load_groups(task, store, &manifest)?;
-    let split = manifest.held_out.map(|held_out| Split::new(manifest.rows, held_out));
-    let (combined, lengths) = combine(task, store, &manifest, split.as_ref())?;
-    let order = Order::new(combined, task.seed, split.as_ref());
+    let split = manifest.split();
+    let filtered = filter::filtered_out(task, store, &manifest)?;
+    let (combined, lengths) = combine(task, store, &manifest, split.as_ref(), filtered.as_deref())?;
+    let filtered = (0..).zip(filtered.iter().flatten()).filter(|(_, out)| **out);
+    let held_out = split.iter().flat_map(Split::held_out);
+    let order = Order::new(combined, task.seed, held_out.chain(filtered.map(|(row, _)| row)));
     let grouped = groups
         .as_ref()
         .map(|groups| order.by_group(groups, &manifest.group_rows));
@@ -67,6 +71,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         bytes: written.bytes,
         source: Some(manifest.source),
         held_out: manifest.held_out,
+        filtered: manifest.filtered,
         companions: manifest.companions,
         summary,
     };
@@ -96,17 +101,28 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
     Ok(Some(groups))
 }
 
-/// The combined score of every row, NaN for rows without one; and its length in tokens, where a scorer tells it.
+/// The combined score of every row, NaN for rows without one and for those that are `filtered` out; and its length in tokens, where a
+/// scorer tells it.
 fn combine(
     task: &Task,
     store: &Store,
     manifest: &Manifest,
     split: Option<&Split>,
+    filtered: Option<&[bool]>,
 ) -> Result<(Vec<f64>, Option<Vec<u32>>), ScoringError> {
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults, mut lengths) = (false, Vec::new(), None);
     for scorer in &task.scorers {
-        let gathered = gather(task, store, scorer, manifest.rows)?;
+        let mut gathered = gather(task, store, scorer, manifest.rows)?;
+        // Ranks are those among the other rows.
+        for (score, _) in gathered
+            .scores
+            .iter_mut()
+            .zip(filtered.into_iter().flatten())
+            .filter(|(_, out)| **out)
+        {
+            *score = f64::NAN;
+        }
         broken |= !gathered.broken.is_empty();
         let found = [gathered.broken, gathered.unscored].concat();
         if !found.is_empty() {
@@ -127,7 +143,7 @@ fn combine(
     let held_out = split.into_iter().flat_map(Split::held_out);
     let scored = (all_scored - held_out.filter(|row| !combined[*row as usize].is_nan()).count()) as u64;
     let rows = manifest.trained_rows();
-    if validate::coverage(scored, rows, manifest.bad_rows) < validate::min_coverage(task)? {
+    if validate::coverage(scored, rows, manifest.trained_bad_rows()) < validate::min_coverage(task)? {
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::companions::{self, Companions};
 use super::dataset::{Cell, DataFile, Dataset, Field, Kind, Part, ReadError, Root, is_lasting};
 use super::error::{ScoringError, list_names};
+use super::filter::{self, Sieve};
 use super::groups::{GroupFault, Groups};
 use super::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
 use super::offsets::OffsetsWriter;
@@ -13,6 +14,7 @@ use super::report::{FoundIndex, Inspection};
 use super::store::{Store, StoredSummary};
 use super::task::{Format, Task};
 use super::validate;
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::plan::MAX_GROUPS;
 use crate::curriculum::split::Split;
 use crate::store::scratch::{write_json, write_whole};
@@ -27,15 +29,19 @@ use crate::store::{StoreError, read_json};
 /// Those of the data set (exit code 65), and of the store.
 pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, ScoringError> {
     let dataset = Dataset::open(task, root)?;
-    let survey = Survey::make(task, &dataset, store)?;
+    let mut survey = Survey::make(task, &dataset, store)?;
     if survey.rows == 0 {
         return Err(ScoringError::DatasetEmpty(format!(
             "{} has no rows; at least one is needed",
             task.shown()
         )));
     }
+    let sieve = survey.sieve.take();
     let (mut manifest, groups) = survey.finish(task, dataset)?;
     hold_out(task, &mut manifest, &groups)?;
+    if let Some(sieve) = sieve {
+        filter::leave(task, store, &mut manifest, &groups, sieve)?;
+    }
     manifest.companions = companions::digests(task, root)?;
     if task.group_column.is_some() {
         let path = store.groups(task);
@@ -47,6 +53,10 @@ pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, Sc
     }
     write_json(&store.manifest(task), &manifest)?;
     let named_groups = find_groups(task, &manifest)?;
+    if manifest.filtered.is_some() {
+        // Without it nobody knows the rows to train on, so it must be there, unlike what else is pushed.
+        store.shared().push(&store.trained(task))?;
+    }
     let asked = push(task, store, &manifest).and_then(|()| find_index(task, store, &manifest));
     let (found, stale_index) = match asked {
         // Training goes on without the scores, and for that the rows are enough. Scoring will say what is wrong.
@@ -62,6 +72,7 @@ pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, Sc
         named_groups,
         group_rows: manifest.trained_group_rows(),
         bad_rows: manifest.bad_rows,
+        filtered: manifest.filtered,
         found,
         stale_index,
     })
@@ -131,20 +142,24 @@ struct Survey {
     first_bad: Option<(usize, String)>,
     offsets: Option<OffsetsWriter>,
     groups: Groups,
+    sieve: Option<Sieve>,
 }
 
 impl Survey {
     fn make(task: &Task, dataset: &Dataset, store: &Store) -> Result<Self, ScoringError> {
-        let mut fields: Vec<Field> = task.scorers.iter().filter_map(validate::field).collect();
-        if let Some(column) = &task.group_column {
-            let group = Field {
-                column: column.clone(),
-                kind: Kind::Group,
-                asked_by: "`dataset.groupColumn`".to_owned(),
-            };
-            fields.insert(0, group);
-        }
-        let mut survey = Self::default();
+        let group = task.group_column.iter().map(|column| Field {
+            column: column.clone(),
+            kind: Kind::Group,
+            asked_by: "`dataset.groupColumn`".to_owned(),
+        });
+        // Those whose values the survey itself needs stand first.
+        let mut fields: Vec<Field> = group.chain(filter::fields(task)).collect();
+        let own = fields.len();
+        fields.extend(task.scorers.iter().filter_map(validate::field));
+        let mut survey = Self {
+            sieve: Sieve::new(task)?,
+            ..Self::default()
+        };
         // Checks names and, where the format has them, types, before a pass that may take long.
         for data in dataset.files.iter().filter(|data| has_text(dataset, data)) {
             let stated = data.file.check(&fields).map_err(|error| dataset.explain(data, error))?;
@@ -152,10 +167,10 @@ impl Survey {
         }
         if task.format == Format::Parquet {
             survey.rows = survey.file_rows.iter().sum();
-            if task.group_column.is_none() {
+            if own == 0 {
                 return Ok(survey);
             }
-            fields.truncate(1);
+            fields.truncate(own);
         } else {
             survey.offsets = Some(OffsetsWriter::create(store.offsets(task))?);
         }
@@ -209,14 +224,16 @@ impl Survey {
             if let (Some(writer), Some(offset)) = (&mut self.offsets, cursor.offset()) {
                 writer.push(offset)?;
             }
-            if let Some(what) = cursor.bad() {
+            let bad = cursor.bad();
+            let is_bad = bad.is_some();
+            if let Some(what) = bad {
                 self.bad_rows += 1;
                 let (place, what) = self.first_bad.get_or_insert((place, what));
                 if self.bad_rows > task.max_bad_rows {
                     return Err(too_many_bad(task, dataset, &dataset.files[*place], what));
                 }
             }
-            // The column of the groups stands first; others of this kind are ids.
+            // The column of the groups stands first; others of this kind are conditions' and ids.
             let of_groups = task.group_column.is_some().then_some(0);
             for (place, field) in fields.iter().enumerate() {
                 let cell = cursor.cell(place);
@@ -224,6 +241,10 @@ impl Survey {
                 if Some(place) == of_groups {
                     self.groups.add(cell).map_err(|fault| no_group(fault, &field.column))?;
                 }
+            }
+            if let Some(sieve) = &mut self.sieve {
+                let first = usize::from(of_groups.is_some());
+                sieve.add(is_bad, |place| cursor.cell(first + place))?;
             }
             rows += 1;
         }
@@ -244,11 +265,13 @@ impl Survey {
             rows: self.rows,
             source: dataset.fingerprint,
             held_out: None,
+            filtered: None,
             companions: Companions::new(),
             bad_rows: self.bad_rows,
             group_names: groups.names,
             group_rows: groups.rows,
             held_out_group_rows: Vec::new(),
+            filtered_group_rows: Vec::new(),
             files: files
                 .map(|(data, rows)| SourceFile {
                     path: data.name,
@@ -336,6 +359,7 @@ fn fit(store: &Store, stored: &StoredSummary, manifest: &Manifest) -> Result<Fit
         return Ok(Fit::Stale(format!("the data have changed: {difference}")));
     }
     let same_rows = stored.held_out == manifest.held_out
+        && Filtered::same_rows(stored.filtered.as_ref(), manifest.filtered.as_ref())
         && summary.rows == manifest.trained_rows()
         && summary.group_rows == manifest.trained_group_rows()
         && summary.group_names == manifest.group_names;
@@ -353,7 +377,7 @@ fn find_index(
     let mut stale = None;
     if let Some(stored) = usable_summary(store, &store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
         let (scored, rows) = (stored.summary.scored_rows, stored.summary.rows);
-        let covers = validate::coverage(scored, rows, manifest.bad_rows) >= min_coverage;
+        let covers = validate::coverage(scored, rows, manifest.trained_bad_rows()) >= min_coverage;
         // The newest of the same data may be by other files, as it may be by another scorer; the one of this key may not.
         let other = companions::difference(&stored.companions, &manifest.companions);
         match (fit(store, &stored, manifest)?, other) {

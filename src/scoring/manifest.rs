@@ -11,7 +11,8 @@ use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::store::Store;
 use super::task::{Format, Task};
-use crate::curriculum::split::HeldOut;
+use crate::curriculum::filter::Filtered;
+use crate::curriculum::split::{HeldOut, Split};
 
 /// Version of the manifest's format.
 pub const MANIFEST_VERSION: u32 = 3;
@@ -37,6 +38,9 @@ pub struct Manifest {
     /// Rows that are held out of training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
+    /// Further rows, which a filter leaves out, and the digest of the file of those that are trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
     /// Which content of files beside the data was there that scorers read; what could not be read is left out.
     #[serde(default, skip_serializing_if = "Companions::is_empty")]
     pub companions: Companions,
@@ -50,6 +54,10 @@ pub struct Manifest {
     /// Rows of each group that are held out; empty without groups, and where none are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_out_group_rows: Vec<u64>,
+    /// Rows of each group that the filter leaves out, of those that are not held out; empty without groups or
+    /// filter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filtered_group_rows: Vec<u64>,
     /// The files, in the order of their rows: row numbers run on from one to the next.
     #[serde(default)]
     pub files: Vec<SourceFile>,
@@ -112,15 +120,31 @@ impl Manifest {
 
     /// Rows to train on.
     pub fn trained_rows(&self) -> u64 {
-        self.rows
-            .saturating_sub(self.held_out.map_or(0, |held_out| held_out.rows))
+        let held_out = self.held_out.map_or(0, |held_out| held_out.rows);
+        let filtered = self.filtered.as_ref().map_or(0, |filtered| filtered.rows);
+        self.rows.saturating_sub(held_out).saturating_sub(filtered)
     }
 
     /// Of these, the rows of each group.
     pub fn trained_group_rows(&self) -> Vec<u64> {
         let held_out = self.held_out_group_rows.iter().chain(iter::repeat(&0));
-        let of_group = |(rows, held_out): (&u64, &u64)| rows.saturating_sub(*held_out);
-        self.group_rows.iter().zip(held_out).map(of_group).collect()
+        let filtered = self.filtered_group_rows.iter().chain(iter::repeat(&0));
+        let apart = held_out.zip(filtered);
+        let of_group = |(rows, (held_out, filtered)): (&u64, (&u64, &u64))| {
+            rows.saturating_sub(*held_out).saturating_sub(*filtered)
+        };
+        self.group_rows.iter().zip(apart).map(of_group).collect()
+    }
+
+    /// Rows that are bad as a whole and may be trained on: none with a filter, whose conditions they do not
+    /// meet.
+    pub fn trained_bad_rows(&self) -> u64 {
+        if self.filtered.is_some() { 0 } else { self.bad_rows }
+    }
+
+    /// The held-out rows and all others, where rows are held out.
+    pub fn split(&self) -> Option<Split> {
+        self.held_out.map(|held_out| Split::new(self.rows, held_out))
     }
 
     /// Each file with its rows of the whole data set.

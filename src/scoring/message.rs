@@ -127,6 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::curriculum::filter::Filtered;
     use crate::scoring::report::{Failure, FoundIndex, Inspection};
 
     fn parse(text: &str) -> Report {
@@ -165,7 +166,8 @@ mod tests {
         fn an_inspection_fits_and_keeps_what_training_needs(summary in summaries(), exact: bool) {
             let group_rows = summary.group_rows.clone();
             let found = Some(FoundIndex { exact, summary: summary.clone() });
-            let text = encode(Report::Inspected(Inspection { rows: summary.rows, held_out_rows: 0, group_rows: group_rows.clone(), named_groups: vec![Some(255); 64], bad_rows: 7, found, stale_index: Some("x".repeat(300)) }), TERMINATION_MESSAGE_BYTES);
+            let filtered = Some(Filtered { rows: 1 << 40, key: "f".repeat(64), digest: format!("sha256:{}", "e".repeat(64)) });
+            let text = encode(Report::Inspected(Inspection { rows: summary.rows, held_out_rows: 0, filtered, group_rows: group_rows.clone(), named_groups: vec![Some(255); 64], bad_rows: 7, found, stale_index: Some("x".repeat(300)) }), TERMINATION_MESSAGE_BYTES);
             prop_assert!(text.len() <= TERMINATION_MESSAGE_BYTES, "{} bytes", text.len());
             let Report::Inspected(inspection) = parse(&text) else { panic!("{text}") };
             prop_assert_eq!(inspection.group_rows, group_rows);

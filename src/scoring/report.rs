@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::curriculum::filter::Filtered;
 use crate::index::summary::IndexSummary;
 
 /// Bytes that the kubelet keeps of a container's termination message, unless the pod has more than three containers: then it is less,
@@ -41,11 +42,14 @@ pub struct Failure {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
-    /// Rows to train on: all of the data set but for the held-out ones.
+    /// Rows to train on: all of the data set but for those that are held out or filtered out.
     pub rows: u64,
     /// Rows that are held out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub held_out_rows: u64,
+    /// Further rows, which the filter leaves out; `None`: there is no filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
     /// Rows of each group that are trained on, in the order of the groups' values; empty without a group column. At most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_rows: Vec<u64>,

@@ -10,12 +10,15 @@ use super::dataset::{Disk, LocalDisk};
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
 use super::task::Task;
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::split::HeldOut;
 use crate::index::summary::IndexSummary;
 use crate::store::Shared;
 
 /// Name of the file beside a manifest that holds where each row begins.
 pub const OFFSETS: &str = "offsets.u64";
+/// Name of the file beside a manifest that holds the rows to train on, where a filter leaves some out.
+pub const TRAINED: &str = "trained.u64";
 
 /// What there is on the store, and where; its layout is in `docs/design/contracts.md` under "The store".
 #[derive(Clone, Debug)]
@@ -35,9 +38,12 @@ pub struct StoredSummary {
     /// Which content of the data set was scored. Versions before this field did not keep it: such an index is of unknown data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Fingerprint>,
-    /// Rows that are held out of training: the last ones of the index.
+    /// Rows that are held out of training: they stand at the end of the index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
+    /// Rows that a filter leaves out, among those at the end of the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
     /// Which content of files beside the data the scorers read.
     #[serde(default, skip_serializing_if = "Companions::is_empty")]
     pub companions: Companions,
@@ -121,6 +127,11 @@ impl Store {
     /// One byte for each row: its group's position in the manifest.
     pub fn groups(&self, task: &Task) -> PathBuf {
         self.scores(task).join("groups.u8")
+    }
+
+    /// The rows to train on, where a filter leaves some out.
+    pub fn trained(&self, task: &Task) -> PathBuf {
+        self.scores(task).join(TRAINED)
     }
 
     /// Token counts of a shard.

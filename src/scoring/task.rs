@@ -32,6 +32,9 @@ pub struct Task {
     /// What the job calls this content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// Conditions that a row must meet to be trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter: Vec<Condition>,
     /// Rows that are held out of training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
@@ -58,6 +61,38 @@ pub struct Task {
     /// Name of the scorer whose scores are also kept as the rows' lengths in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_scorer: Option<String>,
+}
+
+/// Most conditions of a filter: the inspection has a bit for each.
+pub const MAX_CONDITIONS: usize = 16;
+
+/// A condition that a row meets or not, by its value in one column.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Condition {
+    /// Name of the column.
+    pub column: String,
+    /// What the value must be.
+    pub test: Test,
+}
+
+/// What a value must be.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Test {
+    /// One of these texts.
+    In(Vec<String>),
+    /// None of these texts; also no value at all.
+    NotIn(Vec<String>),
+    /// A number within bounds, decimal strings, which belong to it.
+    Range {
+        /// The least.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<String>,
+        /// The greatest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<String>,
+    },
 }
 
 /// Which rows are held out of training.

@@ -7,7 +7,7 @@ use super::companions;
 use super::dataset::{Field, Kind};
 use super::error::ScoringError;
 use super::store::Shard;
-use super::task::{Combine, Join, Scorer, ScorerKind, Task};
+use super::task::{Combine, Condition, Join, MAX_CONDITIONS, Scorer, ScorerKind, Task, Test};
 use crate::curriculum::share::Share;
 use crate::curriculum::split::HeldOut;
 
@@ -86,6 +86,7 @@ fn check(task: &Task) -> Result<(), ScoringError> {
     }
     weights(task)?;
     held_out(task, 1)?;
+    bounds(task)?;
     min_coverage(task).map(|_| ())
 }
 
@@ -143,6 +144,46 @@ pub fn held_out(task: &Task, rows: u64) -> Result<Option<HeldOut>, ScoringError>
             split.held_out
         ))),
     }
+}
+
+/// The bounds of each condition of the filter, infinite where none is set.
+///
+/// # Errors
+/// [`ScoringError::InvalidTask`] when there are too many conditions, a bound is no number, or a list has an
+/// empty text or none.
+pub fn bounds(task: &Task) -> Result<Vec<(f64, f64)>, ScoringError> {
+    if task.filter.len() > MAX_CONDITIONS {
+        return Err(ScoringError::InvalidTask(format!(
+            "`dataset.filter` has {} conditions; at most {MAX_CONDITIONS} are possible",
+            task.filter.len()
+        )));
+    }
+    let number = |place: usize, name: &str, text: &Option<String>, default: f64| match text {
+        None => Ok(default),
+        Some(text) => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number),
+            _ => Err(ScoringError::InvalidTask(format!(
+                "`dataset.filter[{place}].{name}` is `{text}`; it must be a decimal number"
+            ))),
+        },
+    };
+    let conditions = task.filter.iter().enumerate();
+    let bounds = conditions.map(|(place, Condition { test, .. })| match test {
+        Test::Range { min: None, max: None } => Err(ScoringError::InvalidTask(format!(
+            "`dataset.filter[{place}]` has neither `min` nor `max`; it must have one"
+        ))),
+        Test::Range { min, max } => Ok((
+            number(place, "min", min, f64::NEG_INFINITY)?,
+            number(place, "max", max, f64::INFINITY)?,
+        )),
+        Test::In(texts) | Test::NotIn(texts) if texts.is_empty() || texts.iter().any(String::is_empty) => {
+            Err(ScoringError::InvalidTask(format!(
+                "`dataset.filter[{place}]` has an empty list, or an empty text in it; it must have texts"
+            )))
+        }
+        Test::In(_) | Test::NotIn(_) => Ok((f64::NEG_INFINITY, f64::INFINITY)),
+    });
+    bounds.collect()
 }
 
 /// The fraction of the rows that have a score, of those that can have one: bad rows, as many as the user allowed, cannot.

@@ -11,6 +11,7 @@ use super::deepspeed;
 use super::error::SimulateError;
 use super::unique::{self, Unique};
 use crate::api::curriculum::{Balance, CurriculumSpec};
+use crate::api::filter::FilterSpec;
 use crate::api::split::SplitSpec;
 use crate::curriculum::plan::{Facts, MAX_EXACT, Plan, PlanError, compile};
 use crate::curriculum::share::Share;
@@ -30,6 +31,8 @@ pub struct Document {
     pub group_column: Option<String>,
     /// The job's `dataset.split`: fraction that is held out, and seed.
     pub split: Option<(Share, u64)>,
+    /// The job's `dataset.filter`.
+    pub filter: Vec<FilterSpec>,
     /// What was assumed about the file, and what is not the same here as there.
     pub notes: Vec<String>,
     /// Where fields of the compiler's errors stand in the file: (prefix there, prefix in the file).
@@ -74,6 +77,8 @@ struct JobSpec {
 struct JobDataset {
     group_column: Option<String>,
     split: Option<SplitSpec>,
+    #[serde(default)]
+    filter: Vec<FilterSpec>,
 }
 
 impl Document {
@@ -112,6 +117,7 @@ impl Document {
                 seed: None,
                 group_column: None,
                 split: None,
+                filter: Vec::new(),
                 notes: found.notes,
                 names: vec![
                     ("curriculum.phases[0].pool.deepSpeed", found.path),
@@ -138,9 +144,9 @@ impl Document {
             return Err(field(path, "kind", format!("{kind} is not \"CurriculumJob\"")));
         }
         let Job { spec } = typed(path, "", value)?;
-        let (column, split) = spec
+        let (column, split, filter) = spec
             .dataset
-            .map(|dataset| (dataset.group_column, dataset.split))
+            .map(|dataset| (dataset.group_column, dataset.split, dataset.filter))
             .unwrap_or_default();
         let split = split.map(|split| -> Result<_, SimulateError> {
             let wrong = |problem: String| field(path, "spec.dataset.split", problem);
@@ -154,6 +160,7 @@ impl Document {
             return Err(field(path, "spec.dataset.groupColumn", problem));
         }
         document.split = split.transpose()?;
+        document.filter = filter;
         Ok(document)
     }
 
@@ -186,6 +193,7 @@ impl Document {
             seed: seed.transpose()?,
             group_column,
             split: None,
+            filter: Vec::new(),
             notes: Vec::new(),
             names: vec![("curriculum", at.to_owned()), ("dataset", format!("{parent}dataset"))],
         })

@@ -5,11 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use super::error::SimulateError;
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::plan::{Facts, MAX_GROUPS, PlanScores};
 use crate::curriculum::share::Share;
 use crate::curriculum::split::{HeldOut, Split};
 use crate::index::map::ScoreIndex;
+use crate::index::trained;
 use crate::scoring::manifest::Manifest;
 
 /// Most rows whose places are kept in memory (4 bytes each): with groups or an index.
@@ -22,6 +24,7 @@ pub struct Population {
     /// Rows to train on.
     rows: u64,
     held_out: Option<HeldOut>,
+    filtered: Option<Filtered>,
     group_names: Vec<String>,
     /// Rows of each group to train on.
     group_rows: Vec<u64>,
@@ -218,16 +221,18 @@ impl Population {
             order: Ordered::Even(Even::new(rows, &group_rows)),
             rows,
             held_out: None,
+            filtered: None,
             group_names,
             group_rows,
         })
     }
 
-    /// The rows and scores of a score index, of which `split` (fraction and seed) holds some out.
+    /// The rows and scores of a score index, of which `split` (fraction and seed) holds some out and a filter
+    /// leaves some out.
     ///
     /// # Errors
-    /// When the file is no index that can be used, or one of another split.
-    pub fn index(path: &Path, split: Option<(Share, u64)>) -> Result<Self, SimulateError> {
+    /// When the file is no index that can be used, or one of another split or without a filter.
+    pub fn index(path: &Path, split: Option<(Share, u64)>, is_filtered: bool) -> Result<Self, SimulateError> {
         let index = ScoreIndex::open(path, None).map_err(|source| SimulateError::Index {
             path: path.to_owned(),
             source,
@@ -244,25 +249,42 @@ impl Population {
             index.group_rows()
         };
         let held_out = split.map(|(fraction, seed)| HeldOut::of(fraction, rows, seed));
-        if let Some(held_out) = held_out {
-            let mut apart = vec![false; rows as usize];
-            for row in Split::new(rows, held_out).held_out() {
-                apart[row as usize] = true;
+        let mut trained_rows = rows - held_out.map_or(0, |held_out| held_out.rows);
+        let mut filtered = None;
+        if held_out.is_some() || is_filtered {
+            // Rows that are not trained on are the last ones of the index, and of each group, and have no
+            // rank.
+            if is_filtered {
+                trained_rows = index.ranks().partition_point(|rank| !rank.is_nan()) as u64;
             }
-            // They are the last ones of the index, and of each group.
-            let tail = &index.rows()[(rows - held_out.rows) as usize..];
-            if !tail.iter().all(|row| apart[*row as usize]) {
+            let (trained, tail) = index.rows().split_at(trained_rows as usize);
+            let mut apart = vec![false; rows as usize];
+            tail.iter().for_each(|row| apart[*row as usize] = true);
+            let split = held_out.map(|held_out| Split::new(rows, held_out));
+            if !split.iter().flat_map(Split::held_out).all(|row| apart[row as usize]) {
                 let problem = "its last rows are not those that the job's `dataset.split` holds out: it is the index of another job";
+                return Err(SimulateError::argument("--index", problem.to_owned()));
+            }
+            if trained.is_empty() {
+                let problem = "it has no row to train on: it is the index of another job";
                 return Err(SimulateError::argument("--index", problem.to_owned()));
             }
             for (group, count) in (0_u32..).zip(&mut group_rows) {
                 let scope = OrderScope::Group(group);
                 *count = (0..*count).filter(|at| !apart[index.row(scope, *at) as usize]).count() as u64;
             }
+            // As the inspection has it, so that the plan is the operator's.
+            let ascending = (0..rows).filter(|row| !apart[*row as usize]);
+            filtered = is_filtered.then(|| Filtered {
+                rows: tail.len() as u64 - held_out.map_or(0, |held_out| held_out.rows),
+                key: index.key().to_owned(),
+                digest: trained::digest_of(ascending),
+            });
         }
         Ok(Self {
-            rows: rows - held_out.map_or(0, |held_out| held_out.rows),
+            rows: trained_rows,
             held_out,
+            filtered,
             group_rows,
             group_names,
             order: Ordered::Index(index),
@@ -295,7 +317,8 @@ impl Population {
 
     /// Number of rows in the data set: row numbers are less.
     pub fn dataset_rows(&self) -> u64 {
-        self.rows + self.held_out.map_or(0, |held_out| held_out.rows)
+        let held_out = self.held_out.map_or(0, |held_out| held_out.rows);
+        self.rows + held_out + self.filtered.as_ref().map_or(0, |filtered| filtered.rows)
     }
 
     /// Number of rows to train on.
@@ -336,6 +359,7 @@ impl Population {
             group_rows: self.group_rows.clone(),
             groups: self.group_names.iter().cloned().zip(0..).collect(),
             held_out: self.held_out,
+            filtered: self.filtered.clone(),
             // Which index it is decides over no row.
             scores: Some(PlanScores {
                 key: "simulated".to_owned(),

@@ -8,6 +8,7 @@
 
 mod archive;
 mod harness;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -102,6 +103,50 @@ fn rows_that_are_held_out_are_trained_on_in_no_phase_with_scores_or_without() {
 }
 
 #[test]
+fn rows_that_a_filter_leaves_out_are_trained_on_in_no_phase_with_scores_or_without() {
+    let filter = json!({"dataset": {
+        "split": {"heldOut": "0.1"},
+        "filter": [{"column": "difficulty", "min": "20", "max": "79.5"}, {"column": "difficulty", "notIn": ["30", "40"]}],
+    }});
+    let left = |row: &u64| (20..80).contains(row) && ![30, 40].contains(row);
+    let distinct = |local: &Local| local.rows().into_iter().flatten().collect::<BTreeSet<u64>>();
+    let scored = Local::new(&filter);
+    let said = scored.succeeds();
+    let dataset = scored.status()["dataset"].clone();
+    let (rows, filtered) = (
+        dataset["rows"].as_u64().unwrap(),
+        dataset["filteredRows"].as_u64().unwrap(),
+    );
+    assert_eq!((rows + filtered, dataset["heldOutRows"].as_u64()), (90, Some(10)));
+    let told = format!("rows           {rows}, and 10 held out, and {filtered} filtered out");
+    assert!(said.contains(&told), "{said}");
+    assert_eq!(scored.rows(), scored.expected());
+    let of_scored = distinct(&scored);
+    assert!(of_scored.iter().all(left) && of_scored.len() as u64 <= rows);
+
+    let mut fails = filter;
+    fails["scoring"] = json!({"backoffLimit": 0, "scorers": [{"name": "given", "column": null, "container": {
+        "image": "none", "command": ["python3", "-c", "raise SystemExit(1)"],
+    }}]});
+    fails["curriculum"] =
+        json!({"phases": [{"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 2 * STEPS}}]});
+    let uniform = Local::new(&fails);
+    uniform.succeeds();
+    assert_eq!(uniform.status()["scores"]["source"], "Uniform");
+    let of_uniform = distinct(&uniform);
+    assert_eq!(of_uniform.len() as u64, rows, "320 draws show each of them");
+    assert!(of_uniform.iter().all(left) && of_scored.is_subset(&of_uniform));
+
+    // Nothing is left: nothing is trained, and the message says by what.
+    let none = Local::new(&json!({"dataset": {"filter": [{"column": "difficulty", "min": "100"}]}}));
+    let said = words(&none.run());
+    assert!(
+        said.contains("`dataset.filter` leaves none of 100 rows") && said.contains("`difficulty` 0"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_run_trains_exactly_the_rows_of_its_curriculum() {
     let local = Local::new(&json!({}));
     let said = local.succeeds();
@@ -122,37 +167,6 @@ fn a_run_trains_exactly_the_rows_of_its_curriculum() {
     // It is over: the same command says so again, and trains nothing.
     assert!(local.succeeds().contains("succeeded after"));
     assert_eq!(local.starts(), 2);
-}
-
-/// Row n has n tokens, at least one; no more than 60 count.
-#[test]
-fn a_budget_of_tokens_is_kept_with_lengths_and_without() {
-    let tokens = json!({"curriculum": {"batchTokens": {"budget": 200, "maxLength": 60, "lengthScorer": "given"}}});
-    let local = Local::new(&tokens);
-    let said = local.succeeds();
-    let rows = local.rows();
-    assert_eq!(rows, local.expected());
-    let counted = |rows: &[u64]| -> u64 { rows.iter().map(|row| (*row).clamp(1, 60)).sum() };
-    assert!(rows.iter().all(|rows| counted(rows) <= 200), "{rows:?}");
-    assert!(rows.iter().any(|rows| rows.len() < 8) && rows.iter().any(|rows| rows.len() == 8));
-    let visits = local.status()["visits"].clone();
-    for (visit, rows) in visits.as_array().unwrap().iter().zip(rows.chunks(STEPS as usize)) {
-        let trained: u64 = rows.iter().map(|rows| counted(rows)).sum();
-        assert_eq!(visit["tokens"], trained);
-        assert!(said.contains(&format!("({trained} tokens)")), "{said}");
-    }
-
-    // Three rows of any length fit.
-    let mut failing = tokens;
-    json_patch::merge(
-        &mut failing,
-        &json!({"scoring": {"backoffLimit": 0, "scorers": [{"name": "given", "column": null, "container": {
-        "image": "none", "command": ["python3", "/tests/fake_scorer.py"], "env": [{"name": "MODE", "value": "exit1"}]}}]}}),
-    );
-    let local = Local::new(&failing);
-    local.succeeds();
-    assert_eq!(local.status()["scores"]["source"], "Uniform");
-    assert!(local.rows().iter().all(|rows| rows.len() == 3));
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Bench {
             group_rows: vec![ROWS / GROUPS; GROUPS as usize],
             held_out: None,
             tokens: None,
+            filtered: None,
             scores: Some(PlanScores {
                 key: "abc".into(),
                 digest,

@@ -157,6 +157,7 @@ pub(super) fn facts(job: &CurriculumJob, data: &Data) -> Facts {
             .map(|rows| rows.len() as u64)
             .collect(),
         held_out: None,
+        filtered: None,
         groups: places.filter(|(name, _)| named.contains(name.as_str())).collect(),
         scores: Some(PlanScores {
             key: "a".repeat(64),

@@ -39,6 +39,7 @@ impl Pods {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            filter: Vec::new(),
             split: None,
             path: Some("train.csv".to_owned()),
             paths: Vec::new(),

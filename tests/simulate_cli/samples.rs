@@ -84,6 +84,41 @@ fn the_order_is_that_of_the_index() {
     assert!(first["served"]["max"].as_f64().unwrap() <= 19.0, "{first}");
 }
 
+/// Rows that a filter leaves out have no rank and are the last ones of the index.
+#[test]
+fn of_a_filter_the_index_says_which_rows_there_are() {
+    let bench = Bench::small();
+    let curriculum = SMALL.replace('\n', "\n  ");
+    let job = |filter: &str| format!("kind: CurriculumJob\nspec:\n  dataset: {{{filter}}}{curriculum}");
+    bench.write("job.yaml", &job("filter: [{column: language, in: [en]}]"));
+    bench.write("other.yaml", &job("filter: [{column: language, in: [de]}]"));
+    // The first forty rows are filtered out.
+    let order = Order::new((0..100).map(f64::from).collect(), 1, 0..40);
+    let content = IndexContent {
+        key: "abc".into(),
+        group_rows: Vec::new(),
+        group_names: Vec::new(),
+        order,
+        grouped: None,
+        lengths: None,
+    };
+    file::write(&bench.path("index.arrow"), content).unwrap();
+    let text = bench.text("sample -f job.yaml --index index.arrow --from 0 --count 25");
+    let rows: Vec<u64> = text.split_whitespace().map(|row| row.parse().unwrap()).collect();
+    assert!(rows.iter().all(|row| (40..100).contains(row)));
+    // The easiest fifth of sixty rows.
+    assert!(rows[..80].iter().all(|row| *row < 52));
+    let first = &bench.lines("simulate -f job.yaml --index index.arrow -o json --every 10")[0];
+    assert!(first["served"]["max"].as_f64().unwrap() < 52.0, "{first}");
+    // A simulation may do without: `--rows` are the rows to train on. Row numbers of the data it does not
+    // know.
+    bench.text("simulate -f job.yaml --rows 60");
+    let said = bench.error("sample -f job.yaml --rows 60 --from 0 --count 1");
+    assert!(said.contains("--index") && said.contains("`dataset.filter`"), "{said}");
+    let said = bench.error("simulate -f job.yaml --compare other.yaml --rows 60");
+    assert!(said.contains("has another `dataset.filter`"), "{said}");
+}
+
 #[test]
 fn parts_of_the_ranks_make_up_the_batch() {
     let bench = Bench::small();

@@ -56,6 +56,7 @@ fn plan(job: &CurriculumJob) -> Plan {
         rows: 1000,
         group_rows: vec![1000],
         held_out: None,
+        filtered: None,
         scores: None,
         phases: vec![PhasePlan {
             index: 0,

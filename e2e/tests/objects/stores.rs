@@ -342,6 +342,14 @@ fn degraded(folder: &Path) -> Option<(String, String)> {
     Some((word("status"), word("reason")))
 }
 
+/// What the status of the run in that folder says of phases that have ended.
+fn visits(folder: &Path) -> Vec<Value> {
+    let state = fs::read(folder.join("run/state.json")).unwrap_or_default();
+    let state: Value = serde_json::from_slice(&state).unwrap_or_default();
+    let visits = state["curriculumJob"]["status"]["visits"].as_array();
+    visits.cloned().unwrap_or_default()
+}
+
 async fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result {
     let mut look = tokio::time::interval(Duration::from_millis(100));
     let waited = tokio::time::timeout(LIMIT, async {
@@ -419,22 +427,14 @@ async fn a_server_killed_in_the_middle_of_a_phase_costs_no_row_and_comes_back() 
         }
         fs::write(folder.path().join("go-on"), "")?;
         // The phase ends without its store. The next one begins once it is back.
-        let first = folder.path().join("run/snapshots");
-        until("the first phase ended", || {
-            fs::read_dir(&first).is_ok_and(|mut all| all.next().is_some())
-        })
-        .await?;
+        until("the first phase ended", || !visits(folder.path()).is_empty()).await?;
         if with_redis {
             redis.go_on().await?;
         }
         ensure(running.wait()?.success(), said)?;
         found.push(digests(folder.path())?);
         // The Job of the first one waited for its store.
-        let state: Value = serde_json::from_slice(&fs::read(folder.path().join("run/state.json"))?)?;
-        let visits = state["curriculumJob"]["status"]["visits"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let visits = visits(folder.path());
         ensure(
             visits.len() == 2 && visits.iter().all(|visit| visit["archive"] == "Archived"),
             || format!("{visits:?}"),

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use curriculum_operator::api::curriculum::Balance;
+use curriculum_operator::curriculum::filter::Filtered;
 use curriculum_operator::curriculum::plan::{Facts, MAX_EXACT, Plan as PlanDocument, PlanScores};
 use curriculum_operator::index::map::{self, IndexError, ScoreIndex};
 use curriculum_operator::sampler::contract::{IndexFault, Source};
-use curriculum_operator::sampler::index;
-use curriculum_operator::sampler::source::{InEffect, Index, Unusable, parse_plan};
+use curriculum_operator::sampler::source::{InEffect, Index, SharedOrder, Unusable, parse_plan};
+use curriculum_operator::sampler::{index, trained};
 use curriculum_operator::simulate::document::Document;
 use curriculum_operator::simulate::population::Population;
 use curriculum_operator::store::Shared;
@@ -64,6 +65,11 @@ pub(crate) fn compile(
             }
             (None, Some(rows)) => {
                 let rows = exact("rows", rows, 1)?;
+                if !document.filter.is_empty() {
+                    return Err(PlanError::new_err(
+                        "which rows the job's `dataset.filter` leaves is known by its score index only: give `index`",
+                    ));
+                }
                 let population =
                     Population::even(rows, Vec::new(), "rows").map_err(|error| errors::document(&error))?;
                 let plan = compiled(&document, &population.facts(seed), phase)?;
@@ -96,10 +102,22 @@ fn exact(name: &str, value: i64, least: u64) -> PyResult<u64> {
 }
 
 fn in_effect(plan: PlanDocument, index: Option<&Path>, uniform: bool) -> PyResult<Given> {
-    let found = InEffect::new(plan, |scores| open_index(index, scores));
+    let refused = |message: String| ScoreIndexError::new_err(message);
+    let mut unusable = None;
+    let opened = |scores: &PlanScores| {
+        let opened = open_index(index, scores);
+        unusable = opened.as_ref().err().map(|error: &Unusable| error.message.clone());
+        opened
+    };
+    let found = InEffect::new(plan, opened, |plan, filtered| open_trained(index, plan, filtered));
+    let found = found.map_err(|unknown| match unusable {
+        // Who did not ask for uniform sampling is told of the index.
+        Some(message) if !uniform => refused(message),
+        _ => refused(unknown.to_string()),
+    })?;
     let message = found.unusable.map(|unusable| unusable.message);
     if let (Some(message), false) = (&message, uniform) {
-        return Err(ScoreIndexError::new_err(message.clone()));
+        return Err(refused(message.clone()));
     }
     Ok(Given {
         document: found.plan,
@@ -132,6 +150,20 @@ fn open_index(index: Option<&Path>, scores: &PlanScores) -> Result<Index, Unusab
     }
 }
 
+/// The rows that a filter leaves, which lie on the store beside what the inspection found.
+fn open_trained(store: Option<&Path>, plan: &PlanDocument, filtered: &Filtered) -> Result<SharedOrder, Unusable> {
+    match store {
+        Some(path) if path.is_dir() => trained::open(&Shared::volume(path), plan, filtered),
+        _ => Err(Unusable {
+            fault: IndexFault::Missing,
+            message: format!(
+                "they are in scores/{}/trained.u64 of the store; give the store's folder as `index`",
+                filtered.key
+            ),
+        }),
+    }
+}
+
 /// What the operator knows of the data once it has made this index.
 fn indexed(document: &Document, path: &Path, seed: u64) -> PyResult<Facts> {
     let unusable = |error: IndexError| ScoreIndexError::new_err(format!("{}: {error}", path.display()));
@@ -140,8 +172,10 @@ fn indexed(document: &Document, path: &Path, seed: u64) -> PyResult<Facts> {
         key: index.key().to_owned(),
         digest: map::digest(path).map_err(|error| unusable(error.into()))?,
     });
-    if document.split.is_some() {
-        let population = Population::index(path, document.split).map_err(|error| errors::document(&error))?;
+    let is_filtered = !document.filter.is_empty();
+    if document.split.is_some() || is_filtered {
+        let population =
+            Population::index(path, document.split, is_filtered).map_err(|error| errors::document(&error))?;
         return Ok(Facts {
             scores,
             ..population.facts(seed)
@@ -160,6 +194,7 @@ fn indexed(document: &Document, path: &Path, seed: u64) -> PyResult<Facts> {
         },
         groups: names.iter().cloned().zip(0..).collect(),
         held_out: None,
+        filtered: None,
         scores,
     })
 }

@@ -1,12 +1,14 @@
 """The engine in this process against the sampler's: the same rows, the same checks."""
 
 import ast
+import hashlib
 import inspect
 import json
 import pathlib
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import time
 import typing
@@ -124,6 +126,27 @@ class Rows(Native):
         drawn = {row for step in range(plan.start_step, plan.end_step) for row in plan.batch(step)}
         self.assertEqual(len(held_out), 50)
         self.assertFalse(drawn & {*held_out})
+
+    def test_rows_that_a_filter_leaves_out_are_in_no_batch_here_either(self):
+        left = [row for row in range(ROWS) if row % 3]
+        listed = b"".join(row.to_bytes(8, "little") for row in left)
+        filtered = {"rows": ROWS - len(left), "key": "k", "digest": "sha256:" + hashlib.sha256(listed).hexdigest()}
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        # The plan of a run without scores, which needs the list that the inspection left on the store.
+        sampler = self.start(request("uniform"))
+        plan = json.loads((sampler.folder / "plan.json").read_text())
+        plan |= {"rows": len(left), "groupRows": [len(left)], "filtered": filtered}
+        path = folder / "plan.json"
+        path.write_text(json.dumps(plan))
+        for store in (None, folder):
+            with self.assertRaisesRegex(curriculum.ScoreIndexError, "`dataset.filter` leaves cannot be known"):
+                curriculum.Plan(path, store, on_index_failure="uniform")
+        (folder / "scores/k").mkdir(parents=True)
+        (folder / "scores/k/trained.u64").write_bytes(listed)
+        plan = curriculum.Plan(path, folder)
+        drawn = {row for step in range(plan.start_step, plan.end_step) for row in plan.batch(step)}
+        self.assertEqual((plan.source, plan.rows), ("Uniform", ROWS))
+        self.assertTrue(drawn and drawn <= {*left})
 
     def test_they_are_so_without_an_index_that_can_be_used(self):
         sampler = self.start(request("groups"), spoil=damage)

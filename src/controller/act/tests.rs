@@ -94,6 +94,7 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         rows: 100,
         group_rows: Vec::new(),
         held_out: None,
+        filtered: None,
         scores: None,
         lengths: false,
         groups: std::collections::BTreeMap::new(),

@@ -7,14 +7,16 @@ use super::names::hex;
 use crate::{
     api::{
         self,
+        curriculum::Score,
         dataset::{DatasetSpec, VolumeSpec},
+        filter::FilterSpec,
         object_store::{ObjectStoreSpec, TrainerReads},
         scorer_volume::ScorerVolume,
         scoring::{self, ContainerScorer, DistanceMetric, DuplicatesScorer, LengthScorer, LengthUnit, ScorerSpec},
         split::SplitSpec,
     },
     controller::validate::{self, Dataset, Paths, Run, Source},
-    scoring::task::{Combine, Format, Metric, Scorer, ScorerKind, Split, Task, Unit},
+    scoring::task::{Combine, Condition, Format, Metric, Scorer, ScorerKind, Split, Task, Test, Unit},
 };
 
 /// Version of what the built-in scorers compute, and of how groups are named and ordered. Raise it when the same spec would give
@@ -54,6 +56,7 @@ pub fn task(run: &Run) -> Task {
         delimiter: dataset.delimiter,
         max_bad_rows: dataset.max_bad_rows,
         revision: dataset.revision.clone(),
+        filter: dataset.filter.iter().map(condition).collect(),
         split: dataset.split.as_ref().map(|split| Split {
             held_out: split.held_out.0.clone(),
             seed: split.seed,
@@ -124,12 +127,49 @@ fn what_decides_rows(dataset: &Dataset) -> Value {
         // It decides whether a file is read, not which scores it has.
         max_bad_rows: 0,
         revision: dataset.revision.clone(),
+        filter: dataset.filter.iter().map(as_written).collect(),
         split: dataset.split.as_ref().map(|split| SplitSpec {
             held_out: split.held_out.clone(),
             seed: i64::try_from(split.seed).unwrap_or(i64::MAX),
         }),
         group_column: dataset.group_column.clone(),
     })
+}
+
+fn condition(condition: &validate::Condition) -> Condition {
+    let range = |min: Option<&Score>, max: Option<&Score>| Test::Range {
+        min: min.map(|min| min.0.clone()),
+        max: max.map(|max| max.0.clone()),
+    };
+    Condition {
+        column: condition.column.clone(),
+        test: match &condition.test {
+            validate::Test::In(texts) => Test::In(texts.clone()),
+            validate::Test::NotIn(texts) => Test::NotIn(texts.clone()),
+            validate::Test::AtLeast(min) => range(Some(min), None),
+            validate::Test::AtMost(max) => range(None, Some(max)),
+            validate::Test::Between(min, max) => range(Some(min), Some(max)),
+        },
+    }
+}
+
+/// A condition in the API's form.
+fn as_written(condition: &validate::Condition) -> FilterSpec {
+    let mut spec = FilterSpec {
+        column: condition.column.clone(),
+        is_in: Vec::new(),
+        not_in: Vec::new(),
+        min: None,
+        max: None,
+    };
+    match &condition.test {
+        validate::Test::In(texts) => spec.is_in.clone_from(texts),
+        validate::Test::NotIn(texts) => spec.not_in.clone_from(texts),
+        validate::Test::AtLeast(min) => spec.min = Some(min.clone()),
+        validate::Test::AtMost(max) => spec.max = Some(max.clone()),
+        validate::Test::Between(min, max) => (spec.min, spec.max) = (Some(min.clone()), Some(max.clone())),
+    }
+    spec
 }
 
 /// A scorer without the fields that leave its scores as they are, in the API's form as well.

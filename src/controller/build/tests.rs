@@ -155,6 +155,7 @@ fn plan() -> Plan {
         rows: 1797,
         group_rows: vec![897, 900],
         held_out: None,
+        filtered: None,
         scores: Some(PlanScores {
             key: "ab".repeat(32),
             digest: format!("sha256:{}", "cd".repeat(32)),

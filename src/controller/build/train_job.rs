@@ -45,8 +45,8 @@ const SAMPLER_START_SECONDS: i32 = 1800;
 ///
 /// The template stays as it is but for: the sidecar `sampler` as first init container, the operator's
 /// volumes, mounts and `CURRICULUM_*` environment of the trainer (they replace the user's of the same name or
-/// path), `restartPolicy: Never`, and labels. The store is not mounted where every row is equally likely:
-/// training does not wait for a volume that it does not need.
+/// path), `restartPolicy: Never`, and labels. The store is not mounted where every row is equally likely,
+/// unless a filter leaves rows out: training does not wait for a volume that it does not need.
 pub fn train_job(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: ScoreSource) -> Job {
     let of = Some(Visit {
         number: visit,
@@ -83,7 +83,7 @@ fn pod(settings: &Settings, run: &Run, phase: &PhasePlan, visit: u32, scores: Sc
     let mut volumes = Volumes::new(pod.volumes.unwrap_or_default());
     let plan = volumes::config_map(volumes::PLAN, names::plan(&run.head.id.name, visit));
     let mut of_sampler = vec![mount_read_only(volumes.add(plan), MOUNT_PLAN)];
-    let has_store = scores != ScoreSource::Uniform;
+    let has_store = needs_store(run, scores);
     let store = has_store.then(|| volumes::store_to_read(run, volumes.add(volumes::store(run, true))));
     of_sampler.extend(store.clone());
     let shared = volumes.add(volumes::empty_dir(volumes::SHARED));
@@ -150,6 +150,11 @@ fn checkpoint_dir(path: Option<&str>) -> String {
     )
 }
 
+/// The store has the score index, and the list of the rows that a filter leaves.
+fn needs_store(run: &Run, scores: ScoreSource) -> bool {
+    scores != ScoreSource::Uniform || !run.dataset.filter.is_empty()
+}
+
 fn rows_file() -> String {
     format!("{MOUNT_SHARED}/rows.u64")
 }
@@ -166,7 +171,7 @@ fn sampler(settings: &Settings, run: &Run, scores: ScoreSource, mounts: Vec<Volu
         format!("--listen=127.0.0.1:{SAMPLER_PORT}"),
         format!("--status-listen=0.0.0.0:{SAMPLER_STATUS_PORT}"),
     ];
-    if scores != ScoreSource::Uniform {
+    if needs_store(run, scores) {
         let key = key::task(run).key;
         args.push(format!("--manifest={MOUNT_STORE}/scores/{key}/manifest.json"));
     }

@@ -11,6 +11,7 @@ use crate::api::conditions::Reason;
 use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
 use crate::controller::evidence::Failure;
 use crate::controller::validate::Run;
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::plan::{Facts, Plan, PlanError, PlanScores};
 use crate::curriculum::split::HeldOut;
 
@@ -63,6 +64,14 @@ pub(super) fn compile_for(
             .map(|(rows, split)| HeldOut {
                 rows: rows.unsigned_abs(),
                 seed: split.seed,
+            }),
+        filtered: dataset
+            .filtered_rows
+            .zip(dataset.trained_rows.as_ref())
+            .map(|(rows, trained)| Filtered {
+                rows: rows.unsigned_abs(),
+                key: trained.key.clone(),
+                digest: trained.digest.clone(),
             }),
         scores,
         lengths,

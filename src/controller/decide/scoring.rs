@@ -22,7 +22,7 @@ use super::intent;
 use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
 use crate::api::scoring::OnFailure;
-use crate::api::status::{DatasetStatus, IndexStatus, NamedGroup, ScoreSource, ScoresStatus};
+use crate::api::status::{DatasetStatus, IndexStatus, NamedGroup, ScoreSource, ScoresStatus, TrainedRowsStatus};
 use crate::controller::actions::{Delete, Ensure, Event, Kind, Milestone};
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
@@ -118,11 +118,11 @@ fn inspect(turn: &mut Turn<'_>, job: Job) -> Result<Inspection, State> {
         Standing::Broke(Fault::Dataset(failure)) => return Err(State::Failed(failure)),
         Standing::Broke(Fault::Scoring(failure)) => failure.message,
         Standing::Done(pods) => match evidence::inspection(&pods) {
-            Ok(inspection) if turn.run.dataset.split.is_some() == (inspection.held_out_rows > 0) => {
-                return Ok(inspection);
-            }
-            // Training must not begin on rows that were to be held out.
-            Ok(_) => "what it held out is not what `dataset.split` says".to_owned(),
+            // Training must not begin on rows that were to be held out or filtered out.
+            Ok(inspection) => match other_rows(turn.run, &inspection) {
+                None => return Ok(inspection),
+                Some(words) => words.to_owned(),
+            },
             Err(why) => format!("it ended with exit code 0, but {why}"),
         },
     };
@@ -135,6 +135,16 @@ fn inspect(turn: &mut Turn<'_>, job: Job) -> Result<Inspection, State> {
     }
     let message = format!("the data set could not be inspected, and is inspected again in a minute: {trouble}");
     Err(State::Blocked(Failure::new(Reason::InspectionFailed, message)))
+}
+
+/// Why an inspection, such as one of another version, is not of the rows that the run is to train on.
+fn other_rows(run: &Run, inspection: &Inspection) -> Option<&'static str> {
+    if run.dataset.split.is_some() != (inspection.held_out_rows > 0) {
+        return Some("what it held out is not what `dataset.split` says");
+    }
+    let key = inspection.filtered.as_ref().map(|filtered| filtered.key.as_str());
+    let expected = (!run.dataset.filter.is_empty()).then(|| build::task(run).key);
+    (key != expected.as_deref()).then_some("what it filtered out is not what `dataset.filter` says")
 }
 
 /// The stages that are still needed: a stage has begun only after those before it were complete, so their Jobs may be gone.
@@ -300,6 +310,11 @@ fn dataset(run: &Run, inspection: &Inspection) -> DatasetStatus {
     DatasetStatus {
         rows: count(&inspection.rows),
         held_out_rows: (inspection.held_out_rows > 0).then(|| count(&inspection.held_out_rows)),
+        filtered_rows: inspection.filtered.as_ref().map(|filtered| count(&filtered.rows)),
+        trained_rows: inspection.filtered.as_ref().map(|filtered| TrainedRowsStatus {
+            key: filtered.key.clone(),
+            digest: filtered.digest.clone(),
+        }),
         groups: i32::try_from(inspection.group_rows.len().max(1)).unwrap_or(i32::MAX),
         group_rows: inspection.group_rows.iter().map(count).collect(),
         last_good: inspection.found.as_ref().map(|found| index_of(&found.summary)),

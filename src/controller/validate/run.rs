@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::head::Head;
-use crate::api::curriculum::Fraction;
+use crate::api::curriculum::{Fraction, Score};
 use crate::api::dataset::VolumeSpec;
 use crate::api::object_store::TrainerReads;
 use crate::api::scoring::{
@@ -70,6 +70,8 @@ pub struct Dataset {
     pub max_bad_rows: u64,
     /// The user's name for this content.
     pub revision: Option<String>,
+    /// Conditions that a row must meet to be trained on; none: all rows are.
+    pub filter: Vec<Condition>,
     /// Rows that are held out of training.
     pub split: Option<Split>,
     /// Column that says to which group a row belongs.
@@ -112,6 +114,30 @@ pub struct ObjectStore {
     pub trainer_reads: TrainerReads,
     /// Most bytes that are copied to a node.
     pub size_limit: Quantity,
+}
+
+/// A condition of `dataset.filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Name of the column.
+    pub column: String,
+    /// What the value must be.
+    pub test: Test,
+}
+
+/// What a value must be; bounds are in the user's own digits: the key of the scores is taken of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// One of these texts.
+    In(Vec<String>),
+    /// None of these texts.
+    NotIn(Vec<String>),
+    /// A number of at least that.
+    AtLeast(Score),
+    /// A number of at most that.
+    AtMost(Score),
+    /// A number from the first to the second.
+    Between(Score, Score),
 }
 
 /// `dataset.split`.

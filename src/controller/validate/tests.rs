@@ -104,6 +104,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            filter: Vec::new(),
             split: None,
             group_column: None,
         },

@@ -4,6 +4,7 @@ use super::{
     Admission, Band, MAX_BATCH, MAX_EXACT, MAX_GROUPS, MAX_PACKED, MAX_POOLS, MAX_SEGMENTS, MAX_STEPS, MAX_TOKENS,
     PLAN_VERSION, PhasePlan, Plan, PlanError, PoolPlan, Scope, Segment, TokenBudget, WHOLE,
 };
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
 use crate::curriculum::split::HeldOut;
@@ -57,6 +58,17 @@ impl Plan {
                     "heldOut",
                     format!("{rows} rows by seed {seed} are not between 1 and {MAX_EXACT} with the others"),
                 );
+            }
+        }
+        if let Some(Filtered { rows, key, digest }) = &self.filtered {
+            if self.dataset_rows() > MAX_EXACT {
+                return fail(
+                    "filtered",
+                    format!("{rows} rows are more than {MAX_EXACT} with the others"),
+                );
+            }
+            if key.is_empty() || digest.is_empty() {
+                return fail("filtered", "`key` and `digest` must name a file".to_owned());
             }
         }
         if self.group_rows.len() > MAX_GROUPS {

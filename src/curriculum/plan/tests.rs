@@ -23,6 +23,7 @@ fn facts(rows: u64, group_rows: &[u64]) -> Facts {
             .map(|group| (format!("g{group}"), group))
             .collect(),
         held_out: None,
+        filtered: None,
         scores: Some(arbitrary::scores()),
         lengths: false,
     }

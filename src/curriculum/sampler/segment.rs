@@ -15,6 +15,7 @@ use crate::curriculum::order::{OrderScope, RowOrder};
 use crate::curriculum::permute::Permutation;
 use crate::curriculum::plan::{Bounds, PhasePlan, Plan, PoolPlan, Scope, WHOLE};
 use crate::curriculum::quota::{Quotas, Weights};
+use crate::curriculum::split::Split;
 
 /// A segment, expanded.
 #[derive(Debug)]
@@ -75,8 +76,11 @@ enum Arrangement {
     RandomRows {
         scope_rows: u64,
         key: u64,
+        /// Where rows are held out: which these are.
+        split: Option<Split>,
     },
-    /// A group's rows in an order of the seed.
+    /// A group's rows in an order of the seed; also all rows that a filter leaves, which only the index
+    /// knows.
     RandomPositions {
         scope_rows: u64,
         key: u64,
@@ -235,9 +239,14 @@ impl Arrangement {
             (Order::HardFirst, _) => Self::HardFirst {
                 last: scope_rows.saturating_sub(1),
             },
+            (Order::Random, OrderScope::All) if plan.filtered.is_some() => Self::RandomPositions {
+                scope_rows,
+                key: key(0),
+            },
             (Order::Random, OrderScope::All) => Self::RandomRows {
                 scope_rows,
                 key: key(0),
+                split: plan.split(),
             },
             (Order::Random, OrderScope::Group(group)) => Self::RandomPositions {
                 scope_rows,
@@ -252,13 +261,15 @@ impl Arrangement {
         match *self {
             Self::EasyFirst => {}
             Self::HardFirst { last } => positions.iter_mut().for_each(|p| *p = last - *p),
-            Self::RandomRows { scope_rows, key } | Self::RandomPositions { scope_rows, key } => {
+            Self::RandomRows { scope_rows, key, .. } | Self::RandomPositions { scope_rows, key } => {
                 let random = Permutation::new(scope_rows, key);
                 random.apply_all(positions);
             }
         }
-        if !matches!(self, Self::RandomRows { .. }) {
-            order.rows(scope, positions);
+        match self {
+            Self::RandomRows { split: None, .. } => {}
+            Self::RandomRows { split: Some(split), .. } => split.rows(scope, positions),
+            _ => order.rows(scope, positions),
         }
     }
 }

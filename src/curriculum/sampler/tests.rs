@@ -9,6 +9,7 @@ use crate::curriculum::arbitrary::{self, Tagged};
 use crate::curriculum::order::{Identity, OrderScope};
 use crate::curriculum::plan::{Facts, PoolPlan, Role, Scope, compile};
 
+mod apart;
 mod moving;
 
 fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
@@ -20,6 +21,7 @@ fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
         group_rows: group_rows.to_vec(),
         groups: std::collections::BTreeMap::new(),
         held_out: None,
+        filtered: None,
         scores: Some(arbitrary::scores()),
         lengths: false,
     };

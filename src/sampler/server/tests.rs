@@ -6,7 +6,7 @@ use super::*;
 use crate::curriculum::plan::{Plan, PlanScores};
 use crate::sampler::meters::Meters;
 use crate::sampler::part::PIECE;
-use crate::sampler::source::tests::{attempt_plan, index};
+use crate::sampler::source::tests::{attempt_plan, index, no_filter};
 use crate::sampler::source::{Index, Opened, Unusable};
 use crate::store::Shared;
 
@@ -36,12 +36,15 @@ fn serve(plan: Plan) -> Served {
 
 /// A sampler that finds what another one left.
 fn serve_from(plan: Plan, state: tempfile::TempDir) -> Served {
-    start(Opened::new(plan, index).unwrap(), state)
+    start(Opened::new(plan, index, no_filter).unwrap(), state)
 }
 
 /// A sampler with an index of its own.
 fn serve_with(plan: Plan, open: fn(&PlanScores) -> Result<Index, Unusable>) -> Served {
-    start(Opened::new(plan, open).unwrap(), tempfile::tempdir().unwrap())
+    start(
+        Opened::new(plan, open, no_filter).unwrap(),
+        tempfile::tempdir().unwrap(),
+    )
 }
 
 fn start(opened: Opened, state: tempfile::TempDir) -> Served {

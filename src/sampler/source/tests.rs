@@ -38,6 +38,7 @@ pub(crate) fn attempt_plan() -> Plan {
         rows: 1000,
         group_rows: vec![250; 4],
         held_out: None,
+        filtered: None,
         scores: Some(PlanScores {
             key: "k".into(),
             digest: "sha256:d".into(),
@@ -62,6 +63,11 @@ pub(crate) fn index(_: &PlanScores) -> Result<Index, Unusable> {
     })
 }
 
+/// For plans without a filter.
+pub(crate) fn no_filter(_: &Plan, _: &Filtered) -> Result<SharedOrder, Unusable> {
+    panic!("the plan has no filter")
+}
+
 fn rows(opened: &Opened) -> Vec<u64> {
     let (mut all, mut batch) = (Vec::new(), Vec::new());
     for step in opened.steps() {
@@ -73,7 +79,7 @@ fn rows(opened: &Opened) -> Vec<u64> {
 
 #[test]
 fn a_fitting_index_is_used() {
-    let opened = Opened::new(attempt_plan(), index).unwrap();
+    let opened = Opened::new(attempt_plan(), index, no_filter).unwrap();
     assert_eq!((opened.source, opened.source_message.as_deref()), (Source::Index, None));
     assert_eq!(opened.plan_digest, attempt_plan().digest());
     assert!(
@@ -112,10 +118,15 @@ fn an_index_that_cannot_be_used_gives_the_uniform_plan_and_the_digest_stays_the_
             "the 2 groups of the score index are not the 4 groups of the plan",
         ),
     ];
-    let uniform = Opened::new(attempt_plan().uniform(), |_| panic!("a uniform plan names no index")).unwrap();
+    let uniform = Opened::new(
+        attempt_plan().uniform(),
+        |_| panic!("a uniform plan names no index"),
+        no_filter,
+    )
+    .unwrap();
     assert_eq!(uniform.source, Source::Uniform);
     for (open, message) in cases {
-        let opened = Opened::new(attempt_plan(), open).unwrap();
+        let opened = Opened::new(attempt_plan(), open, no_filter).unwrap();
         assert_eq!(
             (opened.source, opened.source_message.as_deref()),
             (Source::UniformIndexUnusable, Some(message))
@@ -232,9 +243,9 @@ fn held_out_rows_are_never_served() {
         ..plan.clone()
     };
     for (opened, source) in [
-        (Opened::new(plan.clone(), usable), Source::Index),
-        (Opened::new(plan, unusable), Source::UniformIndexUnusable),
-        (Opened::new(without, unusable), Source::Uniform),
+        (Opened::new(plan.clone(), usable, no_filter), Source::Index),
+        (Opened::new(plan, unusable, no_filter), Source::UniformIndexUnusable),
+        (Opened::new(without, unusable, no_filter), Source::Uniform),
     ] {
         let opened = opened.unwrap();
         assert_eq!(opened.source, source);

@@ -5,6 +5,7 @@ mod columns;
 mod disk;
 mod duplicates;
 mod faults;
+mod filter;
 mod given;
 mod inputs;
 mod lengths;
@@ -60,6 +61,7 @@ impl Place {
             delimiter: ',',
             max_bad_rows: 0,
             revision: None,
+            filter: Vec::new(),
             split: None,
             path: Some(path),
             paths: Vec::new(),

@@ -96,6 +96,48 @@ fn the_task_and_the_key_have_the_scorer_of_lengths() {
 }
 
 #[test]
+fn the_task_and_the_key_have_the_filter() {
+    use crate::scoring::task::{Condition, Test};
+    let of = |filter: &str| {
+        let mut job = job(SMALL);
+        job.spec.dataset.filter = serde_json::from_str(filter).unwrap();
+        task(&validate(&job).unwrap())
+    };
+    let language = of(r#"[{"column": "language", "in": ["en", "de"]}]"#);
+    let texts = vec!["en".to_owned(), "de".to_owned()];
+    let condition = |test| {
+        let column = "language".to_owned();
+        Condition { column, test }
+    };
+    assert_eq!(language.filter, [condition(Test::In(texts.clone()))]);
+    assert_eq!(
+        of(r#"[{"column": "language", "notIn": ["en", "de"]}]"#).filter,
+        [condition(Test::NotIn(texts))]
+    );
+    let range = |min: Option<&str>, max: Option<&str>| {
+        let text = |bound: Option<&str>| bound.map(str::to_owned);
+        let (min, max) = (text(min), text(max));
+        condition(Test::Range { min, max })
+    };
+    let bounds = [
+        (r#"[{"column": "language", "min": "0.5"}]"#, range(Some("0.5"), None)),
+        (r#"[{"column": "language", "max": "-1"}]"#, range(None, Some("-1"))),
+        (
+            r#"[{"column": "language", "min": "0", "max": "1"}]"#,
+            range(Some("0"), Some("1")),
+        ),
+    ];
+    let mut keys = std::collections::BTreeSet::from([language.key, task(&parsed(SMALL)).key]);
+    for (filter, expected) in bounds {
+        let task = of(filter);
+        assert_eq!(task.filter, [expected]);
+        assert!(keys.insert(task.key), "{filter}");
+    }
+    // Another filter is of the same data: its index may be one to fall back to.
+    assert_eq!(language.dataset_key, task(&parsed(SMALL)).dataset_key);
+}
+
+#[test]
 fn the_task_and_the_key_have_the_shingle() {
     use crate::scoring::task::ScorerKind;
     let of = |duplicates: &str| task(&parsed(&SMALL.replace("length: {column: text}", duplicates)));
@@ -188,6 +230,10 @@ fn the_key_follows_everything_that_decides_the_scores() {
         ("data/train.parquet", "data/train.parquet\n    format: Csv"),
         ("2026-11-20", "2026-11-21"),
         ("groupColumn: label", "groupColumn: domain"),
+        (
+            "groupColumn: label",
+            "groupColumn: label\n    filter: [{column: language, in: [en]}]",
+        ),
         ("name: teacher", "name: tutor"),
         ("image: teacher:1", "image: teacher:2"),
         ("/teacher.py", "/other.py"),

@@ -109,6 +109,78 @@ fn rows_that_are_held_out_are_in_the_plan_and_never_forgotten() {
 }
 
 #[test]
+fn rows_that_are_filtered_out_are_in_the_plan_and_never_forgotten() {
+    let filter = json!({"dataset": {"filter": [{"column": "language", "in": ["en"]}]}});
+    let of = |case: &Case| super::super::build::task(&validate(&case.job).unwrap()).key;
+    let said = |key: &str| {
+        let filtered = json!({"rows": 0, "key": key, "digest": format!("sha256:{}", "c".repeat(64))});
+        inspected(None).replace("{\"rows\":", &format!("{{\"filtered\":{filtered},\"rows\":"))
+    };
+    // No inspection of this run: one that knows of no filter, and one that left its rows elsewhere.
+    for other in [inspected(None), said(&"d".repeat(64))] {
+        let mut case = inspected_as(filter.clone(), &other);
+        case.turn();
+        assert_eq!(case.status().dataset, None);
+        let message = &case.condition(Ready).message;
+        assert!(
+            message.contains("what it filtered out is not what `dataset.filter` says"),
+            "{message}"
+        );
+    }
+    // Nor is one with a filter of a run without.
+    let mut case = inspected_as(json!({}), &said(&"d".repeat(64)));
+    case.turn();
+    assert_eq!(case.status().dataset, None);
+
+    let key = of(&case_of(&filter));
+    let mut case = inspected_as(filter, &said(&key));
+    case.turn();
+    let dataset = case.status().dataset.as_ref().unwrap();
+    assert_eq!(
+        (
+            dataset.filtered_rows,
+            dataset.trained_rows.as_ref().map(|rows| &rows.key)
+        ),
+        (Some(0), Some(&key))
+    );
+    case.fails("score", "PodFailurePolicy", exited("score", 66, None));
+    case.turn();
+    let actions = case.turn();
+    let plan = actions.ensure.iter().find_map(|ensure| match ensure {
+        Ensure::ConfigMap(map) => map.data.as_ref()?.get("plan.json"),
+        _ => None,
+    });
+    let plan: Plan = serde_json::from_str(plan.unwrap()).unwrap();
+    let filtered = plan.filtered.clone().unwrap();
+    assert_eq!((filtered.key, plan.scores.is_none()), (key, true));
+    assert_eq!(plan.dataset_rows(), ROWS);
+    // Without scores the sampler needs the store all the same.
+    let arguments = actions.ensure.iter().find_map(|ensure| match ensure {
+        Ensure::TrainJob(job) => job.spec.as_ref()?.template.spec.as_ref()?.init_containers.clone(),
+        _ => None,
+    });
+    let sampler = arguments.unwrap().remove(0);
+    assert!(
+        sampler
+            .args
+            .unwrap()
+            .iter()
+            .any(|argument| argument.starts_with("--manifest="))
+    );
+    assert!(
+        sampler
+            .volume_mounts
+            .unwrap()
+            .iter()
+            .any(|mount| mount.mount_path == "/curriculum/store")
+    );
+}
+
+fn case_of(patch: &Value) -> Case {
+    case(patch.clone())
+}
+
+#[test]
 fn the_names_in_the_spec_lead_to_the_groups_of_the_plan() {
     // The spec's order is its own; the inspection answers in the order of the names.
     let mut case = inspected_as(

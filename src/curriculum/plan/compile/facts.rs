@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::super::curriculum::Phase;
 use super::super::{MAX_EXACT, MAX_GROUPS, MAX_PHASES, PlanError, PlanScores};
+use crate::curriculum::filter::Filtered;
 use crate::curriculum::split::HeldOut;
 
 /// Longest name of a phase.
@@ -14,12 +15,14 @@ const MAX_NAME: usize = 30;
 pub struct Facts {
     /// Seed of the run, at most 2⁵³ − 1.
     pub seed: u64,
-    /// Rows to train on: those of the data set but for the held-out ones.
+    /// Rows to train on: those of the data set but for the ones that are held out or filtered out.
     pub rows: u64,
     /// Of these, the rows of each group, in the order of the groups; empty without a group column.
     pub group_rows: Vec<u64>,
     /// Rows of the data set that are held out of training.
     pub held_out: Option<HeldOut>,
+    /// Further rows of it that do not match a filter.
+    pub filtered: Option<Filtered>,
     /// Places of the groups that the spec names.
     pub groups: BTreeMap<String, u32>,
     /// The score index to use; `None`: go without, every row equally likely.

@@ -115,6 +115,7 @@ impl Curriculum {
                 facts.group_rows.clone()
             },
             held_out: facts.held_out,
+            filtered: facts.filtered.clone(),
             scores: facts.scores.clone(),
             phases: phases.collect::<Result<_, _>>()?,
         };

@@ -38,6 +38,7 @@ fn compiled(spec: &Value, seed: u64, rows: &Rows) -> Plan {
         group_rows: rows.group_rows.clone(),
         groups: BTreeMap::new(),
         held_out: None,
+        filtered: None,
         scores: Some(arbitrary::scores()),
         lengths: true,
     };

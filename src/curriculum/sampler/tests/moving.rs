@@ -113,6 +113,7 @@ fn moving_shares_are_exact_over_the_phase() {
         group_rows: vec![500, 500],
         groups: [("a".to_owned(), 0), ("b".to_owned(), 1)].into(),
         held_out: None,
+        filtered: None,
         scores: Some(arbitrary::scores()),
         lengths: false,
         ..Facts::default()

@@ -56,14 +56,18 @@ async fn a_cold_index_keeps_nobody_else_waiting() {
     let mut plan = attempt_plan();
     plan.group_rows = vec![1000];
     plan.phases[0].pools[0].scope = crate::curriculum::plan::Scope::All;
-    let opened = Opened::new(plan, |_| {
-        Ok(crate::sampler::source::Index {
-            order,
-            rows: 1000,
-            group_rows: vec![1000],
-            lengths: false,
-        })
-    });
+    let opened = Opened::new(
+        plan,
+        |_| {
+            Ok(crate::sampler::source::Index {
+                order,
+                rows: 1000,
+                group_rows: vec![1000],
+                lengths: false,
+            })
+        },
+        no_filter,
+    );
     let registry = Registry::new();
     let state = tempfile::tempdir().unwrap();
     let meters = Meters::register(&registry).unwrap();
