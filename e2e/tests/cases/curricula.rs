@@ -1,13 +1,16 @@
 //! Whole runs of two use cases of `config/samples`, on data small enough to know every row, and one that cannot be.
 
+use std::time::Duration;
+
 use curriculum_operator::api::conditions::{ConditionType, Reason};
+use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::api::names::SAMPLER;
-use curriculum_operator::api::status::ScoreSource;
+use curriculum_operator::api::status::{Archive, ScoreSource};
 use curriculum_operator::sampler::contract::{Details, SamplerStatus};
-use e2e::Result;
 use e2e::case::{Case, with_temp_ns};
 use e2e::fixture::{BATCH, Example, ROWS, STEPS};
 use e2e::observe::{ensure, expect, status};
+use e2e::{Result, wait};
 use serde_json::{Value, json};
 
 /// The place of a row's text in the order of difficulty: a permutation that is neither the order of the file nor its reverse.
@@ -202,5 +205,52 @@ async fn a_group_that_the_data_set_lacks_is_refused_before_scoring() -> Result {
         fair("0.2", "unicorn"),
         &["names group `unicorn`", "`common`, `middle` and `rare`"],
     )
+    .await
+}
+
+/// Case 23. Row n has n tokens, at least one; 60 of them count, and 200 fit into a batch.
+#[tokio::test]
+async fn only_rows_of_the_filter_are_trained_as_many_as_their_tokens_fit() -> Result {
+    with_temp_ns("filter-tokens", |case| async move {
+        case.data_set().await?;
+        case.claim("checkpoints").await?;
+        let example = Example::new("run").checkpoint("checkpoints", "run").with(&json!({
+            "dataset": {"filter": [{"column": "label", "in": ["a"]}, {"column": "difficulty", "max": "89"}]},
+            "curriculum": {"batchTokens": {"budget": 200, "maxLength": 60, "lengthScorer": "given"}},
+            "snapshots": {"archive": true},
+        }));
+        case.submit(&example).await?;
+        let job = case.succeeded("run").await?;
+        let found = status(&job)?;
+        let filtered = found.dataset.as_ref().and_then(|dataset| dataset.filtered_rows);
+        ensure(filtered == Some(55), || format!("{filtered:?} rows are filtered out"))?;
+        let trained = case.trained("run").await?;
+        ensure(trained.is_complete(2 * STEPS), || format!("{trained:?}"))?;
+        let counted = |rows: &[u64]| -> u64 { rows.iter().map(|row| (*row).clamp(1, 60)).sum() };
+        for step in 0..2 * STEPS {
+            let rows = trained.rows(step, step + 1);
+            ensure(rows.iter().all(|row| row % 2 == 0 && *row < 90), || {
+                format!("step {step}: {rows:?}")
+            })?;
+            ensure((3..=8).contains(&rows.len()) && counted(&rows) <= 200, || {
+                format!("step {step}: {rows:?}")
+            })?;
+        }
+        for (visit, phase) in found.visits.iter().zip(0..) {
+            let tokens = counted(&trained.rows(phase * STEPS, (phase + 1) * STEPS));
+            let said = visit.tokens.map(i64::unsigned_abs);
+            ensure(said == Some(tokens), || {
+                format!("{said:?} tokens, and {tokens} were trained")
+            })?;
+        }
+        // The run does not wait for its last snapshot.
+        let archived = |job: &CurriculumJob| {
+            let visits = job.status.iter().flat_map(|status| &status.visits);
+            visits.filter(|visit| visit.archive == Some(Archive::Archived)).count() == 2
+        };
+        let jobs = case.api::<CurriculumJob>();
+        wait::until_found(&jobs, "run", "archived", Duration::from_secs(120), archived).await?;
+        Ok(())
+    })
     .await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use curriculum_operator::api::conditions::{ConditionType, Reason};
 use curriculum_operator::api::job::CurriculumJob;
-use curriculum_operator::api::status::ScoreSource;
+use curriculum_operator::api::status::{Archive, ScoreSource};
 use e2e::case::{Case, with_temp_ns};
 use e2e::fixture::{EASY_ROWS, Example, ROWS, STEPS};
 use e2e::observe::{ensure, expect, status};
@@ -56,6 +56,7 @@ async fn data_and_scores_in_buckets_need_no_volume() -> Result {
             "dataset": {"volume": Value::Null, "objectStore": place("corpus", "reader")},
             "store": {"objectStore": place("scores", "writer")},
             "scoring": {"shards": 2, "parallelism": 2},
+            "snapshots": {"archive": true},
         });
         // A program gets copies of the data, and puts its scores into the bucket.
         case.submit(&Example::new("first").scored_by("column").with(&spec)).await?;
@@ -71,6 +72,19 @@ async fn data_and_scores_in_buckets_need_no_volume() -> Result {
             ensure(trained.is_complete(2 * STEPS), || format!("{trained:?}"))?;
             let easy = trained.rows(0, STEPS);
             ensure(easy.iter().all(|row| *row < EASY_ROWS), || format!("{run}: {easy:?}"))?;
+        }
+        let (namespace, uid) = (&case.namespace, first.metadata.uid.as_deref().unwrap_or_default());
+        for (visit, of) in status(&first)?.visits.iter().zip(["0", "1"]) {
+            let archived = |job: &CurriculumJob| {
+                let mut visits = job.status.iter().flat_map(|status| &status.visits);
+                visits.any(|now| now.visit == visit.visit && now.archive == Some(Archive::Archived))
+            };
+            let jobs = case.api::<CurriculumJob>();
+            wait::until_found(&jobs, "first", "archived", Duration::from_secs(120), archived).await?;
+            let found = server.get(&format!("scores/snapshots/{namespace}/first/{uid}/{of}.json")).await?;
+            let found: Value = serde_json::from_slice(&found)?;
+            let digest = visit.snapshot_digest.as_deref();
+            ensure(found["spec"]["digest"].as_str() == digest, || format!("{found}, not {digest:?}"))?;
         }
         nothing_is_left(&case, SECRET_KEY).await
     })
