@@ -36,6 +36,14 @@ def attempt(seed=7, phase=1):
     return {"curriculum": {"batchSize": BATCH, "phases": phases}, "seed": seed, "rows": ROWS, "phase": phase}
 
 
+def in_tokens():
+    """The same with batches of up to 700 tokens and 30 rows; row r has 1 + (7919·r mod 100), of which 90 count."""
+    what = {**attempt(), "groups": 2}
+    tokens = {"budget": 700, "maxLength": 90, "lengthScorer": "tokens"}
+    what["curriculum"].update(batchSize=30, batchTokens=tokens)
+    return what
+
+
 def write_plan(folder, what):
     """The operator's own compiler makes the plan: the example `attempt`, beside the binary."""
     program = pathlib.Path(binary()).parent / "examples/attempt"

@@ -72,10 +72,7 @@ class Http(SamplerCase):
 
     def test_batches_that_tokens_bound_have_the_rows_that_fit(self):
         budget, longest = 700, 90
-        what = support.attempt()
-        tokens = {"budget": budget, "maxLength": longest, "lengthScorer": "tokens"}
-        what["curriculum"].update(batchSize=30, batchTokens=tokens)
-        what["groups"] = 2
+        what = support.in_tokens()
         sampler = self.start(what)
         client = self.client(sampler)
         with warnings.catch_warnings():
@@ -391,10 +388,7 @@ class File(SamplerCase):
                 self.assertEqual((file.global_batch_size, len(file), list(file)), (BATCH, END - FIRST, list(http)))
 
     def test_a_file_of_batches_that_tokens_bound_gives_the_same_rows(self):
-        what = support.attempt()
-        tokens = {"budget": 700, "maxLength": 90, "lengthScorer": "tokens"}
-        what["curriculum"].update(batchSize=30, batchTokens=tokens)
-        what["groups"] = 2
+        what = support.in_tokens()
         http = list(curriculum.BatchSampler(client=curriculum.Sampler(self.start(what).url)))
         sampler = self.start(what, rows_file=self.folder / "tokens.u64")
         batches = curriculum.FileSampler(self.folder / "tokens.u64")

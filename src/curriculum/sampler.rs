@@ -123,7 +123,7 @@ impl Sampler {
         }
         let mut packed = Packed::default();
         self.packed(step, order, &mut packed)?;
-        out.extend_from_slice(&packed.rows[packed.part(rank, world, self.plan.batch_size)]);
+        out.extend_from_slice(&packed.rows[packed.part(rank, world, &self.plan)]);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import torch
-from support import BATCH, END, FIRST, ROWS, SamplerCase
+from support import END, FIRST, ROWS, SamplerCase, attempt, in_tokens
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import curriculum_client as curriculum
@@ -62,14 +62,18 @@ def taken(items):
 
 
 class InADataLoader(SamplerCase):
+    WHAT = staticmethod(attempt)
+
     def setUp(self):
         super().setUp()
-        self.sampler = self.start()
+        self.sampler = self.start(self.WHAT())
         self.client = curriculum.Sampler(self.sampler.url)
         # Looked at, so that the sampler's count is that of the loaders.
         data = self.client.fetch(FIRST, STEPS, peek=True)[1]
-        rows = memoryview(data).cast("Q").tolist()
-        self.whole = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+        slots = memoryview(data).cast("Q").tolist()
+        size = len(slots) // STEPS
+        batches = (slots[i : i + size] for i in range(0, len(slots), size))
+        self.whole = [[row for row in batch if row != 2**64 - 1] for batch in batches]
 
     def batches(self, **options):
         return curriculum.BatchSampler(client=self.client, **options)
@@ -155,6 +159,15 @@ class InADataLoader(SamplerCase):
                 # Workers take turns.
                 self.assertEqual([parts[i] + parts[i + 1] for i in range(0, len(parts), 2)], self.whole)
                 self.assertEqual(self.client.plan()["startStep"], FIRST)
+
+
+class InADataLoaderWithATokenBudget(InADataLoader):
+    """The same with batches of different sizes."""
+
+    WHAT = staticmethod(in_tokens)
+
+    def test_batches_differ_in_size(self):
+        self.assertGreater(len({len(batch) for batch in self.whole}), 3)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ use super::{Place, SampleError, Sampler, rank_slots};
 use crate::curriculum::mix;
 use crate::curriculum::order::RowOrder;
 use crate::curriculum::permute::Permutation;
-use crate::curriculum::plan::{MAX_BLOCK, TokenBudget};
+use crate::curriculum::plan::{MAX_BLOCK, Plan, TokenBudget};
 
 /// Of so many steps the first slot of one is kept for good: 8 bytes.
 const STRIDE: u64 = 64;
@@ -38,9 +38,10 @@ impl Packed {
         self.lengths.iter().map(|&length| u64::from(length)).sum()
     }
 
-    /// Which rows are those of a rank; see [`bounds`].
-    pub fn part(&self, rank: u32, world: u32, batch_size: u64) -> Range<usize> {
-        let bounds = bounds(&self.lengths, world, batch_size);
+    /// Which rows are those of a rank; see [`bounds`]. `plan` is the one that the batch is of.
+    pub fn part(&self, rank: u32, world: u32, plan: &Plan) -> Range<usize> {
+        let least = plan.fewest_rows() / u64::from(world.max(1));
+        let bounds = bounds(&self.lengths, world, plan.batch_size, least as usize);
         let at = |rank: u32| bounds.get(rank as usize).copied().unwrap_or(self.rows.len());
         at(rank)..at(rank.saturating_add(1))
     }
@@ -54,8 +55,8 @@ impl Packed {
 /// Where the rows of each rank begin among those of a batch, and last how many rows it has.
 ///
 /// A row goes to the rank in whose part of the tokens its middle lies, so that no rank has a whole row more than its part of them. But
-/// every rank has a row, if there are enough, and none has more than its part of `batch_size` slots ([`rank_slots`]).
-fn bounds(lengths: &[u32], world: u32, batch_size: u64) -> Vec<usize> {
+/// every rank has `least` rows, if there are enough, and none has more than its part of `batch_size` slots ([`rank_slots`]).
+fn bounds(lengths: &[u32], world: u32, batch_size: u64, least: usize) -> Vec<usize> {
     let rows = lengths.len();
     let slots_before = |rank: u32| match rank < world {
         true => rank_slots(batch_size, rank, world).start as usize,
@@ -70,7 +71,7 @@ fn bounds(lengths: &[u32], world: u32, batch_size: u64) -> Vec<usize> {
     });
     let mut bounds = vec![0];
     let mut middles = middles.peekable();
-    let mut ideal = 0;
+    let (mut ideal, mut last) = (0, 0);
     for rank in 1..world {
         let edge = 2 * u128::from(total) * u128::from(rank);
         while middles
@@ -79,13 +80,15 @@ fn bounds(lengths: &[u32], world: u32, batch_size: u64) -> Vec<usize> {
         {
             ideal += 1;
         }
-        let last = bounds[bounds.len() - 1];
-        // Those behind it need a row each, and have room for so many.
-        let behind = rows.saturating_sub((world - rank) as usize);
+        // Those behind it need rows too, and have room for so many.
+        let behind = least.saturating_mul((world - rank) as usize);
         let room = slots_before(world) - slots_before(rank);
-        let least = (last + 1).max(rows.saturating_sub(room)).min(rows);
-        let most = behind.min(last + slots_before(rank) - slots_before(rank - 1));
-        bounds.push(ideal.clamp(least.min(most.max(last)), most.max(last)));
+        let from = (last + least).max(rows.saturating_sub(room)).min(rows);
+        let to = rows
+            .saturating_sub(behind)
+            .min(last + slots_before(rank) - slots_before(rank - 1));
+        last = ideal.clamp(from.min(to.max(last)), to.max(last));
+        bounds.push(last);
     }
     bounds.push(rows);
     bounds

@@ -147,19 +147,21 @@ proptest! {
 
     /// The ranks' parts are the batch, whatever the world's size is; each is within its share of the tokens, but for one row.
     #[test]
-    fn ranks_share_the_tokens(lengths in prop::collection::vec(1..500_u32, 1..80), world in 1..9_u32, more in 0..40_u64) {
-        prop_assume!(lengths.len() >= world as usize);
+    fn ranks_share_the_tokens(
+        lengths in prop::collection::vec(1..500_u32, 1..80), world in 1..9_u32, more in 0..40_u64, least in 1..5_usize,
+    ) {
+        prop_assume!(lengths.len() >= world as usize * least);
         let slots = lengths.len() as u64 + more;
-        let bounds = bounds(&lengths, world, slots);
+        let bounds = bounds(&lengths, world, slots, least);
         prop_assert_eq!((bounds.len(), bounds[0], bounds[world as usize]), (world as usize + 1, 0, lengths.len()));
         let total: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
         for (rank, part) in (0..world).zip(bounds.windows(2)) {
             let own = rank_slots(slots, rank, world);
             let rows = (part[1] - part[0]) as u64;
-            prop_assert!((1..=own.end - own.start).contains(&rows), "{:?}", bounds);
+            prop_assert!((least as u64..=own.end - own.start).contains(&rows), "{:?}", bounds);
         }
         // Where slots are many, nothing but the tokens decides.
-        let free = super::bounds(&lengths, world, lengths.len() as u64 * u64::from(world));
+        let free = super::bounds(&lengths, world, lengths.len() as u64 * u64::from(world), 1);
         for part in free.windows(2) {
             let tokens: u64 = lengths[part[0]..part[1]].iter().map(|&length| u64::from(length)).sum();
             prop_assert!(tokens * u64::from(world) < total + 500 * u64::from(world), "{:?}", free);
