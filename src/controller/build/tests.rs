@@ -377,13 +377,18 @@ fn scores_of_many_groups_with_long_values_stay_small() {
         group_rows: vec![u64::MAX; 256],
         group_names: vec!["\u{1}".repeat(10_000); 256],
         group_mean_ranks: vec![0.123_456_789_012_345_68; 256],
-        lengths: None,
+        lengths: Some(crate::index::summary::Lengths {
+            rows: 3,
+            tokens: 700,
+            longest: 512,
+        }),
         ..summary()
     };
     let data = scores_config_map(&parsed(SMALL).head.id, &summary).data.unwrap();
     assert!(data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 64 * 1024);
     let groups: Vec<serde_json::Value> = serde_json::from_str(&data["groups.json"]).unwrap();
     assert_eq!(groups.len(), 256);
+    assert_eq!(data["lengths.json"], r#"{"longest":512,"rows":3,"tokens":700}"#);
 }
 
 #[test]
@@ -409,7 +414,19 @@ fn plan_of_a_visit() {
 
 #[test]
 fn snapshot_of_a_phase() {
-    let input = SnapshotInput {
+    let snapshot = snapshot(&parsed(FULL).head.id, &ended());
+    insta::assert_yaml_snapshot!(snapshot);
+}
+
+#[test]
+fn archive_of_a_phase() {
+    let run = parsed(FULL);
+    let snapshot = snapshot(&run.head.id, &ended());
+    insta::assert_yaml_snapshot!(archive_job(&settings(), &run, 2, &snapshot));
+}
+
+fn ended() -> SnapshotInput {
+    SnapshotInput {
         phase_index: 1,
         phase_name: "easy".to_owned(),
         visit: 2,
@@ -418,8 +435,7 @@ fn snapshot_of_a_phase() {
         previous: Some(format!("sha256:{}", "01".repeat(32))),
         state_json: "{}".to_owned(),
         digest: format!("sha256:{}", "23".repeat(32)),
-    };
-    insta::assert_yaml_snapshot!(snapshot(&parsed(FULL).head.id, &input));
+    }
 }
 
 #[test]
