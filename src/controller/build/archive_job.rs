@@ -6,7 +6,7 @@ use kube::Resource;
 use serde_json::json;
 
 use super::pod::{FALLBACK_TO_LOGS, env, failure_policy, own_container, requests};
-use super::scoring_jobs::{pod_metadata, pod_of};
+use super::scoring_jobs::{on_one_node, pod_metadata, pod_of};
 use super::volumes::{self, Volumes, mount};
 use super::{Settings, Visit, metadata, names, remote};
 use crate::api::names::{ENV_ARCHIVE_PATH, ENV_SNAPSHOT, MOUNT_STORE};
@@ -17,8 +17,8 @@ use crate::controller::validate::Run;
 pub(crate) const ARCHIVE: &str = "archive";
 /// Tries before the snapshot is left where it is.
 const RETRIES: i32 = 4;
-/// Seconds after which nobody waits for it any more: it has a few kilobytes to write.
-const DEADLINE_SECONDS: i64 = 900;
+/// Seconds after which it is given up: it has a few kilobytes to write, and must not keep a volume from the training pod for long.
+const DEADLINE_SECONDS: i64 = 300;
 
 /// The Job `<job>-archive-<visit>`. It brings the snapshot with it, so that it needs no access to the API server.
 ///
@@ -64,7 +64,8 @@ pub fn archive_job(settings: &Settings, run: &Run, visit: u32, snapshot: &Curric
             pod_replacement_policy: Some("Failed".to_owned()),
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(run, ARCHIVE, of)),
-                spec: Some(pod_of(run, vec![], vec![container], volumes)),
+                // The next phase is trained meanwhile, and its sampler reads the same volume.
+                spec: Some(pod_of(run, on_one_node(run), vec![], vec![container], volumes)),
             },
             ..JobSpec::default()
         }),

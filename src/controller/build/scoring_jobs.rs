@@ -167,12 +167,9 @@ pub(super) fn pod_metadata(run: &Run, component: &str, visit: Option<Visit<'_>>)
     }
 }
 
-/// Keeps the shards of a store that one node at a time can mount on one node: elsewhere they would wait for the volume until the Job's
-/// time is over. Of a claim that the user names the access modes are not known, so there it is a wish.
-fn on_one_node(run: &Run) -> Option<Affinity> {
-    if run.scoring.parallelism <= 1 {
-        return None;
-    }
+/// Keeps the pods of a run that mount a store which one node at a time can mount on one node: elsewhere they would wait for the volume
+/// until the Job's time is over. Of a claim that the user names the access modes are not known, so there it is a wish.
+pub(super) fn on_one_node(run: &Run) -> Option<Affinity> {
     let many_nodes = |modes: &Vec<String>| modes.iter().any(|mode| mode == "ReadWriteMany");
     if let Store::Own(claim) = &run.store
         && claim.access_modes.as_ref().is_some_and(many_nodes)
@@ -248,12 +245,14 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
     if !init_containers.is_empty() {
         volumes.add(volumes::empty_dir(volumes::TOOLS));
     }
-    pod_of(run, init_containers, containers, volumes)
+    let several = (run.scoring.parallelism > 1).then(|| on_one_node(run)).flatten();
+    pod_of(run, several, init_containers, containers, volumes)
 }
 
 /// A pod that runs once, beside others with the store.
 pub(super) fn pod_of(
     run: &Run,
+    affinity: Option<Affinity>,
     init_containers: Vec<Container>,
     containers: Vec<Container>,
     volumes: Volumes,
@@ -265,7 +264,7 @@ pub(super) fn pod_of(
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         service_account_name: settings.service_account_name.clone(),
-        affinity: on_one_node(run),
+        affinity,
         node_selector: Some(settings.node_selector.clone()).filter(|map| !map.is_empty()),
         tolerations: Some(settings.tolerations.clone()).filter(|list| !list.is_empty()),
         image_pull_secrets: Some(settings.image_pull_secrets.clone()).filter(|list| !list.is_empty()),
