@@ -94,7 +94,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         group_rows: request.groups.map(|_| request.group_rows()).unwrap_or_default(),
         held_out: request.held_out,
         scores,
-        lengths: request.has_lengths(),
         ..Facts::default()
     };
     let plan = compile(&request.curriculum, &facts)?;

@@ -42,7 +42,6 @@ fn plan(seed: u64, group_rows: &[u64], curriculum: Value) -> Plan {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),
         }),
-        lengths: false,
     };
     compile(&serde_json::from_value(curriculum).expect("a valid spec"), &facts).expect("a valid curriculum")
 }

@@ -85,7 +85,6 @@ pub(crate) fn facts(rows: u64) -> Facts {
             key: "bench".into(),
             digest: "sha256:bench".into(),
         }),
-        lengths: false,
         ..Facts::default()
     }
 }

@@ -9,7 +9,7 @@ import sys
 from array import array
 from typing import Any, Iterator, Mapping, Optional, Sized, Union
 
-from .batches import _Batches
+from .batches import _Batches, _filled
 from .client import Sampler
 from .errors import CurriculumError
 from .marks import Mark
@@ -211,13 +211,13 @@ class FileSampler(_Batches):
                 self._proof = run
             self._mark = Mark(self._path, self._rank, self._world_size, self.step, self._proof)
             self._proof = run
-        size = self.global_batch_size
-        first = self._rank * size // self._world_size
-        end = (self._rank + 1) * size // self._world_size
+        size, rank, world = self.global_batch_size, self._rank, self._world_size
         data = memoryview(self._bytes)
         for at in range(step, self.end_step):
             base = (at - self.start_step) * size
-            yield _rows(data[8 * (base + first) : 8 * (base + end)])
+            # The file has the batch as a whole: slots without a row are behind those of all ranks.
+            rows = _filled(_rows(data[8 * base : 8 * (base + size)]))
+            yield rows[rank * len(rows) // world : (rank + 1) * len(rows) // world]
 
     def _iterate(self) -> Iterator[Any]:
         ahead = self._tracking

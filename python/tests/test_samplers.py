@@ -394,6 +394,9 @@ class File(SamplerCase):
         batches = curriculum.FileSampler(self.folder / "tokens.u64")
         self.assertEqual(list(batches), http)
         self.assertEqual(sampler.result()["servedStep"], END)
+        ranks = [list(curriculum.FileSampler(self.folder / "tokens.u64", rank=rank, world_size=3)) for rank in range(3)]
+        self.assertEqual([sum(parts, []) for parts in zip(*ranks)], http)
+        self.assertGreaterEqual(min(len(part) for rank in ranks for part in rank), 2)
 
     def test_what_was_read_counts_and_not_what_was_written(self):
         sampler = self.open()

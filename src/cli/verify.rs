@@ -15,13 +15,17 @@ const DIGEST: usize = 12;
 
 /// Check that snapshots are one unbroken history, and show what they record.
 ///
-/// Each names the digest of the one before it, so that none can be changed, left out or put in between. Files are what the
-/// operator archives (`snapshots.archive`), what `curriculum run` leaves, and what `kubectl get curriculumsnapshots -o json` prints.
+/// Each names the digest of the one before it, so that none before the last can be changed, left out or put in between. For the last one
+/// give the digest that the run's status has (`status.visits[].snapshotDigest`). Files are what the operator archives
+/// (`snapshots.archive`), what `curriculum run` leaves, and what `kubectl get curriculumsnapshots -o json` prints.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
     /// Manifests, as JSON or YAML, in any order; `-` for standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Digest that the last one must have.
+    #[arg(long, value_name = "DIGEST")]
+    last: Option<String>,
 }
 
 /// A snapshot as its manifest has it.
@@ -33,6 +37,9 @@ struct Snapshot {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
+    phase_index: u32,
+    phase_name: String,
+    visit: u32,
     step: u64,
     digest: String,
     #[serde(default)]
@@ -43,7 +50,7 @@ struct Spec {
 }
 
 pub(crate) fn run(args: &VerifyArgs) -> ExitCode {
-    match check(&args.files) {
+    match check(&args.files, args.last.as_deref()) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -55,7 +62,7 @@ pub(crate) fn run(args: &VerifyArgs) -> ExitCode {
     }
 }
 
-fn check(files: &[PathBuf]) -> Result<String, String> {
+fn check(files: &[PathBuf], last: Option<&str>) -> Result<String, String> {
     let mut snapshots = Vec::new();
     for file in files {
         snapshots.extend(read(file).map_err(|error| format!("{}: {error}", file.display()))?);
@@ -77,7 +84,23 @@ fn check(files: &[PathBuf]) -> Result<String, String> {
         previous: snapshot.spec.previous.as_deref(),
     });
     let states = verify(&links.collect::<Vec<_>>()).map_err(|error| error.to_string())?;
-    Ok(text(&snapshots, &states))
+    for (snapshot, state) in snapshots.iter().zip(&states) {
+        let Snapshot { name, spec } = snapshot;
+        let beside = (spec.phase_index, spec.phase_name.as_str(), spec.visit, spec.step);
+        let within = (state.phase_index, state.phase_name.as_str(), state.visit, state.step);
+        if beside != within {
+            return Err(format!(
+                "snapshot {name}: it says {beside:?}, but its state {within:?} (phase, name, visit, step)"
+            ));
+        }
+    }
+    let newest = snapshots.last().map_or("", |snapshot| &snapshot.spec.digest);
+    if let Some(last) = last.filter(|last| *last != newest) {
+        return Err(format!(
+            "the last snapshot's digest is {newest}, not {last}: one is missing, or it was changed"
+        ));
+    }
+    Ok(text(&snapshots, &states, last.is_some()))
 }
 
 fn read(file: &Path) -> Result<Vec<Snapshot>, String> {
@@ -103,7 +126,7 @@ fn read(file: &Path) -> Result<Vec<Snapshot>, String> {
 }
 
 /// A table of at most 80 columns, and what it means.
-fn text(snapshots: &[Snapshot], states: &[State]) -> String {
+fn text(snapshots: &[Snapshot], states: &[State], is_last_known: bool) -> String {
     let mut text = format!(
         "{:<24} {:<14} {:>10} {:>14}  {:<12}\n",
         "SNAPSHOT", "PHASE", "STEP", "TOKENS", "DIGEST"
@@ -120,15 +143,19 @@ fn text(snapshots: &[Snapshot], states: &[State]) -> String {
             cut(digest, DIGEST)
         );
     }
-    let count = snapshots.len();
-    let earlier = states.first().and_then(|state| state.previous.as_ref());
     let _ = writeln!(
         text,
-        "\nWhole: {count} {} nobody changed, each the successor of the one before.",
-        if count == 1 { "snapshot that" } else { "snapshots that" }
+        "\nAn unbroken history: each snapshot names the digest of the one before it."
     );
-    if let Some(digest) = earlier {
-        let _ = writeln!(text, "The first one follows {digest}, which was not given.");
+    if let Some(digest) = states.first().and_then(|state| state.previous.as_ref()) {
+        let _ = writeln!(text, "What came before is not here: the first one follows\n  {digest}");
+    }
+    if let Some(last) = snapshots.last().filter(|_| !is_last_known) {
+        let _ = writeln!(
+            text,
+            "That the last one is the run's last, its status tells:\n  curriculum verify --last {}",
+            last.spec.digest
+        );
     }
     text
 }

@@ -24,6 +24,8 @@ pub(crate) fn sampler_status(bytes: &[u8]) -> Option<SamplerStatus> {
     status.source_message = status.source_message.as_deref().map(clean);
     status.trainer_fault = status.trainer_fault.as_deref().map(clean);
     status.store_fault = status.store_fault.as_deref().map(clean);
+    // So many do not fit into the status; the steps count all the same.
+    status.tokens = status.tokens.filter(|tokens| *tokens <= MAX_EXACT);
     fits(&status).then_some(status)
 }
 
@@ -39,7 +41,6 @@ fn fits(status: &SamplerStatus) -> bool {
         && (status.start_step..=status.end_step).contains(&status.served_step)
         && metrics_fit
         && fit_groups(&status.exposure)
-        && status.tokens.is_none_or(|tokens| tokens <= MAX_EXACT)
         && status
             .resumed_at
             .is_none_or(|step| (status.start_step..=status.end_step).contains(&step))
@@ -111,6 +112,7 @@ pub(crate) fn is_plausible_summary(summary: &IndexSummary) -> bool {
         && (1..=MAX_EXACT).contains(&summary.rows)
         && summary.scored_rows <= summary.rows
         && add_up(&summary.group_rows, summary.rows)
+        && summary.lengths.is_none_or(|lengths| lengths.rows <= summary.rows)
 }
 
 fn add_up(group_rows: &[u64], rows: u64) -> bool {

@@ -259,7 +259,6 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
             held_out: None,
             filtered: None,
             scores: Some(scores()),
-            lengths: false,
         }
     })
 }

@@ -215,8 +215,8 @@ impl Plan {
     }
 
     /// The same steps and phases with every row equally likely: what a run falls back to without a score index. It is what
-    /// [`compile()`] makes of the same spec without scores. No length of a row is known then, so that batches have as many rows as
-    /// fit whatever their lengths are.
+    /// [`compile()`] makes of the same spec without scores. No length of a row is known then, so that batches with `tokens` have as
+    /// many rows as fit whatever their lengths are.
     pub fn uniform(&self) -> Self {
         let phases = self.phases.iter().map(|phase| PhasePlan {
             name: phase.name.clone(),
@@ -228,8 +228,6 @@ impl Plan {
             ..*phase
         });
         Self {
-            batch_size: self.fewest_rows(),
-            tokens: None,
             scores: None,
             phases: phases.collect(),
             ..self.without_phases()

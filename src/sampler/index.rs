@@ -86,7 +86,6 @@ pub fn open_file(path: &Path, name: &str, scores: &PlanScores) -> Result<Index, 
     let group_rows = index.group_rows();
     Ok(Index {
         rows: index.len(),
-        lengths: index.row_lengths().is_some(),
         group_rows,
         order: Arc::new(index),
     })

@@ -64,8 +64,6 @@ pub struct Index {
     pub rows: u64,
     /// Rows of each group; one entry without groups.
     pub group_rows: Vec<u64>,
-    /// Whether it has the rows' lengths in tokens.
-    pub lengths: bool,
 }
 
 /// An index that cannot be used.
@@ -317,11 +315,6 @@ fn fitting(index: Index, plan: &Plan) -> Result<Index, Unusable> {
             "the score index has {} rows, the plan {rows}",
             index.rows
         )));
-    }
-    if plan.tokens.is_some() && !index.lengths {
-        return Err(other(
-            "the score index has no lengths of rows, which the plan counts tokens by".to_owned(),
-        ));
     }
     // Of every group the index has the rows too that are not trained on, as the last ones.
     let same_groups = if plan.held_out.is_none() && plan.filtered.is_none() {

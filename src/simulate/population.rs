@@ -341,6 +341,11 @@ impl Population {
         &self.group_rows
     }
 
+    /// Whether the rows' lengths in tokens are known.
+    pub fn has_lengths(&self) -> bool {
+        self.order.has_lengths()
+    }
+
     /// Whether rows have the scores of a scorer.
     pub const fn has_scores(&self) -> bool {
         matches!(self.order, Ordered::Index(_))
@@ -365,7 +370,6 @@ impl Population {
                 key: "simulated".to_owned(),
                 digest: "sha256:simulated".to_owned(),
             }),
-            lengths: self.order.has_lengths(),
         }
     }
 

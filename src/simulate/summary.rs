@@ -48,7 +48,7 @@ impl<'a> Summary<'a> {
             .map_or_else(|| "curriculum".to_owned(), |name| name.to_string_lossy().into_owned());
         Self {
             shortages: shortage::find(&document.spec, plan, population, &totals),
-            notes: [document.notes.clone(), notes(document, plan, depth, &totals)].concat(),
+            notes: [document.notes.clone(), notes(plan, population, depth, &totals)].concat(),
             next: next(document, data),
             name,
             plan,
@@ -99,12 +99,13 @@ impl<'a> Summary<'a> {
     }
 }
 
-fn notes(document: &Document, plan: &Plan, depth: Depth, totals: &[PhaseTotal]) -> Vec<String> {
+fn notes(plan: &Plan, population: &Population, depth: Depth, totals: &[PhaseTotal]) -> Vec<String> {
     let mut notes = Vec::new();
-    if document.spec.batch_tokens.is_some() && plan.tokens.is_none() {
+    if plan.tokens.is_some() && !population.has_lengths() {
         notes.push(format!(
-            "No lengths of rows are known here, so a batch has {} rows: as many as fit however long they are. The score index of a              job with `batchTokens` knows them (--index).",
-            plan.batch_size
+            "No lengths of rows are known here, so a batch has {} rows: as many as fit however long they are. The score index of \
+             a job with `batchTokens` knows them (--index).",
+            plan.fewest_rows()
         ));
     }
     if plan.tokens.is_some() && depth != Depth::Every {

@@ -105,7 +105,6 @@ impl Bench {
             rows: ROWS,
             group_rows: bench.plan.group_rows.clone(),
             scores: bench.plan.scores.clone(),
-            lengths: false,
             ..Facts::default()
         };
         let spec: CurriculumSpec = serde_json::from_value(curriculum).unwrap();

@@ -163,7 +163,6 @@ pub(super) fn facts(job: &CurriculumJob, data: &Data) -> Facts {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),
         }),
-        lengths: false,
     }
 }
 

@@ -30,7 +30,6 @@ fn facts(seed: u64, rows: u64) -> Facts {
             key: "any".into(),
             digest: "sha256:any".into(),
         }),
-        lengths: false,
         ..Facts::default()
     }
 }

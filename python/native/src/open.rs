@@ -182,9 +182,7 @@ fn indexed(document: &Document, path: &Path, seed: u64) -> PyResult<Facts> {
         });
     }
     let names = index.group_names();
-    let lengths = index.row_lengths().is_some();
     Ok(Facts {
-        lengths,
         seed,
         rows: index.len(),
         group_rows: if names.is_empty() {

@@ -96,7 +96,6 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         held_out: None,
         filtered: None,
         scores: None,
-        lengths: false,
         groups: std::collections::BTreeMap::new(),
     };
     let plan = plan::compile(&job.spec.curriculum, &facts)

@@ -1,12 +1,13 @@
 //! The Job that puts a snapshot on the store.
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Resource;
 use serde_json::json;
 
 use super::pod::{FALLBACK_TO_LOGS, env, failure_policy, own_container, requests};
-use super::scoring_jobs::{on_one_node, pod_metadata, pod_of};
+use super::scoring_jobs::{beside_others, pod_metadata, pod_of};
 use super::volumes::{self, Volumes, mount};
 use super::{Settings, Visit, metadata, names, remote};
 use crate::api::names::{ENV_ARCHIVE_PATH, ENV_SNAPSHOT, MOUNT_STORE};
@@ -43,13 +44,7 @@ pub fn archive_job(settings: &Settings, run: &Run, visit: u32, snapshot: &Curric
             env(ENV_ARCHIVE_PATH, &path),
             env(ENV_SNAPSHOT, &manifest.to_string()),
         ]),
-        resources: Some(
-            run.scoring
-                .pod
-                .resources
-                .clone()
-                .unwrap_or_else(|| requests("10m", "32Mi")),
-        ),
+        resources: Some(next_to_nothing(run)),
         termination_message_policy: Some(FALLBACK_TO_LOGS.to_owned()),
         volume_mounts: Some(vec![store]),
         ..own_container(settings, ARCHIVE, vec![ARCHIVE.to_owned()])
@@ -65,10 +60,28 @@ pub fn archive_job(settings: &Settings, run: &Run, visit: u32, snapshot: &Curric
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(run, ARCHIVE, of)),
                 // The next phase is trained meanwhile, and its sampler reads the same volume.
-                spec: Some(pod_of(run, on_one_node(run), vec![], vec![container], volumes)),
+                spec: Some(pod_of(run, beside_others(run), vec![], vec![container], volumes)),
             },
             ..JobSpec::default()
         }),
         status: None,
+    }
+}
+
+/// Little is asked for, whatever scoring needs. Its limits stay, as a quota may want some.
+fn next_to_nothing(run: &Run) -> ResourceRequirements {
+    let limits = run
+        .scoring
+        .pod
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.limits.clone());
+    let limits = limits.map(|limits| {
+        let wanted = |(name, _): &(String, Quantity)| matches!(name.as_str(), "cpu" | "memory");
+        limits.into_iter().filter(wanted).collect()
+    });
+    ResourceRequirements {
+        limits,
+        ..requests("10m", "32Mi")
     }
 }

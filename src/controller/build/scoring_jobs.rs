@@ -167,41 +167,57 @@ pub(super) fn pod_metadata(run: &Run, component: &str, visit: Option<Visit<'_>>)
     }
 }
 
-/// Keeps the pods of a run that mount a store which one node at a time can mount on one node: elsewhere they would wait for the volume
-/// until the Job's time is over. Of a claim that the user names the access modes are not known, so there it is a wish.
-pub(super) fn on_one_node(run: &Run) -> Option<Affinity> {
-    let many_nodes = |modes: &Vec<String>| modes.iter().any(|mode| mode == "ReadWriteMany");
-    if let Store::Own(claim) = &run.store
-        && claim.access_modes.as_ref().is_some_and(many_nodes)
-    {
+/// Keeps the shards of a store that one node at a time can mount on one node: elsewhere they would wait for the volume until the Job's
+/// time is over. Of a claim that the user names the access modes are not known, so there it is a wish.
+fn on_one_node(run: &Run) -> Option<Affinity> {
+    if run.scoring.parallelism <= 1 {
         return None;
     }
-    let term = PodAffinityTerm {
+    match run.store {
+        Store::Own(_) => may_be_held(run).then(|| Affinity {
+            pod_affinity: Some(PodAffinity {
+                required_during_scheduling_ignored_during_execution: Some(vec![node_of_others(run)]),
+                ..PodAffinity::default()
+            }),
+            ..Affinity::default()
+        }),
+        Store::Claim(_) | Store::Remote(_) => beside_others(run),
+    }
+}
+
+/// The wish to run on the node of the run's other pods, which may hold the volume of the store.
+pub(super) fn beside_others(run: &Run) -> Option<Affinity> {
+    may_be_held(run).then(|| Affinity {
+        pod_affinity: Some(PodAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+                pod_affinity_term: node_of_others(run),
+                weight: 100,
+            }]),
+            ..PodAffinity::default()
+        }),
+        ..Affinity::default()
+    })
+}
+
+/// Whether one node at a time may be all that can mount the store.
+fn may_be_held(run: &Run) -> bool {
+    let many_nodes = |modes: &Vec<String>| modes.iter().any(|mode| mode == "ReadWriteMany");
+    match &run.store {
+        Store::Remote(_) => false,
+        Store::Claim(_) => true,
+        Store::Own(claim) => !claim.access_modes.as_ref().is_some_and(many_nodes),
+    }
+}
+
+fn node_of_others(run: &Run) -> PodAffinityTerm {
+    PodAffinityTerm {
         label_selector: Some(LabelSelector {
             match_labels: Some(BTreeMap::from([(LABEL_JOB.to_owned(), run.head.id.name.clone())])),
             ..LabelSelector::default()
         }),
         topology_key: "kubernetes.io/hostname".to_owned(),
         ..PodAffinityTerm::default()
-    };
-    let pod_affinity = match run.store {
-        Store::Remote(_) => return None,
-        Store::Claim(_) => PodAffinity {
-            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
-                pod_affinity_term: term,
-                weight: 100,
-            }]),
-            ..PodAffinity::default()
-        },
-        Store::Own(_) => PodAffinity {
-            required_during_scheduling_ignored_during_execution: Some(vec![term]),
-            ..PodAffinity::default()
-        },
-    };
-    Some(Affinity {
-        pod_affinity: Some(pod_affinity),
-        ..Affinity::default()
-    })
+    }
 }
 
 fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Container>) -> PodSpec {
@@ -245,8 +261,7 @@ fn pod(run: &Run, mut containers: Vec<Container>, mut init_containers: Vec<Conta
     if !init_containers.is_empty() {
         volumes.add(volumes::empty_dir(volumes::TOOLS));
     }
-    let several = (run.scoring.parallelism > 1).then(|| on_one_node(run)).flatten();
-    pod_of(run, several, init_containers, containers, volumes)
+    pod_of(run, on_one_node(run), init_containers, containers, volumes)
 }
 
 /// A pod that runs once, beside others with the store.

@@ -54,8 +54,9 @@ pub(super) fn tidy<R: AsRef<Head>>(turn: &mut Turn<'_, R>) {
         name: job.name_any(),
         uid: job.uid().unwrap_or_default(),
     }));
+    let over = is_terminal(status);
     let other = wanted.into_iter().filter(|job| {
-        if suspend {
+        if suspend && !over {
             !is_held(job)
         } else {
             is_held_by_us(job) && !(outdated && is_training(job))

@@ -27,9 +27,6 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
             "the status has scores but no data set",
         ));
     };
-    // Their key is of the scorer of lengths too. What was made for another key may not have any.
-    let lengths = turn.run.curriculum.batch_tokens.is_some()
-        && matches!(scores.source, ScoreSource::Scored | ScoreSource::Cached);
     let scores = match (scores.source, &scores.key, &scores.digest) {
         (ScoreSource::Uniform, _, _) => None,
         (_, Some(key), Some(digest)) => Some(PlanScores {
@@ -38,17 +35,11 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         }),
         _ => None,
     };
-    compile_for(turn.run, dataset, scores, lengths)
+    compile_for(turn.run, dataset, scores)
 }
 
-/// Compiles the whole curriculum for a data set. Without scores it is checked all the same. `lengths`: whether they come with the rows'
-/// lengths in tokens.
-pub(super) fn compile_for(
-    run: &Run,
-    dataset: &DatasetStatus,
-    scores: Option<PlanScores>,
-    lengths: bool,
-) -> Result<Plan, Failure> {
+/// Compiles the whole curriculum for a data set. Without scores it is checked all the same.
+pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<PlanScores>) -> Result<Plan, Failure> {
     let facts = Facts {
         seed: run.seed,
         rows: dataset.rows.unsigned_abs(),
@@ -74,8 +65,12 @@ pub(super) fn compile_for(
                 digest: trained.digest.clone(),
             }),
         scores,
-        lengths,
     };
+    // Without the record of the filter its rows would be trained on.
+    if facts.filtered.is_none() && !run.dataset.filter.is_empty() {
+        let message = "the status has lost what `dataset.filter` leaves: start a new run";
+        return Err(Failure::new(Reason::InvalidSpec, message));
+    }
     run.curriculum.compile(&facts).map_err(|PlanError { field, problem }| {
         // In quotes: a message gets a capital first, and a field must not.
         Failure::new(Reason::InvalidSpec, format!("`{field}`: {problem}"))

@@ -48,7 +48,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         };
         let dataset = dataset(turn.run, &inspection);
         // What these groups and rows make impossible is said before hours go into scores.
-        if let Err(failure) = intent::compile_for(turn.run, &dataset, None, false) {
+        if let Err(failure) = intent::compile_for(turn.run, &dataset, None) {
             return State::Failed(failure);
         }
         turn.status.dataset = Some(dataset);

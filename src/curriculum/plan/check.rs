@@ -44,9 +44,6 @@ impl Plan {
             if self.batch_size > MAX_PACKED {
                 return fail("batchSize", format!("{} is more than {MAX_PACKED}", self.batch_size));
             }
-            if self.scores.is_none() {
-                return fail("tokens", "without scores no length of a row is known".to_owned());
-            }
         }
         if !(1..=MAX_EXACT).contains(&self.rows) {
             return fail("rows", format!("{} is not between 1 and {MAX_EXACT}", self.rows));

@@ -25,7 +25,6 @@ fn facts(rows: u64, group_rows: &[u64]) -> Facts {
         held_out: None,
         filtered: None,
         scores: Some(arbitrary::scores()),
-        lengths: false,
     }
 }
 

@@ -9,9 +9,8 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::segment::SegmentTable;
 use super::{Place, SampleError, Sampler, rank_slots};
 use crate::curriculum::mix;
 use crate::curriculum::order::RowOrder;
@@ -101,7 +100,7 @@ pub(super) struct Starts {
     phase: usize,
     /// First slot of the phase's steps 0, [`STRIDE`], 2·[`STRIDE`], …
     kept: Vec<u64>,
-    /// First slot of each segment.
+    /// First slot of each segment, ascending. It is the first after a block of the segment before.
     segments: Vec<u64>,
     /// First slots of steps in a row, the last ones found.
     recent: VecDeque<u64>,
@@ -131,6 +130,21 @@ impl Starts {
         let number = (t / STRIDE).min(last);
         let far = (number * STRIDE, self.kept.get(number as usize).copied().unwrap_or(0));
         near.filter(|near| near.0 >= far.0).unwrap_or(far)
+    }
+
+    /// Notes that a step of that segment begins at a slot.
+    fn enter(&mut self, segment: usize, slot: u64, block: u64) {
+        while self.segments.len() <= segment {
+            let last = self.segments.last().copied().unwrap_or(0);
+            self.segments
+                .push(last + slot.saturating_sub(last).div_ceil(block) * block);
+        }
+    }
+
+    /// The segment that a slot is drawn by, in a step of segment `last` or of one before.
+    fn segment_of(&self, slot: u64, last: usize) -> usize {
+        let begun = &self.segments[..self.segments.len().min(last + 1)];
+        begun.partition_point(|first| *first <= slot).saturating_sub(1)
     }
 
     /// Notes where a step begins.
@@ -176,8 +190,7 @@ impl Sampler {
         let (mut t, mut slot) = starts.before(step - phase_start);
         loop {
             let at = phase_start + t;
-            let table = self.packed_table(at, &mut starts, slot, order)?;
-            self.fill(&table, at, slot, budget, order, out);
+            self.fill(at, &mut starts, slot, budget, order, out)?;
             starts.note(t, slot);
             slot += out.rows.len() as u64;
             starts.note(t + 1, slot);
@@ -196,47 +209,35 @@ impl Sampler {
         starts
     }
 
-    /// The table of a step that begins at `slot`. The first slots of all segments before it are known: it was come to through them.
-    fn packed_table<O: RowOrder + ?Sized>(
+    /// Replaces `out` by the rows from slot `first` on that fit. The first slots of all segments before the step's are known: it was
+    /// come to through them.
+    fn fill<O: RowOrder + ?Sized>(
         &self,
         step: u64,
         starts: &mut Starts,
-        slot: u64,
-        order: &O,
-    ) -> Result<Arc<SegmentTable>, SampleError> {
-        let (phase, segment) = self.place(step)?;
-        if segment == starts.segments.len() {
-            starts.segments.push(slot);
-        }
-        let first_slot = |segment: usize| starts.segments.get(segment).copied().unwrap_or(slot);
-        Ok(self.table(phase, segment, first_slot, order))
-    }
-
-    /// Replaces `out` by the rows from `first` on that fit.
-    fn fill<O: RowOrder + ?Sized>(
-        &self,
-        table: &SegmentTable,
-        step: u64,
         first: u64,
         TokenBudget { budget, max_length }: TokenBudget,
         order: &O,
         out: &mut Packed,
-    ) {
+    ) -> Result<(), SampleError> {
         out.clear();
-        let phase = &self.plan.phases[table.phase];
-        let bounds = table.bounds(&self.plan, phase, step, order);
+        let (place, segment) = self.place(step)?;
+        let phase = &self.plan.phases[place];
         let size = TokenBudget::block(self.plan.batch_size);
+        starts.enter(segment, first, size);
         let (mut rows, mut lengths) = ([0; MAX_BLOCK as usize], [0; MAX_BLOCK as usize]);
-        let mut tokens = 0;
-        let mut next = first - table.first_slot;
+        let (mut tokens, mut next) = (0, first);
         loop {
-            let (block, within) = (next / size, (next % size) as usize);
+            // What is left of a block is drawn as it began, though the shares have changed: so no draw is lost.
+            let drawn_by = starts.segment_of(next, segment);
+            let first_slot = |segment: usize| starts.segments.get(segment).copied().unwrap_or(first);
+            let table = self.table(place, drawn_by, first_slot, order);
+            let bounds = table.bounds(&self.plan, phase, step, order);
+            let ahead = next - table.first_slot;
+            let (block, within) = (ahead / size, (ahead % size) as usize);
             let (rows, lengths) = (&mut rows[within..size as usize], &mut lengths[within..size as usize]);
             let slots = table.first_slot + block * size..table.first_slot + (block + 1) * size;
-            let key = mix::child(
-                mix::child(table.slots_key, phase.segments[table.segment].start_step),
-                block,
-            );
+            let key = mix::child(mix::child(table.slots_key, phase.segments[drawn_by].start_step), block);
             let shuffle = (table.strata.len() > 1).then(|| Permutation::new(size, key));
             let place = Place {
                 shuffle: shuffle.as_ref(),
@@ -245,19 +246,19 @@ impl Sampler {
                 slots: within as u64..size,
                 out: rows,
             };
+            next = slots.end;
             table.draw(slots, phase, &bounds, order, place);
             order.lengths(rows, lengths);
             for (&row, &length) in rows.iter().zip(&*lengths) {
                 let length = u64::from(length).clamp(1, max_length);
                 if tokens + length > budget || out.rows.len() as u64 == self.plan.batch_size {
-                    return;
+                    return Ok(());
                 }
                 tokens += length;
                 out.rows.push(row);
                 // At most the greatest length, which fits.
                 out.lengths.push(u32::try_from(length).unwrap_or(u32::MAX));
             }
-            next = (block + 1) * size;
         }
     }
 }

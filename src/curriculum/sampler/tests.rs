@@ -23,7 +23,6 @@ fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
         held_out: None,
         filtered: None,
         scores: Some(arbitrary::scores()),
-        lengths: false,
     };
     compile(&spec, &facts).unwrap()
 }

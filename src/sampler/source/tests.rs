@@ -59,7 +59,6 @@ pub(crate) fn index(_: &PlanScores) -> Result<Index, Unusable> {
         order: Arc::new(Backwards { rows: 1000, groups: 4 }),
         rows: 1000,
         group_rows: vec![250; 4],
-        lengths: false,
     })
 }
 
@@ -229,7 +228,6 @@ fn held_out_rows_are_never_served() {
             order: Arc::new(Ascending(rows.clone())),
             rows: 1000,
             group_rows: vec![1000],
-            lengths: false,
         })
     };
     let unusable = |_: &PlanScores| {

@@ -27,8 +27,6 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
     /// The score index to use; `None`: go without, every row equally likely.
     pub scores: Option<PlanScores>,
-    /// Whether that index knows the rows' lengths in tokens.
-    pub lengths: bool,
 }
 
 impl Facts {

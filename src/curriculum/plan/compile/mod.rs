@@ -62,11 +62,6 @@ impl Curriculum {
             Some(spec) => Some(read::tokens(spec, batch_size)?),
             None => None,
         };
-        // Without lengths there are as many rows in a batch as fit whatever their lengths are.
-        let (batch_size, tokens) = match tokens {
-            Some(tokens) if !facts.lengths || facts.scores.is_none() => (tokens.fewest_rows(batch_size), None),
-            other => (batch_size, other),
-        };
         facts.check()?;
         if self.balance == Balance::Group && facts.group_rows.is_empty() {
             return Err(PlanError::new(
@@ -93,7 +88,7 @@ impl Curriculum {
             balance: self.balance,
             batch_size,
             reach: tokens.map_or(batch_size, |_| TokenBudget::reach(batch_size)),
-            in_tokens: self.batch_tokens.is_some(),
+            in_tokens: tokens.is_some(),
             floor,
             limits,
             earlier: Vec::new(),
@@ -131,7 +126,7 @@ struct Compiler<'a> {
     batch_size: u64,
     /// Slots in a row that a batch may have rows of: a pool with as many rows shows none twice in a batch.
     reach: u64,
-    /// Whether tokens are to bound a batch, whatever is known of lengths.
+    /// Whether tokens bound a batch.
     in_tokens: bool,
     floor: Share,
     limits: Option<Limits>,

@@ -115,7 +115,6 @@ fn moving_shares_are_exact_over_the_phase() {
         held_out: None,
         filtered: None,
         scores: Some(arbitrary::scores()),
-        lengths: false,
         ..Facts::default()
     };
     for seed in 0..20 {

@@ -63,7 +63,6 @@ async fn a_cold_index_keeps_nobody_else_waiting() {
                 order,
                 rows: 1000,
                 group_rows: vec![1000],
-                lengths: false,
             })
         },
         no_filter,

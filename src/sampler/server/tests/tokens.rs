@@ -38,7 +38,6 @@ fn with_lengths(scores: &PlanScores) -> Result<Index, Unusable> {
     let index = index(scores)?;
     Ok(Index {
         order: Arc::new(Long(index.order)),
-        lengths: true,
         ..index
     })
 }
@@ -119,15 +118,24 @@ async fn ranks_share_a_batch_and_each_has_a_row() {
     );
 }
 
+/// A batch has as many slots as with lengths, and as many rows as fit whatever their lengths are.
 #[tokio::test]
-async fn without_lengths_every_row_is_equally_likely_and_fits_whatever_its_length() {
-    let s = serve_with(plan(), index);
-    let status = s.attempt.status();
-    assert_eq!(status.source, Source::UniformIndexUnusable);
-    assert_eq!(
-        status.source_message.as_deref(),
-        Some("the score index has no lengths of rows, which the plan counts tokens by")
-    );
-    assert_eq!(s.get("/v1/batches?from=10").await.rows().len(), 3);
-    assert_eq!(s.get("/v1/plan").await.json().get("tokens"), None);
+async fn without_lengths_a_row_counts_as_the_longest() {
+    let broken = |_: &PlanScores| {
+        Err(Unusable {
+            fault: crate::sampler::contract::IndexFault::Missing,
+            message: "gone".to_owned(),
+        })
+    };
+    for (open, source) in [
+        (index as fn(&PlanScores) -> Result<Index, Unusable>, Source::Index),
+        (broken, Source::UniformIndexUnusable),
+    ] {
+        let s = serve_with(plan(), open);
+        assert_eq!(s.attempt.status().source, source);
+        let slots = s.get("/v1/batches?from=10").await.rows();
+        assert_eq!((slots.len(), filled(&slots).len()), (12, 3));
+        assert_eq!(s.get("/v1/batches.json?from=10").await.json()["tokens"], json!([120]));
+        assert_eq!(s.get("/v1/plan").await.json()["batchSize"], 12);
+    }
 }
