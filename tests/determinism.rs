@@ -42,6 +42,7 @@ fn plan(seed: u64, group_rows: &[u64], curriculum: Value) -> Plan {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),
         }),
+        ..Facts::default()
     };
     compile(&serde_json::from_value(curriculum).expect("a valid spec"), &facts).expect("a valid curriculum")
 }

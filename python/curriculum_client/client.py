@@ -97,6 +97,19 @@ class Sampler:
 
         They count as handed out to ``session``, whose rank and world they are of. Without one, or with ``peek``, this is only a look.
         """
+        return self._fetch(first, count, rank, world_size, session, peek)[:2]
+
+    def _fetch(
+        self,
+        first: int,
+        count: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        session: Optional[str] = None,
+        peek: bool = False,
+        hold: bool = False,
+    ) -> tuple[int, bytes, Optional[int]]:
+        """The same, and the first step after the phase as it is now; with ``hold``, the phase's last batch is only looked at."""
         parameters: dict[str, Any] = {"from": first, "count": count}
         if session is None:
             parameters.update(rank=rank, world=world_size)
@@ -104,11 +117,15 @@ class Sampler:
             parameters["session"] = session
             if peek:
                 parameters["peek"] = "true"
+            if hold:
+                parameters["hold"] = "true"
         query = urllib.parse.urlencode(parameters)
         status, headers, body = self._call("GET", f"/v1/batches?{query}")
+        end = headers["curriculum-end-step"]
+        end = None if end is None else int(end)
         if status == 204:
-            return 0, b""
-        return int(headers["curriculum-batches"]), body
+            return 0, b"", end
+        return int(headers["curriculum-batches"]), body, end
 
     def batches(self, start_step: Optional[int] = None, run: Optional[str] = None) -> Iterator[list[int]]:
         """The rows of one batch after the other, from ``start_step`` (default: the phase's first step) to the phase's end.
@@ -129,7 +146,9 @@ class Sampler:
         """Tells what was measured after ``step`` batches of the run, of everything and of each group; returns the sampler's decision.
 
         A report may be sent again: of each metric, only values of later steps count. It never ends a training and holds it up for some
-        seconds at most: what cannot be reported, or whom it cannot be told, is warned about once, and training goes on.
+        seconds at most: what cannot be reported, or whom it cannot be told, is warned about once, and training goes on. Where it makes the
+        curriculum leave the phase, ``decision`` is ``advance`` or ``regress`` in place of ``continue``, and ``endStep`` is where; nothing
+        need be done about it, for the batches end there.
         """
         return self._reports.send(step, metrics, groups)
 

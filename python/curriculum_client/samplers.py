@@ -16,6 +16,11 @@ from .marks import Mark
 from .place import agree, setting
 
 
+# Batches of one request: of a phase as it is planned, and of one that may end early.
+_PREFETCH = 64
+_PREFETCH_WATCHED = 8
+
+
 class BatchSampler(_Batches):
     """Asks the sampler of the pod (``sampling: Http``). Usable as ``DataLoader(batch_sampler=…)``.
 
@@ -27,7 +32,8 @@ class BatchSampler(_Batches):
     :param world_size: Processes that share each batch; default: ``WORLD_SIZE``. Without both, this process is the only one.
     :param group: Process group of ``torch.distributed`` that shares each batch, for rank and size. ``False``: this process asks for
         others too; nothing is compared with ``torch.distributed``.
-    :param prefetch: Batches of one request. The phase's last batch is asked for alone and only when it is wanted.
+    :param prefetch: Batches of one request; default: 64, or 8 where the phase may end early, which it does behind what was asked for.
+        The phase's last batch is asked for alone and only when it is wanted.
     :param output: ``list`` of integers, ``memoryview`` of unsigned 64-bit integers (without a copy), or ``numpy`` array of ``int64``.
     :param micro_batches: Items that this rank's part of each batch is given out in, for gradient accumulation.
     :param rows: Rows of the data set that is read, compared with the plan's.
@@ -42,18 +48,19 @@ class BatchSampler(_Batches):
         rank: Optional[int] = None,
         world_size: Optional[int] = None,
         group: Any = None,
-        prefetch: int = 64,
+        prefetch: Optional[int] = None,
         output: str = "list",
         micro_batches: int = 1,
         rows: Optional[int] = None,
         dataset: Optional[Sized] = None,
         client: Optional[Sampler] = None,
     ) -> None:
-        if prefetch < 1:
+        if prefetch is not None and prefetch < 1:
             raise CurriculumError(f"`prefetch` is {prefetch}; expected a number of batches from 1 on")
-        self._prefetch = prefetch
         self._client = client or Sampler()
         self._plan = self._client.plan()
+        self._may_end_early = "transitions" in self._plan
+        self._prefetch = prefetch or (_PREFETCH_WATCHED if self._may_end_early else _PREFETCH)
         self.start_step = self._plan["startStep"]
         self.end_step = self._plan["endStep"]
         self.global_batch_size = self._plan["batchSize"]
@@ -89,8 +96,11 @@ class BatchSampler(_Batches):
                 raise CurriculumError("another position was loaded during this iteration; begin a new one")
             # The sampler counts what it handed out: the last step must not count before it is wanted.
             count = min(self._prefetch, max(1, self.end_step - 1 - step))
-            peek = ahead and step == self.end_step - 1
-            got, data = self._client.fetch(step, count, session=session, peek=peek)
+            # Of a phase that may end early only the sampler knows by now which step is the last.
+            hold = ahead and self._may_end_early
+            peek = ahead and not hold and step == self.end_step - 1
+            got, data, end = self._client._fetch(step, count, session=session, peek=peek, hold=hold)
+            self._learn(end)
             if got == 0:
                 return
             rows = _rows(data)
@@ -101,6 +111,23 @@ class BatchSampler(_Batches):
 
     def _finish(self) -> None:
         self._client.fetch(self.end_step - 1, 1, session=self._begin())
+
+    def _learn(self, end: Optional[int]) -> None:
+        """The phase ends there; it may have been decided meanwhile, by what any rank reported."""
+        if end is not None and self.start_step < end < self.end_step:
+            self.end_step = end
+
+    def report(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        groups: Optional[Mapping[int, Mapping[str, float]]] = None,
+    ) -> dict[str, Any]:
+        """See :meth:`Sampler.report`. Where it makes the curriculum leave the phase, :attr:`end_step` moves."""
+        reply = super().report(step, metrics, groups)
+        if reply.get("decision", "continue") != "continue":
+            self._learn(reply.get("endStep"))
+        return reply
 
     def _run(self) -> Optional[str]:
         return self._plan.get("run")

@@ -132,6 +132,10 @@ reasons! {
     InspectionFailed,
     /// The spec contradicts itself or the data; the message names the field.
     InvalidSpec,
+    /// By what the trainer reported, an earlier phase begins anew.
+    Regressed,
+    /// A phase ran to its last step because the trainer reported none of the metrics that may end it early.
+    MetricsMissing,
     /// A training attempt failed.
     TrainerFailed,
     /// The trainer ended with exit code 0 without having used the sampler to the phase's last step.

@@ -62,6 +62,8 @@ use super::{
      "message": "`dataset.groupColumn` must be set when `curriculum.balance` is 'Group'", "fieldPath": ".dataset"},
     {"rule": "!has(self.curriculum.batchTokens) || self.scoring.scorers.exists(s, s.name == self.curriculum.batchTokens.lengthScorer)",
      "message": "`curriculum.batchTokens.lengthScorer` must be the name of one of `scoring.scorers`", "fieldPath": ".curriculum"},
+    {"rule": "!has(self.training.sampling) || self.training.sampling != 'File' || self.curriculum.phases.all(p, !has(p.advance) && !has(p.regress))",
+     "message": "`training.sampling` must be 'Http' where a phase has `advance` or `regress`: a file cannot end early", "fieldPath": ".training"},
 ]))]
 pub struct CurriculumJobSpec {
     /// While true, no pod of this job runs and its state is kept; false lets it go on where it was. Queueing controllers flip this.

@@ -45,9 +45,9 @@ pub struct CurriculumJobStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<MetricStatus>,
-    /// Visits that ended their phase, in order.
+    /// Visits that ended their phase, in order. A phase that was gone back to has several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["visit"]))]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["visit"]))]
     pub visits: Vec<VisitStatus>,
 }
 
@@ -332,9 +332,12 @@ pub struct VisitStatus {
     /// First step.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub start_step: i64,
-    /// First step after the phase.
+    /// First step that it did not train.
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub end_step: i64,
+    /// Why it ended there; absent where it ended as planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionStatus>,
     /// Visits that it took, those that failed included.
     #[schemars(range(min = 0, max = 10_001))]
     pub attempts: i32,
@@ -363,6 +366,21 @@ pub struct VisitStatus {
     pub end_time: Option<Time>,
 }
 
+/// Why a phase ended by what the trainer reported.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionStatus {
+    /// Step of the report that decided it.
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub reported: i64,
+    /// The criteria that held, in words.
+    #[schemars(length(max = 1024))]
+    pub because: String,
+    /// SHA-256 over the values that counted up to there, as `sha256:…`.
+    #[schemars(length(max = 71))]
+    pub evidence: String,
+}
+
 /// What became of putting a snapshot on the store.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum Archive {
@@ -379,6 +397,17 @@ pub enum Archive {
 pub enum VisitOutcome {
     /// Every step was served and the trainer exited 0.
     Completed,
+    /// It ended early, by `advance` of its phase: every step up to there was served and the trainer exited 0.
+    Advanced,
+    /// It ended by `regress` of its phase, in the same way; an earlier phase came next.
+    Regressed,
     /// The retries of its phase are used up.
     Failed,
+}
+
+impl VisitOutcome {
+    /// Whether the visit was trained as far as it was to go.
+    pub const fn is_trained(self) -> bool {
+        !matches!(self, Self::Failed)
+    }
 }

@@ -24,6 +24,9 @@ pub(crate) fn sampler_status(bytes: &[u8]) -> Option<SamplerStatus> {
     status.source_message = status.source_message.as_deref().map(clean);
     status.trainer_fault = status.trainer_fault.as_deref().map(clean);
     status.store_fault = status.store_fault.as_deref().map(clean);
+    if let Some(decision) = &mut status.decision {
+        decision.because = clean(&decision.because);
+    }
     // So many do not fit into the status; the steps count all the same.
     status.tokens = status.tokens.filter(|tokens| *tokens <= MAX_EXACT);
     fits(&status).then_some(status)
@@ -45,6 +48,10 @@ fn fits(status: &SamplerStatus) -> bool {
             .resumed_at
             .is_none_or(|step| (status.start_step..=status.end_step).contains(&step))
         && status.sequence_digest.as_deref().is_none_or(is_digest)
+        && status.decision.as_ref().is_none_or(|decision| {
+            let within = |step| (status.start_step..=status.end_step).contains(&step);
+            within(decision.step) && within(decision.reported) && is_digest(&decision.evidence)
+        })
 }
 
 /// A sampler's result, if its first line is one within its bounds. The second line may be cut off anywhere, and is then left out.

@@ -32,7 +32,7 @@ use crate::api::job::CurriculumJob;
 use crate::api::names::{LABEL_QUEUE, SAMPLER, TRAINER};
 use crate::api::scoring::ScoringSpec;
 use crate::api::split::SplitSpec;
-use crate::api::training::TrainingSpec;
+use crate::api::training::{Sampling, TrainingSpec};
 use crate::curriculum::plan::{Curriculum, MAX_GROUPS};
 use crate::curriculum::share::Share;
 use crate::scoring::task::Format;
@@ -56,6 +56,11 @@ pub fn validate(job: &CurriculumJob) -> Result<Run, Failure> {
     }
     let (curriculum, scoring) = (curriculum(&spec.curriculum)?, scoring(&spec.scoring)?);
     length_scorer(&curriculum, &scoring)?;
+    if curriculum.has_transitions() && spec.training.sampling == Sampling::File {
+        return refused(
+            "`training.sampling` must be 'Http' where a phase has `advance` or `regress`: a file cannot end early",
+        );
+    }
     Ok(Run {
         head,
         curriculum,

@@ -259,6 +259,7 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
             held_out: None,
             filtered: None,
             scores: Some(scores()),
+            lasted: std::collections::BTreeMap::new(),
         }
     })
 }

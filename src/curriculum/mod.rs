@@ -23,3 +23,4 @@ pub mod sampler;
 pub mod share;
 pub mod snapshot;
 pub mod split;
+pub mod transition;

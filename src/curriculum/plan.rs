@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::filter::Filtered;
 use super::split::{HeldOut, Split};
+use super::transition::Transitions;
 use crate::api::curriculum::Order;
 
 pub use compile::{Facts, compile};
@@ -138,6 +139,9 @@ pub struct PhasePlan {
     pub pools: Vec<PoolPlan>,
     /// Consecutive; the first begins at `start_step`, each lasts until the next begins.
     pub segments: Vec<Segment>,
+    /// What may end it before `end_step`; `None`: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Transitions>,
 }
 
 /// A stretch of steps with constant shares. Passes over pools that move begin anew with each segment; quotas go on.
@@ -161,7 +165,7 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(in crate::curriculum) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             field: field.into(),
             problem: problem.into(),
@@ -188,6 +192,14 @@ impl Plan {
             phases: vec![phase.clone()],
             ..self.without_phases()
         })
+    }
+
+    /// The plan of a visit: only the phase of that index, begun at that step of the run. Phases that ended early, or were gone back
+    /// to, move where the later ones begin; how their pools and shares go on from there stays as it is.
+    pub fn for_visit(&self, index: u32, start_step: u64) -> Option<Self> {
+        let mut plan = self.for_phase(index)?;
+        plan.phases.iter_mut().for_each(|phase| phase.begin_at(start_step));
+        Some(plan)
     }
 
     /// Rows of the data set, also those that are held out or filtered out.
@@ -225,6 +237,7 @@ impl Plan {
                 start_step: phase.start_step,
                 shares: vec![WHOLE],
             }],
+            transitions: phase.transitions.clone(),
             ..*phase
         });
         Self {
@@ -269,6 +282,21 @@ impl Plan {
 }
 
 impl PhasePlan {
+    /// Moves all of its steps.
+    fn begin_at(&mut self, start_step: u64) {
+        let planned = self.start_step;
+        let moved = |step: u64| start_step.saturating_add(step.saturating_sub(planned));
+        (self.start_step, self.end_step) = (start_step, moved(self.end_step));
+        for segment in &mut self.segments {
+            segment.start_step = moved(segment.start_step);
+        }
+    }
+
+    /// Steps that it has at most.
+    pub fn steps(&self) -> u64 {
+        self.end_step - self.start_step
+    }
+
     /// The place of the segment that a step belongs to; the last one for later steps.
     pub fn segment_at(&self, step: u64) -> usize {
         let after = self.segments.partition_point(|segment| segment.start_step <= step);

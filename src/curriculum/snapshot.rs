@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
+use super::transition::Decision;
 
 /// Version of the format.
 pub const SNAPSHOT_VERSION: u32 = 2;
@@ -36,6 +37,9 @@ pub struct State {
     pub visit: u32,
     /// First step that was not served yet.
     pub step: u64,
+    /// Why it ended there; `None`: as planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// Seed of the run.
     pub seed: u64,
     /// Rows of the data set.

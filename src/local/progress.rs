@@ -77,6 +77,9 @@ impl Progress {
                 outcome(visit.outcome),
                 metrics(status)
             ));
+            if let Some(decision) = &visit.decision {
+                self.say(&short(&format!("  because {}", decision.because)));
+            }
         }
         self.ended = status.visits.len();
         self.obstacle(status);
@@ -151,6 +154,8 @@ impl Progress {
 fn outcome(outcome: VisitOutcome) -> &'static str {
     match outcome {
         VisitOutcome::Completed => "completed",
+        VisitOutcome::Advanced => "ended early",
+        VisitOutcome::Regressed => "went back",
         VisitOutcome::Failed => "failed",
     }
 }

@@ -17,13 +17,28 @@ use super::meters::Meters;
 use super::part::Part;
 use super::progress::Progress;
 use super::report::{BadRequest, Report, Taken};
+use super::request::BatchRequest;
 use super::sessions::{Facts, OpenSession, Opening, Refusal, SessionId};
 use super::source::{DrawError, Opened};
 use super::stretches::Mark;
 use crate::curriculum::plan::PhasePlan;
+use crate::curriculum::transition::{Decision, Kind, Monitor};
 
 /// Characters of the longest reason why the store does not answer.
 const STORE_FAULT_CHARACTERS: usize = 300;
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its values.
+    pub taken: Taken,
+    /// First step that was not handed out to every rank.
+    pub served: u64,
+    /// First step that is not trained.
+    pub end: u64,
+    /// How the phase is left there, if that is not where it was planned.
+    pub decision: Option<Kind>,
+}
 
 /// State of the attempt.
 #[derive(Debug)]
@@ -53,15 +68,19 @@ impl Attempt {
             rows: opened.plan.dataset_rows(),
             run: run.clone(),
         };
-        let progress = Progress::restore(state, &opened.plan_digest, facts);
+        let transitions = opened.phase().transitions.clone();
+        let monitor = transitions.map(|transitions| Monitor::new(transitions, steps.start, &opened.plan.group_rows));
+        let progress = Progress::restore(state, &opened.plan_digest, facts, monitor);
         let changed = Arc::new(Notify::new());
         let ended = Arc::clone(&changed);
         let (rows, groups) = (Arc::clone(&opened.audited), opened.groups.take());
         let audit = Audit::start(rows, groups, steps.clone(), opened.plan.batch_size, move || {
             ended.notify_one();
         });
+        let end = progress.end();
+        audit.end_at(end);
         meters.start_step.set(clamped(steps.start));
-        meters.end_step.set(clamped(steps.end));
+        meters.end_step.set(clamped(end));
         meters
             .index_unusable
             .set(i64::from(opened.source == Source::UniformIndexUnusable));
@@ -96,6 +115,21 @@ impl Attempt {
     /// The phase.
     pub fn phase(&self) -> &PhasePlan {
         self.opened.phase()
+    }
+
+    /// First step that is not trained: the phase's end, unless it was decided otherwise.
+    pub fn end_step(&self) -> u64 {
+        self.lock().end()
+    }
+
+    /// A request as it is to be answered: nothing beyond the phase's end. From now on no decision takes its steps back.
+    pub fn claim(&self, request: BatchRequest) -> BatchRequest {
+        let mut progress = self.lock();
+        let request = request.up_to(progress.end(), progress.decision().is_some());
+        if request.session.is_some() {
+            progress.claim(request.to);
+        }
+        request
     }
 
     /// Slots of one global batch: rows, unless tokens bound it.
@@ -224,7 +258,7 @@ impl Attempt {
             }
         }
         self.tell(served);
-        if served > before && served == self.phase().end_step {
+        if served > before && served == self.end_step() {
             info!(served, "every step of the phase was handed out");
         }
         self.changed.notify_one();
@@ -293,11 +327,11 @@ impl Attempt {
         self.lock().rows_file
     }
 
-    /// Takes in what the trainer measured.
+    /// Takes in what the trainer measured. A decision that follows is on file before this returns.
     ///
     /// # Errors
     /// When it is about a step that was not handed out.
-    pub fn report(&self, report: Report) -> Result<(Taken, u64), BadRequest> {
+    pub fn report(&self, report: Report) -> Result<Answer, BadRequest> {
         if self.has_marks() && report.step > self.lock().furthest() {
             self.read_marks();
         }
@@ -309,6 +343,7 @@ impl Attempt {
                 report.step
             )));
         }
+        let decided = progress.weigh(&report).cloned();
         let taken = progress.metrics.take(report);
         progress
             .metrics
@@ -320,8 +355,32 @@ impl Attempt {
             .groups()
             .iter()
             .for_each(|((group, name), &p)| self.meters.show_group(*group, name, p));
-        let served = progress.served();
+        let answer = Answer {
+            taken,
+            served: progress.served(),
+            end: progress.end(),
+            decision: progress.decision().map(|decision| decision.kind),
+        };
+        let is_watched = progress.is_watched();
         drop(progress);
+        if let Some(decision) = decided {
+            let Decision {
+                kind,
+                step,
+                reported,
+                because,
+                ..
+            } = decision;
+            info!(
+                ?kind,
+                step, reported, because, "the phase ends by what the trainer reported"
+            );
+            self.audit.end_at(step);
+            self.meters.end_step.set(clamped(step));
+        }
+        if is_watched {
+            self.save();
+        }
         self.meters
             .values
             .with_label_values(&["accepted"])
@@ -334,7 +393,7 @@ impl Attempt {
         if taken.accepted > 0 {
             self.changed.notify_one();
         }
-        Ok((taken, served))
+        Ok(answer)
     }
 
     /// The status now; its exposure may be a moment behind.
@@ -360,7 +419,7 @@ impl Attempt {
         let summed = !self.audit.is_on();
         let status = self.status();
         let summed = summed || status.sequence_digest.is_some();
-        (status.served_step == status.end_step && summed).then_some(status)
+        (status.served_step == status.end() && summed).then_some(status)
     }
 
     /// Whether drawing may wait for a file system.
@@ -379,6 +438,7 @@ impl Attempt {
             phase_index: phase.index,
             start_step: phase.start_step,
             end_step: phase.end_step,
+            decision: progress.decision().cloned(),
             served_step,
             resumed_at: progress.resumed_at(),
             trainer_fault: progress.fault().map(str::to_owned),

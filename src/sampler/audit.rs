@@ -45,6 +45,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     target: u64,
+    /// First step after the phase.
+    end: u64,
     /// Nothing is looked at (any more).
     stop: bool,
     audited: Audited,
@@ -74,6 +76,7 @@ impl Audit {
         };
         let state = Mutex::new(State {
             target: steps.start,
+            end: steps.end,
             stop: !small,
             audited,
         });
@@ -84,7 +87,6 @@ impl Audit {
         let walker = Walker {
             rows,
             groups,
-            end: steps.end,
             batch,
             shared: Arc::clone(&shared),
         };
@@ -106,6 +108,12 @@ impl Audit {
             state.target = step;
             self.shared.changed.notify_all();
         }
+    }
+
+    /// The phase ends at `end`, a step that was not handed out yet or the planned one.
+    pub fn end_at(&self, end: u64) {
+        self.shared.lock().end = end;
+        self.shared.changed.notify_all();
     }
 
     /// What is known now, which may be a moment behind what was handed out.
@@ -144,7 +152,6 @@ struct Sums {
 struct Walker {
     rows: Arc<dyn Rows>,
     groups: Option<RowGroups>,
-    end: u64,
     batch: u64,
     shared: Arc<Shared>,
 }
@@ -164,8 +171,8 @@ impl Walker {
                 self.shared.changed.notify_all();
                 return;
             }
-            let digest = (step + 1 == self.end).then(|| sha256_text(sums.hash.clone()));
             let mut state = self.shared.lock();
+            let digest = (step + 1 == state.end).then(|| sha256_text(sums.hash.clone()));
             state.audited = Audited {
                 exposure: sums.exposure.clone(),
                 tokens: sums.tokens,
@@ -174,7 +181,10 @@ impl Walker {
             };
             self.shared.changed.notify_all();
         }
-        if self.shared.lock().audited.step == self.end {
+        let state = self.shared.lock();
+        let ended = state.audited.step == state.end;
+        drop(state);
+        if ended {
             done();
         }
     }
@@ -197,13 +207,13 @@ impl Walker {
     /// The next step once it was handed out; `None` at the end.
     fn next(&self) -> Option<u64> {
         let state = self.shared.lock();
-        let idle = |s: &mut State| !s.stop && s.audited.step == s.target && s.audited.step < self.end;
+        let idle = |s: &mut State| !s.stop && s.audited.step == s.target && s.audited.step < s.end;
         let state = self
             .shared
             .changed
             .wait_while(state, idle)
             .unwrap_or_else(PoisonError::into_inner);
-        (!state.stop && state.audited.step < self.end).then_some(state.audited.step)
+        (!state.stop && state.audited.step < state.end).then_some(state.audited.step)
     }
 }
 

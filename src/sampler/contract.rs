@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::curriculum::transition::Decision;
+pub use crate::curriculum::transition::MAX_METRIC_NAME;
+
 /// Most different metrics of a phase.
 pub const MAX_METRICS: usize = 32;
-/// Longest name of a metric, in characters.
-pub const MAX_METRIC_NAME: usize = 64;
 
 /// Bytes of a result's first line. The kubelet keeps 12,288 bytes of all containers' messages, each of them its equal share: so much is
 /// left to each of 12 containers.
@@ -57,10 +58,13 @@ pub struct SamplerStatus {
     pub phase_index: u32,
     /// First step of the phase.
     pub start_step: u64,
-    /// First step after the phase.
+    /// First step after the phase, as it is planned.
     pub end_step: u64,
+    /// That the phase ends before that, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// First step that was not handed out to every rank, counted without a hole from the step that the trainer announced: the phase's
-    /// first, or its checkpoint's. The phase was trained to its end once this is `endStep`.
+    /// first, or its checkpoint's. The phase was trained to its end once this is `endStep`, or the decision's step.
     pub served_step: u64,
     /// Step of the checkpoint that the trainer went on from; absent when it began at the phase's first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +97,13 @@ pub struct SamplerStatus {
     /// SHA-256 over all row numbers of the phase in order, as `sha256:…`: the same for every attempt and world size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence_digest: Option<String>,
+}
+
+impl SamplerStatus {
+    /// First step that the visit does not train.
+    pub fn end(&self) -> u64 {
+        self.decision.as_ref().map_or(self.end_step, |decision| decision.step)
+    }
 }
 
 /// The second line of a result: what the kubelet may cut off when a pod has many containers. A line that is not whole is ignored.

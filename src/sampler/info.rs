@@ -6,6 +6,7 @@ use super::contract::Source;
 use super::source::Opened;
 use crate::api::curriculum::Order;
 use crate::curriculum::plan::{PlanScores, PoolPlan, Segment, TokenBudget};
+use crate::curriculum::transition::Transitions;
 
 /// The plan in effect.
 #[derive(Serialize, Clone, Debug)]
@@ -53,6 +54,9 @@ pub struct PlanInfo {
     pub pools: Vec<PoolPlan>,
     /// From which step on which shares of a batch are drawn from which pool.
     pub segments: Vec<Segment>,
+    /// What may end the phase before `endStep`; absent: nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Transitions>,
 }
 
 impl PlanInfo {
@@ -78,6 +82,7 @@ impl PlanInfo {
             scores: plan.scores.clone(),
             pools: phase.pools.clone(),
             segments: phase.segments.clone(),
+            transitions: phase.transitions.clone(),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::{MetricPoint, Source};
 use super::sessions::SessionsRecord;
+use crate::curriculum::transition::{Decision, Memory};
 
 const FILE: &str = "journal.json";
 const VERSION: u32 = 2;
@@ -27,6 +28,12 @@ pub struct Journal {
     /// Where the rows of the rows file came from, once it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_file: Option<Source>,
+    /// What the transitions know of the reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// That the phase ends early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
 }
 
 impl Journal {
@@ -38,6 +45,8 @@ impl Journal {
             sessions,
             metrics,
             rows_file: None,
+            memory: None,
+            decision: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! opened a session   journal.json, before the reply goes out
 //! handed out         handed-out-<generation>, at every step    (frontiers)
 //! metrics            journal.json, once a second
+//! a decision         journal.json, before the reply to the report goes out
 //! ```
 //! Whatever cannot be written is warned about once in a while and never stops the trainer: only a restart of the container would miss it.
 
@@ -16,9 +17,10 @@ use super::contract::Source;
 use super::frontiers::Frontiers;
 use super::journal::{self, Journal};
 use super::marks::Reading;
-use super::report::Metrics;
+use super::report::{Metrics, Report};
 use super::sessions::{Facts, OpenSession, Opening, Refusal, SessionId, Sessions};
 use super::stretches::Mark;
+use crate::curriculum::transition::{Decision, Monitor};
 
 /// The part of an attempt that changes.
 #[derive(Debug)]
@@ -33,13 +35,18 @@ pub struct Progress {
     pub reading: Reading,
     /// Why the trainer cannot be given what it was promised.
     pub refused: Option<String>,
+    monitor: Option<Monitor>,
+    decision: Option<Decision>,
+    /// First step beyond all that requests are about to be answered with.
+    claimed: u64,
     frontiers: Option<Frontiers>,
     dir: PathBuf,
 }
 
 impl Progress {
     /// Begins where the journal in `dir` ends, or at the phase's first step. A journal of another plan is not used.
-    pub fn restore(dir: PathBuf, plan_digest: &str, facts: Facts) -> Self {
+    /// `monitor` watches what may end the phase early.
+    pub fn restore(dir: PathBuf, plan_digest: &str, facts: Facts, mut monitor: Option<Monitor>) -> Self {
         let journal = journal::read(&dir).unwrap_or_else(|error| {
             warn!(%error, "the journal cannot be used");
             None
@@ -53,12 +60,15 @@ impl Progress {
         });
         let restored = journal.and_then(|j| {
             let sessions = Sessions::restore(facts.clone(), j.sessions)?;
-            Some((sessions, Metrics::restore(j.metrics), j.rows_file))
+            if let (Some(monitor), Some(memory)) = (&mut monitor, j.memory) {
+                monitor.restore(memory);
+            }
+            Some((sessions, Metrics::restore(j.metrics), j.rows_file, j.decision))
         });
         // A number that no other attempt has: the seed of the process's hash maps is random.
         let epoch = || RandomState::new().hash_one(plan_digest);
-        let (mut sessions, metrics, rows_file) =
-            restored.unwrap_or_else(|| (Sessions::new(facts, epoch()), Metrics::default(), None));
+        let (mut sessions, metrics, rows_file, decision) =
+            restored.unwrap_or_else(|| (Sessions::new(facts, epoch()), Metrics::default(), None, None));
         let frontiers = taken_up(&dir, &mut sessions);
         Self {
             sessions,
@@ -66,6 +76,9 @@ impl Progress {
             rows_file,
             reading: Reading::default(),
             refused: None,
+            decision: decision.filter(|_| monitor.is_some()),
+            monitor,
+            claimed: 0,
             frontiers,
             dir,
         }
@@ -131,6 +144,42 @@ impl Progress {
         self.sessions.collision().or(self.refused.as_deref()).or(reading)
     }
 
+    /// First step that is not trained: the phase's end, unless it was decided otherwise.
+    pub fn end(&self) -> u64 {
+        let planned = self.sessions.facts().steps.end;
+        self.decision.as_ref().map_or(planned, |decision| decision.step)
+    }
+
+    /// That the phase ends early.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    /// Whether reports may end the phase early.
+    pub fn is_watched(&self) -> bool {
+        self.monitor.is_some()
+    }
+
+    /// A request is about to be answered with the steps up to `to`: no decision takes them back.
+    pub fn claim(&mut self, to: u64) {
+        self.claimed = self.claimed.max(to);
+    }
+
+    /// Takes a report in. What it decides takes effect one step after all that any rank has got or is being given, so that each gets
+    /// the same steps, and the last of them is asked for when it is known to be the last.
+    pub fn weigh(&mut self, report: &Report) -> Option<&Decision> {
+        let next = self.claimed.max(self.furthest()).saturating_add(1);
+        let monitor = self.monitor.as_mut().filter(|_| self.decision.is_none())?;
+        let (kind, because) = monitor.observe(report.evidence())?;
+        Some(self.decision.insert(Decision {
+            kind,
+            step: next.min(self.sessions.facts().steps.end),
+            reported: report.step,
+            because,
+            evidence: monitor.evidence().to_owned(),
+        }))
+    }
+
     /// What the journal keeps.
     pub fn journal(&self, plan_digest: &str) -> Journal {
         let mut journal = Journal::new(
@@ -139,6 +188,8 @@ impl Progress {
             self.metrics.latest().clone(),
         );
         journal.rows_file = self.rows_file;
+        journal.memory = self.monitor.as_ref().map(|monitor| monitor.memory().clone());
+        journal.decision = self.decision.clone();
         journal
     }
 }

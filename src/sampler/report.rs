@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::contract::{MAX_METRIC_NAME, MAX_METRICS, MetricPoint};
 use crate::curriculum::plan::MAX_GROUPS;
+use crate::curriculum::transition::{Evidence, is_metric};
 
 /// Bytes of one report.
 pub const REPORT_BYTES: usize = 64 * 1024;
@@ -51,6 +52,17 @@ impl Report {
                 cut(name)
             ))),
             None => Ok(Self { step, metrics, groups }),
+        }
+    }
+}
+
+impl Report {
+    /// What a transition may look at.
+    pub fn evidence(&self) -> Evidence<'_> {
+        Evidence {
+            step: self.step,
+            metrics: &self.metrics,
+            groups: &self.groups,
         }
     }
 }
@@ -128,8 +140,7 @@ fn numbers(field: &str, value: Value) -> Result<BTreeMap<String, f64>, BadReques
 }
 
 fn check_name(field: &str, name: &str) -> Result<(), BadRequest> {
-    let fine = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
-    if (1..=MAX_METRIC_NAME).contains(&name.len()) && name.chars().all(fine) {
+    if is_metric(name) {
         return Ok(());
     }
     Err(BadRequest(format!(

@@ -26,11 +26,14 @@ pub struct BatchRequest {
     pub width: u64,
     /// The session that gets them; `None` when somebody only looks, and then nothing counts as handed out.
     pub session: Option<SessionId>,
+    /// The phase's last step does not count yet: it was asked for before it was wanted.
+    pub holds_last: bool,
 }
 
 impl BatchRequest {
     /// Reads the parameters of a request about the steps `start..end` with `batch` slots each, at least `fewest` of them with a row: `from`, `count` (default 1), and either
-    /// `session`, which `find` knows, or `rank` (0) and `world` (1) of somebody who looks. With `peek=true` a session only looks too.
+    /// `session`, which `find` knows, or `rank` (0) and `world` (1) of somebody who looks. With `peek=true` a session only looks too, with
+    /// `hold=true` it only looks at the phase's last step.
     /// At most `max_rows` rows, but at least one batch, are returned.
     ///
     /// # Errors
@@ -42,7 +45,7 @@ impl BatchRequest {
         max_rows: u64,
         find: impl FnOnce(&str) -> Result<SessionId, Refusal>,
     ) -> Result<Self, Refusal> {
-        let known = ["session", "from", "count", "rank", "world", "peek"];
+        let known = ["session", "from", "count", "rank", "world", "peek", "hold"];
         if let Some(name) = query.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(BadRequest(format!(
                 "`{}` is no parameter; expected {}",
@@ -73,7 +76,24 @@ impl BatchRequest {
             part,
             width,
             session,
+            holds_last: flag(query, "hold")? == Some(true),
         })
+    }
+
+    /// The same request where the phase ends at `end`; `is_early`: before its last planned step. Then its last step is asked for
+    /// alone, by whoever knows then that it is the last.
+    pub fn up_to(mut self, end: u64, is_early: bool) -> Self {
+        self.from = self.from.min(end);
+        self.to = self.to.min(end);
+        if self.to != end || self.from == self.to {
+            return self;
+        }
+        if self.to - self.from > 1 && (is_early || self.holds_last) {
+            self.to -= 1;
+        } else if self.holds_last {
+            self.session = None;
+        }
+        self
     }
 
     /// Slots of all of the batches.
@@ -88,12 +108,7 @@ fn who(
     fewest: u64,
     find: impl FnOnce(&str) -> Result<SessionId, Refusal>,
 ) -> Result<(Part, Option<SessionId>), Refusal> {
-    let peek = match query.get("peek").map(String::as_str) {
-        None => None,
-        Some("false") => Some(false),
-        Some("true") => Some(true),
-        Some(other) => return Err(wrong("peek", other, "`true` or `false`").into()),
-    };
+    let peek = flag(query, "peek")?;
     let Some(name) = query.get("session") else {
         if peek == Some(false) {
             let right = "a `session`, which `POST /v1/sessions` opens: without one nothing counts as handed out";
@@ -110,6 +125,15 @@ fn who(
     }
     let id = find(name)?;
     Ok((id.part, (peek != Some(true)).then_some(id)))
+}
+
+fn flag(query: &BTreeMap<String, String>, name: &str) -> Result<Option<bool>, BadRequest> {
+    match query.get(name).map(String::as_str) {
+        None => Ok(None),
+        Some("false") => Ok(Some(false)),
+        Some("true") => Ok(Some(true)),
+        Some(other) => Err(wrong(name, other, "`true` or `false`")),
+    }
 }
 
 fn number<T: FromStr>(
@@ -157,6 +181,7 @@ mod tests {
             part: Part::WHOLE,
             width: 10,
             session: None,
+            holds_last: false,
         };
         assert_eq!(parse("from=120").unwrap(), expected);
         let expected = BatchRequest {
@@ -165,6 +190,7 @@ mod tests {
             part: Part { rank: 2, world: 4 },
             width: 2,
             session: None,
+            holds_last: false,
         };
         assert_eq!(parse("from=120&count=5&rank=2&world=4&peek=true").unwrap(), expected);
         assert_eq!(
@@ -201,6 +227,23 @@ mod tests {
             find,
         );
         assert_eq!(huge.map(|r| r.from..r.to), Ok(0..1), "one batch is always returned");
+    }
+
+    /// A phase of the steps 100 to 200 that ends at 150 gives its last step alone; who holds the last step back only looks at it.
+    #[test]
+    fn the_last_step_of_a_phase_that_ends_early_is_asked_for_alone() {
+        let at = |query: &str, end, is_early| {
+            let request = parse(&format!("{query}&session={ID}")).unwrap().up_to(end, is_early);
+            (request.from..request.to, request.session.is_some())
+        };
+        assert_eq!(at("from=140&count=64", 150, true), (140..149, true));
+        assert_eq!(at("from=149&count=64", 150, true), (149..150, true));
+        assert_eq!(at("from=149&count=64&hold=true", 150, true), (149..150, false));
+        assert_eq!(at("from=150&count=64", 150, true), (150..150, true));
+        assert_eq!(at("from=170&count=64", 150, true), (150..150, true));
+        assert_eq!(at("from=190&count=64", 200, false), (190..200, true), "as planned");
+        assert_eq!(at("from=190&count=64&hold=true", 200, false), (190..199, true));
+        assert_eq!(at("from=199&count=1&hold=true", 200, false), (199..200, false));
     }
 
     #[test]
@@ -241,7 +284,7 @@ mod tests {
             ("from=100&peek=1", "`peek` is `1`; expected `true` or `false`"),
             (
                 "from=100&form=100",
-                "`form` is no parameter; expected session, from, count, rank, world, peek",
+                "`form` is no parameter; expected session, from, count, rank, world, peek, hold",
             ),
             ("from=100&session=mine", "no such session"),
             (

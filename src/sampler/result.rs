@@ -23,8 +23,10 @@ pub fn encode(status: &SamplerStatus) -> String {
         if first.len() <= ESSENTIAL_BYTES {
             break;
         }
-        for text in [&mut essentials.source_message, &mut essentials.trainer_fault] {
-            *text = text.as_ref().map(|text| text.chars().take(chars).collect());
+        let because = essentials.decision.as_mut().map(|decision| &mut decision.because);
+        let messages = [&mut essentials.source_message, &mut essentials.trainer_fault];
+        for text in messages.into_iter().flatten().chain(because) {
+            *text = text.chars().take(chars).collect();
         }
         first = json(&essentials);
     }
@@ -73,6 +75,7 @@ pub fn write(path: &Path, message: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curriculum::transition::{Decision, Kind};
     use crate::sampler::contract::{IndexFault, MetricPoint, Source};
 
     fn status(metrics: u64, groups: usize) -> SamplerStatus {
@@ -90,6 +93,13 @@ mod tests {
             phase_index: 31,
             start_step: 999_999_999,
             end_step: 1_999_999_999,
+            decision: Some(Decision {
+                kind: Kind::Advance,
+                step: 1_999_999_999,
+                reported: 1_999_999_998,
+                because: "x".repeat(240),
+                evidence: format!("sha256:{}", "c".repeat(64)),
+            }),
             served_step: 1_999_999_999,
             resumed_at: None,
             trainer_fault: None,

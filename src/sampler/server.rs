@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinError;
 use tracing::error;
 
-use super::attempt::Attempt;
+use super::attempt::{Answer, Attempt};
 use super::body::BatchBody;
 use super::contract::SamplerStatus;
 use super::dataset::{DatasetFiles, FilesError, RowRange};
@@ -24,6 +24,7 @@ use super::report::{BadRequest, REPORT_BYTES, Report};
 use super::request::{BatchRequest, JSON_ROWS, REPLY_BYTES};
 use super::sessions::{OpenSession, Opening, Refusal};
 use super::source::{DrawError, EMPTY_SLOT};
+use crate::curriculum::transition::Kind;
 use crate::telemetry;
 
 /// First step of a reply with batches.
@@ -97,12 +98,13 @@ fn request(attempt: &Attempt, query: Parameters, max_rows: u64) -> Result<BatchR
     parsed
         .map_err(Refusal::from)
         .and_then(|Query(q)| BatchRequest::parse(&q, &steps, batch, max_rows, find))
+        .map(|request| attempt.claim(request))
         .map_err(|e| refuse(attempt, e))
 }
 
 /// Past the end: no content.
 fn past_end(attempt: &Attempt) -> Response {
-    (StatusCode::NO_CONTENT, [(END_STEP, attempt.phase().end_step)]).into_response()
+    (StatusCode::NO_CONTENT, [(END_STEP, attempt.end_step())]).into_response()
 }
 
 async fn plan(State(attempt): State<Arc<Attempt>>) -> Json<PlanInfo> {
@@ -145,7 +147,7 @@ async fn batches(State(attempt): State<Arc<Attempt>>, query: Parameters) -> Resu
     let headers = [
         (FIRST_STEP, request.from.to_string()),
         (BATCHES, (request.to - request.from).to_string()),
-        (END_STEP, attempt.phase().end_step.to_string()),
+        (END_STEP, attempt.end_step().to_string()),
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
     ];
     Ok((headers, Body::new(BatchBody::new(attempt, request))).into_response())
@@ -189,7 +191,7 @@ fn draw_json(attempt: &Attempt, request: &BatchRequest) -> Result<Value, DrawErr
     if let Some(session) = request.session {
         attempt.hand_out(session, request.from, request.to);
     }
-    let mut reply = json!({"firstStep": request.from, "endStep": attempt.phase().end_step, "batches": batches});
+    let mut reply = json!({"firstStep": request.from, "endStep": attempt.end_step(), "batches": batches});
     if !tokens.is_empty() {
         reply["tokens"] = json!(tokens);
     }
@@ -256,12 +258,22 @@ fn broken(error: &dyn std::error::Error) -> Response {
 
 async fn report(State(attempt): State<Arc<Attempt>>, body: Bytes) -> Result<Response, Refusal> {
     let steps = attempt.opened().steps();
-    let taken = Report::parse(&body, steps.start, steps.end).and_then(|report| attempt.report(report));
-    let (taken, served) = taken.map_err(|error| refuse(&attempt, error))?;
+    let report = Report::parse(&body, steps.start, steps.end).map_err(|error| refuse(&attempt, error))?;
+    let shared = Arc::clone(&attempt);
+    // What it decides is on file before the reply goes out.
+    let Answer {
+        taken,
+        served,
+        end,
+        decision,
+    } = match tokio::task::spawn_blocking(move || shared.report(report)).await {
+        Ok(answer) => answer.map_err(|error| refuse(&attempt, error))?,
+        Err(error) => return Ok(broken(&error)),
+    };
     let reply = json!({
-        "decision": "continue",
+        "decision": decision.map_or("continue", Kind::field),
         "nextStep": served,
-        "endStep": steps.end,
+        "endStep": end,
         "accepted": taken.accepted,
         "ignored": taken.ignored,
         "leftOut": taken.left_out,

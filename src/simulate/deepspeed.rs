@@ -250,6 +250,8 @@ pub fn curriculum(metric: &DeepSpeedSpec, batch_size: i32) -> CurriculumSpec {
             mixing: None,
             weighting: None,
             warm_up_steps: None,
+            advance: None,
+            regress: None,
         }],
     }
 }

@@ -370,6 +370,7 @@ impl Population {
                 key: "simulated".to_owned(),
                 digest: "sha256:simulated".to_owned(),
             }),
+            lasted: BTreeMap::new(),
         }
     }
 

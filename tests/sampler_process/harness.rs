@@ -74,6 +74,7 @@ impl Bench {
             end_step: 150,
             pools: vec![PoolPlan::everything(Role::Floor), pool(10), pool(30)],
             segments: vec![segment(100, [250_000, 750_000, 0]), segment(120, [250_000, 0, 750_000])],
+            transitions: None,
         };
         let plan = Plan {
             version: PLAN_VERSION,

@@ -5,6 +5,7 @@ mod mixing;
 mod numbers;
 mod pacing;
 mod pool;
+mod transition;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub use mixing::{GroupPacing, GroupSharesSpec, GroupWeight, HardNegativesSpec, M
 pub use numbers::{Fraction, Positive, RootDegree, Score};
 pub use pacing::{PacingFunction, PacingPoint, PacingSpec};
 pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpeedSpec, PoolSpec, ScorePoolSpec};
+pub use transition::{AdvanceSpec, CriterionSpec, DropSpec, Extreme, Goal, PlateauSpec, RegressSpec, SlopeSpec};
 
 /// The schedule of a run: an ordered list of phases over the rows of the data set.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -30,6 +32,8 @@ pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpee
      "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"},
     {"rule": "self.phases.size() == 0 || !has(self.phases[0].inherit) || !self.phases[0].inherit",
      "message": "`phases[0].inherit` must be false: the first phase has no phase before it", "fieldPath": ".phases"},
+    {"rule": "self.phases.all(p, !has(p.regress) || self.phases.exists(q, q.name == p.regress.to && q.name != p.name))",
+     "message": "`regress.to` must be the name of an earlier phase", "fieldPath": ".phases"},
     {"rule": "!has(self.batchTokens) || self.batchSize <= 65536 && self.phases.all(p, !has(p.duration) || !has(p.duration.epochs))",
      "message": "`batchSize` must be at most 65536, and each phase's `duration` be in `steps`, where `batchTokens` is set"},
     {"rule": "has(self.balance) && self.balance == 'Group' || !has(self.groupShares) && self.phases.all(p, !has(p.mixing))",
@@ -103,7 +107,8 @@ pub struct PhaseSpec {
         {"rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
          "message": "must consist of lower case letters, digits and '-', and begin and end with a letter or a digit"}]))]
     pub name: String,
-    /// Take every field that is not set here from the phase before, so that only what differs need be written.
+    /// Take every field that is not set here from the phase before, so that only what differs need be written; `advance` and
+    /// `regress` are never taken.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inherit: bool,
     /// Which rows are admitted.
@@ -129,6 +134,12 @@ pub struct PhaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub warm_up_steps: Option<i64>,
+    /// Ends the phase early when the trainer's metrics say so; `duration` is its longest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advance: Option<AdvanceSpec>,
+    /// Goes back to an earlier phase when the trainer's metrics say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regress: Option<RegressSpec>,
 }
 
 /// Length of a phase: exactly one of steps and epochs.

@@ -96,6 +96,7 @@ fn plan_map_and_job() -> (ConfigMap, Job) {
         held_out: None,
         filtered: None,
         scores: None,
+        lasted: std::collections::BTreeMap::new(),
         groups: std::collections::BTreeMap::new(),
     };
     let plan = plan::compile(&job.spec.curriculum, &facts)

@@ -142,6 +142,7 @@ fn phase() -> PhasePlan {
         end_step: 600,
         pools: vec![PoolPlan::everything(Role::Own)],
         segments,
+        transitions: None,
     }
 }
 

@@ -12,12 +12,13 @@ use super::turn::{Turn, When};
 use super::{children, hear, intent};
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
-use crate::api::status::{Archive, CurrentVisit, MetricStatus, ScoreSource, VisitOutcome, VisitStatus};
+use crate::api::status::{Archive, CurrentVisit, DecisionStatus, MetricStatus, ScoreSource, VisitOutcome, VisitStatus};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
 use crate::controller::observed::component;
 use crate::curriculum::snapshot;
+use crate::curriculum::transition::{Decision, Kind};
 use crate::sampler::contract::{SamplerStatus, Source};
 
 const ACTION: &str = "Train";
@@ -30,15 +31,11 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         return intent::enter(turn, 0);
     };
     // Its end is recorded, but the next phase could not be entered then.
-    if turn
-        .status
-        .visits
-        .last()
-        .is_some_and(|last| last.visit == current.visit)
-    {
-        return intent::enter(turn, current.phase_index.unsigned_abs().saturating_add(1));
+    let last = turn.status.visits.last();
+    if last.is_some_and(|last| last.visit == current.visit) {
+        return intent::enter(turn, following(turn, &current));
     }
-    let attempt = attempt::look(turn.observed, &current);
+    let attempt = attempt::look(turn.run, turn.observed, &current);
     if !matches!(attempt, Attempt::ToMake(_)) {
         record_uid(turn, &current);
     }
@@ -49,6 +46,19 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
         Attempt::Interrupted(words) => interrupted(turn, &current, &words),
         Attempt::Failed(failure) => failed(turn, &current, failure),
     }
+}
+
+/// Index of the phase that comes after the one whose end was recorded last; the number of phases after the last one.
+fn following(turn: &Turn<'_>, current: &CurrentVisit) -> u32 {
+    let index = current.phase_index.unsigned_abs();
+    let went_back = turn
+        .status
+        .visits
+        .last()
+        .is_some_and(|last| last.outcome == VisitOutcome::Regressed);
+    let phase = turn.run.curriculum.phases.get(index as usize).filter(|_| went_back);
+    let back = phase.and_then(|phase| phase.regress.as_ref()).map(|regress| regress.to);
+    back.unwrap_or(index.saturating_add(1))
 }
 
 /// Writes the UID of a Job that was made by a turn which died before it could.
@@ -76,7 +86,7 @@ fn start(turn: &mut Turn<'_>, current: &CurrentVisit, name: &str) -> State {
         return State::Retrying(format!("waiting for {other} of an earlier attempt to end"));
     }
     // The run was accepted as it is: where this version sees it otherwise, it waits for one that does not.
-    let plan = intent::compile_phase(turn, current.phase_index);
+    let plan = intent::compile_visit(turn, current);
     let plan = match plan.and_then(|plan| intent::keeps_steps(&plan, current).map(|()| plan)) {
         Ok(plan) => plan,
         Err(failure) => return State::Blocked(failure),
@@ -216,7 +226,7 @@ fn keep_plan(turn: &mut Turn<'_>, current: &CurrentVisit, job: &Job) {
     if exists || !turn.is_due(over) {
         return;
     }
-    let plan = intent::compile_phase(turn, current.phase_index).ok();
+    let plan = intent::compile_visit(turn, current).ok();
     if let Some(plan) = plan.filter(|plan| current.plan_digest == Some(plan.digest())) {
         turn.actions
             .ensure
@@ -246,7 +256,12 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
         digest: state.digest(),
     };
     let snapshot = build::snapshot(&turn.run.head.id, &input);
-    record(turn, current, VisitOutcome::Completed, Some((&snapshot, result.tokens)));
+    let outcome = match result.decision.as_ref().map(|decision| decision.kind) {
+        None => VisitOutcome::Completed,
+        Some(Kind::Advance) => VisitOutcome::Advanced,
+        Some(Kind::Regress) => VisitOutcome::Regressed,
+    };
+    record(turn, current, outcome, Some((&snapshot, result)));
     let archiving = turn.run.archives_snapshots.then(|| {
         let job = build::archive_job(&turn.settings.build, turn.run, current.visit.unsigned_abs(), &snapshot);
         Ensure::ArchiveJob(Box::new(job))
@@ -259,7 +274,8 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
     }
     hear::index(turn, result);
     hear::forget_store(turn);
-    let next = current.phase_index.unsigned_abs().saturating_add(1);
+    tell(turn, current, result);
+    let next = following(turn, current);
     if usize::try_from(next).is_ok_and(|next| next < turn.run.curriculum.phases.len()) {
         return intent::enter(turn, next);
     }
@@ -275,6 +291,42 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
         note: "Every phase completed".to_owned(),
     });
     State::Succeeded
+}
+
+/// Says what of a transition is no milestone: that it went back, or that it could not be judged.
+fn tell(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) {
+    let name = &current.phase_name;
+    match &result.decision {
+        Some(Decision {
+            kind: Kind::Regress,
+            step,
+            because,
+            ..
+        }) => {
+            let note = format!("Phase '{name}' was left at step {step} for an earlier one: {because}");
+            turn.actions.events.push(Event {
+                warning: false,
+                reason: Reason::Regressed,
+                action: ACTION,
+                note,
+            });
+        }
+        Some(_) => {}
+        None => {
+            let index = usize::try_from(current.phase_index).unwrap_or(usize::MAX);
+            let phase = turn.run.curriculum.phases.get(index);
+            let metrics = phase.map(|phase| phase.watched_metrics()).unwrap_or_default();
+            let is_known = |metric: &&str| result.metrics.contains_key(*metric);
+            // A result whose second line was cut off knows no metric at all.
+            if !metrics.is_empty() && !result.metrics.is_empty() && !metrics.iter().any(is_known) {
+                let note = format!(
+                    "Phase '{name}' ran to its last step: the trainer reported none of the metrics that may end it early, {}",
+                    metrics.into_iter().collect::<Vec<_>>().join(", ")
+                );
+                turn.warn(ACTION, Reason::MetricsMissing, note);
+            }
+        }
+    }
 }
 
 /// The state that a snapshot records: a function of the status and the result, so that it is the same when made again.
@@ -306,6 +358,7 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
         phase_name: current.phase_name.clone(),
         visit: current.visit.unsigned_abs(),
         step: result.served_step,
+        decision: result.decision.clone(),
         seed: turn.run.seed,
         rows: turn
             .status
@@ -319,23 +372,31 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
     }
 }
 
-/// Writes down that a phase has ended; `trained`: its snapshot, and the tokens that were trained on.
+/// Writes down that a phase has ended; `trained`: its snapshot, and the sampler's result.
 fn record(
     turn: &mut Turn<'_>,
     current: &CurrentVisit,
     outcome: VisitOutcome,
-    trained: Option<(&CurriculumSnapshot, Option<u64>)>,
+    trained: Option<(&CurriculumSnapshot, &SamplerStatus)>,
 ) {
-    let (snapshot, tokens) = trained.map_or((None, None), |(snapshot, tokens)| (Some(snapshot), tokens));
+    let (snapshot, result) = trained.unzip();
+    let steps = |step: u64| i64::try_from(step).unwrap_or(i64::MAX);
+    let decision = result.and_then(|result| result.decision.as_ref());
+    let tokens = result.and_then(|result| result.tokens);
     let end_time = Some(turn.time());
     turn.status.visits.push(VisitStatus {
         visit: current.visit,
         phase_name: current.phase_name.clone(),
         outcome,
         start_step: current.start_step,
-        end_step: current.end_step,
+        end_step: result.map_or(current.end_step, |result| steps(result.served_step)),
+        decision: decision.map(|decision| DecisionStatus {
+            reported: steps(decision.reported),
+            because: decision.because.clone(),
+            evidence: decision.evidence.clone(),
+        }),
         attempts: current.failures.saturating_add(1),
-        tokens: tokens.and_then(|tokens| i64::try_from(tokens).ok()),
+        tokens: tokens.map(steps),
         archive: snapshot.and(turn.run.archives_snapshots.then_some(Archive::Pending)),
         snapshot: snapshot.map(ResourceExt::name_any),
         snapshot_digest: snapshot.map(|snapshot| snapshot.spec.digest.clone()),

@@ -1,5 +1,6 @@
 //! What the status says is to be trained next: written before anything of it is made.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,15 +9,18 @@ use k8s_openapi::jiff::SignedDuration;
 use super::conditions::State;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
-use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource};
+use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource, VisitOutcome, VisitStatus};
 use crate::controller::evidence::Failure;
 use crate::controller::validate::Run;
 use crate::curriculum::filter::Filtered;
-use crate::curriculum::plan::{Facts, Plan, PlanError, PlanScores};
+use crate::curriculum::plan::{Facts, PhasePlan, Plan, PlanError, PlanScores};
 use crate::curriculum::split::HeldOut;
+use crate::curriculum::transition::Transitions;
 
 /// Longest `lastFailure`, in characters: what the schema of the status allows.
 const LAST_FAILURE_CHARS: usize = 1024;
+/// Most `visits`: what the schema of the status allows.
+const MAX_VISITS: usize = 128;
 
 /// Compiles the whole curriculum for what the status knows of data and scores.
 pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
@@ -35,12 +39,34 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         }),
         _ => None,
     };
-    compile_for(turn.run, dataset, scores)
+    compile_with(turn.run, dataset, scores, lasted(turn))
 }
 
-/// Compiles the whole curriculum for a data set. Without scores it is checked all the same.
+/// Steps that phases lasted when they were visited last.
+fn lasted(turn: &Turn<'_>) -> BTreeMap<u32, u64> {
+    let phases = &turn.run.curriculum.phases;
+    let visits = turn.status.visits.iter().filter(|visit| visit.decision.is_some());
+    let lasted = visits.filter_map(|visit| {
+        let place = phases.iter().position(|phase| phase.name == visit.phase_name)?;
+        let steps = visit.end_step.saturating_sub(visit.start_step).unsigned_abs();
+        Some((u32::try_from(place).ok()?, steps))
+    });
+    lasted.collect()
+}
+
+/// Compiles the whole curriculum for a data set, before anything was trained. Without scores it is checked all the same.
 pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<PlanScores>) -> Result<Plan, Failure> {
+    compile_with(run, dataset, scores, BTreeMap::new())
+}
+
+fn compile_with(
+    run: &Run,
+    dataset: &DatasetStatus,
+    scores: Option<PlanScores>,
+    lasted: BTreeMap<u32, u64>,
+) -> Result<Plan, Failure> {
     let facts = Facts {
+        lasted,
         seed: run.seed,
         rows: dataset.rows.unsigned_abs(),
         group_rows: dataset.group_rows.iter().map(|rows| rows.unsigned_abs()).collect(),
@@ -77,23 +103,62 @@ pub(super) fn compile_for(run: &Run, dataset: &DatasetStatus, scores: Option<Pla
     })
 }
 
-/// The plan of one phase of the curriculum, as this version of the operator compiles it.
-pub(super) fn compile_phase(turn: &Turn<'_>, index: i32) -> Result<Plan, Failure> {
+/// The plan of a visit, as this version of the operator compiles it.
+pub(super) fn compile_visit(turn: &Turn<'_>, current: &CurrentVisit) -> Result<Plan, Failure> {
+    let index = current.phase_index;
     let plan = compile(turn)?;
     let phases = plan.phases.len();
-    plan.for_phase(index.unsigned_abs()).ok_or_else(|| {
+    let start = if turn.run.curriculum.has_transitions() {
+        Some(current.start_step)
+    } else {
+        None
+    };
+    visit_plan(turn, &plan, index.unsigned_abs(), start).ok_or_else(|| {
         let message = format!("the status is at phase {index}, but `curriculum.phases` has {phases}, counted from 0");
         Failure::new(Reason::InvalidSpec, message)
     })
 }
 
+/// The plan of one phase from a step on (`None`: from its planned one), with the transitions that are still open to it.
+fn visit_plan(turn: &Turn<'_>, plan: &Plan, index: u32, start: Option<i64>) -> Option<Plan> {
+    let mut plan = match start {
+        Some(start) => plan.for_visit(index, start.unsigned_abs())?,
+        None => plan.for_phase(index)?,
+    };
+    if !may_go_back(turn, index) {
+        for phase in &mut plan.phases {
+            let transitions = phase.transitions.take();
+            let transitions = transitions.map(|transitions| Transitions {
+                regress: None,
+                ..transitions
+            });
+            phase.transitions = transitions.filter(|transitions| !transitions.is_empty());
+        }
+    }
+    Some(plan)
+}
+
+/// Whether a phase may still be left for an earlier one: its limit is not reached, and there is room in the status for the visits
+/// that follow. Both bound the number of transitions of a run.
+fn may_go_back(turn: &Turn<'_>, index: u32) -> bool {
+    let phases = &turn.run.curriculum.phases;
+    let Some((phase, regress)) = phases
+        .get(index as usize)
+        .and_then(|phase| Some((phase, phase.regress.as_ref()?)))
+    else {
+        return false;
+    };
+    let visits = &turn.status.visits;
+    let back = |visit: &&VisitStatus| visit.outcome == VisitOutcome::Regressed && visit.phase_name == phase.name;
+    let times = visits.iter().filter(back).count();
+    let to_come = phases.len().saturating_sub(regress.to as usize).saturating_add(1);
+    times < regress.limit as usize && visits.len().saturating_add(to_come) <= MAX_VISITS
+}
+
 /// Writes down the intent to enter phase `index`, which begins where the phase before it ended.
 pub(super) fn enter(turn: &mut Turn<'_>, index: u32) -> State {
     let trained = turn.status.visits.last().map(|visit| visit.end_step);
-    let compiled = compile(turn).and_then(|plan| {
-        let entry = entry(&plan, index, trained)?;
-        Ok((entry, plan.total_steps()))
-    });
+    let compiled = compile(turn).and_then(|plan| entry(turn, &plan, index, trained));
     let (entry, total) = match compiled {
         Ok(compiled) => compiled,
         // A run that has trained was accepted as it is: another version of the operator sees it otherwise, and may be replaced.
@@ -115,9 +180,11 @@ pub(super) fn enter(turn: &mut Turn<'_>, index: u32) -> State {
     State::Training
 }
 
-/// What a plan says of the visit that enters a phase; `trained` is the step that the phase before it ended at.
-fn entry(plan: &Plan, index: u32, trained: Option<i64>) -> Result<CurrentVisit, Failure> {
-    let phase_plan = plan.for_phase(index);
+/// What a plan says of the visit that enters a phase, and how many steps the run has then if no other transition takes place;
+/// `trained` is the step that the phase before it ended at.
+fn entry(turn: &Turn<'_>, plan: &Plan, index: u32, trained: Option<i64>) -> Result<(CurrentVisit, u64), Failure> {
+    let start = trained.filter(|_| turn.run.curriculum.has_transitions());
+    let phase_plan = visit_plan(turn, plan, index, start);
     let Some((phase, digest)) = phase_plan
         .as_ref()
         .and_then(|plan| Some((plan.phases.first()?, plan.digest())))
@@ -136,14 +203,22 @@ fn entry(plan: &Plan, index: u32, trained: Option<i64>) -> Result<CurrentVisit, 
             trained,
         ));
     }
-    Ok(CurrentVisit {
+    let to_come = plan
+        .phases
+        .iter()
+        .skip(index as usize)
+        .map(PhasePlan::steps)
+        .sum::<u64>();
+    let total = phase.start_step.saturating_add(to_come);
+    let visit = CurrentVisit {
         phase_index: i32::try_from(index).unwrap_or(i32::MAX),
         phase_name: phase.name.clone(),
         start_step,
         end_step: steps(phase.end_step),
         plan_digest: Some(digest),
         ..CurrentVisit::default()
-    })
+    };
+    Ok((visit, total))
 }
 
 /// Whether a plan still has the steps that a visit was promised.

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::World;
 use crate::api::conditions::{ConditionType, Reason};
+use crate::api::curriculum::PhaseSpec;
 use crate::api::job::CurriculumJob;
 use crate::api::scoring::OnFailure;
 use crate::api::status::{Archive, CurriculumJobStatus, VisitOutcome, VisitStatus};
@@ -84,22 +85,10 @@ impl Ledger {
             };
             assert_eq!(of(before), of(status), "a terminal state was left");
         }
-        let names: Vec<_> = job
-            .spec
-            .curriculum
-            .phases
-            .iter()
-            .map(|phase| phase.name.as_str())
-            .collect();
-        let ended: Vec<_> = status.visits.iter().map(|phase| phase.phase_name.as_str()).collect();
-        assert!(names.starts_with(&ended), "phases ended out of order: {ended:?}");
-        let completed = status
-            .visits
-            .iter()
-            .filter(|phase| phase.outcome == VisitOutcome::Completed)
-            .count();
+        let phases = &job.spec.curriculum.phases;
+        let next = phases_in_order(phases, &status.visits);
         if is(status, ConditionType::Succeeded) {
-            assert_eq!(completed, names.len(), "succeeded without every phase");
+            assert_eq!(next, phases.len(), "succeeded without every phase");
             let last = status.current_visit.as_ref().map(|current| current.visit);
             assert!(
                 self.earned.contains(&last.expect("the last phase")),
@@ -108,22 +97,26 @@ impl Ledger {
         }
         if let Some(current) = &status.current_visit {
             let running = usize::try_from(current.phase_index).unwrap();
-            let last = names.len() - 1;
+            let last = phases.len() - 1;
             assert_eq!(
                 running,
-                completed.min(last),
-                "the current phase is not the first one that has not completed"
+                next.min(last),
+                "the current phase is not the one that comes next"
+            );
+            let trained = status.visits.last().map_or(0, |visit| visit.end_step);
+            let ended = status.visits.last().is_some_and(|visit| visit.visit == current.visit);
+            assert!(
+                ended || current.start_step == trained,
+                "a phase begins where nobody ended"
             );
             let limit = job.spec.training.backoff_limit;
             assert!(current.failures <= limit, "more failures than the budget allows");
-            let was = before
-                .current_visit
-                .as_ref()
-                .map(|old| (old.phase_index, old.visit, old.failures));
-            if let Some((index, number, failures)) = was {
+            let was = before.current_visit.as_ref().map(|old| (old.visit, old.failures));
+            if let Some((number, failures)) = was {
                 let on = current.visit - number;
                 assert!(on == 0 || on == 1, "visits are numbered one by one");
-                if current.phase_index == index {
+                let mut fresh = status.visits.iter().skip(before.visits.len());
+                if !fresh.any(|visit| visit.outcome.is_trained()) {
                     let more = current.failures - failures;
                     assert!((0..=on).contains(&more), "a failure without another visit");
                     assert!(
@@ -153,7 +146,7 @@ impl Ledger {
             .visits
             .last()
             .and_then(|phase| phase.snapshot_digest.clone());
-        for phase in fresh.iter().filter(|phase| phase.outcome == VisitOutcome::Completed) {
+        for phase in fresh.iter().filter(|phase| phase.outcome.is_trained()) {
             let snapshot = &world.snapshots[phase.snapshot.as_ref().expect("a completed phase has a snapshot")];
             assert_eq!(
                 Some(&snapshot.spec.digest),
@@ -164,6 +157,47 @@ impl Ledger {
             previous = phase.snapshot_digest.clone();
         }
     }
+}
+
+/// Index of the phase that comes after these visits: each follows from the one before, by the end of its phase or by a transition that
+/// the spec has, going back no more often than it may.
+fn phases_in_order(phases: &[PhaseSpec], visits: &[VisitStatus]) -> usize {
+    let mut next = 0;
+    let mut step = 0;
+    for (i, visit) in visits.iter().enumerate() {
+        let phase = &phases[next];
+        assert_eq!(phase.name, visit.phase_name, "phases ended out of order");
+        assert_eq!(visit.start_step, step, "steps are missing, or were trained twice");
+        step = visit.end_step;
+        let steps = visit.end_step - visit.start_step;
+        match visit.outcome {
+            VisitOutcome::Completed => assert_eq!((steps, visit.decision.is_some()), (10, false)),
+            VisitOutcome::Advanced => {
+                assert!(phase.advance.is_some() && visit.decision.is_some() && steps == 5);
+            }
+            VisitOutcome::Regressed => {
+                let regress = phase.regress.as_ref().expect("a rule to go back by");
+                assert!(visit.decision.is_some() && steps == 5);
+                let back = |v: &&VisitStatus| v.outcome == VisitOutcome::Regressed && v.phase_name == phase.name;
+                let times = visits[..=i].iter().filter(back).count();
+                assert!(
+                    times <= usize::try_from(regress.limit.unwrap_or(1)).unwrap(),
+                    "gone back too often"
+                );
+                next = phases
+                    .iter()
+                    .position(|phase| phase.name == regress.to)
+                    .expect("an earlier phase");
+                continue;
+            }
+            VisitOutcome::Failed => {
+                assert_eq!(i, visits.len() - 1, "nothing follows a failure");
+                return next;
+            }
+        }
+        next += 1;
+    }
+    next
 }
 
 /// Only what cannot be helped fails a run.

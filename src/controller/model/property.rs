@@ -2,18 +2,19 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::invariants::is;
 use super::leader::{Fault, STORES};
 use super::server::OnClaim;
 use super::{Fate, Leader, Server, Shared};
 use crate::api::conditions::ConditionType;
-use crate::api::status::{Archive, ScoreSource, VisitOutcome};
+use crate::api::status::{Archive, ScoreSource};
 use crate::controller::build;
 use crate::controller::evidence::is_live;
 use crate::controller::observed::component;
 use crate::controller::test_support::curriculum_job;
+use crate::curriculum::transition::Kind;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -84,6 +85,8 @@ fn fates() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::Silently),
         1 => Just(Fate::WithoutIndex),
         1 => Just(Fate::Early),
+        2 => Just(Fate::Leaves(Kind::Advance)),
+        3 => Just(Fate::Leaves(Kind::Regress)),
         2 => Just(Fate::Evicted),
     ]
 }
@@ -112,6 +115,18 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(|suspend| Op::Suspend { suspend }),
         3 => (1..90_i64).prop_map(|seconds| Op::Pass { seconds }),
     ]
+}
+
+/// Phases that may be left early, and gone back from.
+fn adaptive() -> Value {
+    let advance = json!({"anyOf": [{"metric": "val", "atLeast": "0.9"}]});
+    let regress =
+        |to: &str, limit: u32| json!({"to": to, "limit": limit, "anyOf": [{"metric": "val", "atMost": "0.5"}]});
+    json!({"batchSize": 4, "phases": [
+        {"name": "easy", "pool": {"fraction": "0.2"}, "duration": {"steps": 10}, "advance": advance},
+        {"name": "middle", "pool": {"fraction": "0.6"}, "duration": {"steps": 10}, "advance": advance, "regress": regress("easy", 2)},
+        {"name": "all", "pool": {"fraction": "1"}, "duration": {"steps": 10}, "regress": regress("middle", 1)},
+    ]})
 }
 
 fn run(op: &Op, server: &Shared, leaders: &mut [Leader; 2]) {
@@ -237,8 +252,12 @@ proptest! {
         history in prop::collection::vec(ops(), 0..200),
         suspended_at_the_end in prop::bool::weighted(0.2),
         archive in any::<bool>(),
+        transitions in any::<bool>(),
     ) {
-        let spec = json!({"scoring": {"onFailure": on_failure}, "snapshots": {"keep": 2, "archive": archive}});
+        let mut spec = json!({"scoring": {"onFailure": on_failure}, "snapshots": {"keep": 2, "archive": archive}});
+        if transitions {
+            spec["curriculum"] = adaptive();
+        }
         let server = Shared::new(curriculum_job(spec), on_claim);
         let mut leaders = [Leader::new(&server), Leader::new(&server)];
         for _ in 0..head_start {
@@ -263,7 +282,7 @@ proptest! {
         prop_assert!(!live, "a Job outlives its run");
         prop_assert!(server.at().world.snapshots.len() <= 2, "snapshots.keep");
         let status = server.at().curriculum_job().status.clone().unwrap();
-        let completed = status.visits.iter().filter(|visit| visit.outcome == VisitOutcome::Completed);
+        let completed = status.visits.iter().filter(|visit| visit.outcome.is_trained());
         for visit in completed {
             prop_assert_eq!(visit.archive.is_some(), archive);
             prop_assert_ne!(visit.archive, Some(Archive::Pending), "it is known what became of every snapshot");

@@ -13,8 +13,8 @@ use kube::ResourceExt;
 use super::World;
 use super::invariants::Ledger;
 use crate::api::job::CurriculumJob;
-use crate::api::names::{ANNOTATION_SUSPENDED, LABEL_PHASE};
-use crate::controller::build::{self, ANNOTATION_PLAN_DIGEST};
+use crate::api::names::ANNOTATION_SUSPENDED;
+use crate::controller::build;
 use crate::controller::evidence::{has_ended, is_live, phase};
 use crate::controller::observed::{component, visit};
 use crate::controller::test_support::{
@@ -22,8 +22,13 @@ use crate::controller::test_support::{
     waiting,
 };
 use crate::controller::validate::validate;
+use crate::curriculum::plan::Plan;
+use crate::curriculum::transition::{Decision, Kind as Transition};
 use crate::sampler::contract::{SamplerStatus, Source};
 use crate::scoring::report::FoundIndex;
+
+/// Annotation of a training pod with the plan that its sampler has read.
+const PLAN: &str = "plan";
 
 /// How a pod ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub(crate) enum Fate {
     WithoutIndex,
     /// Exit code 0, but before the last step.
     Early,
+    /// As it should, but the sampler ends the phase after 5 of its steps where its plan has such a rule.
+    Leaves(Transition),
     /// Exit code 0 and a whole result, but because somebody evicted it. Only trainers have something to lose by that.
     Evicted,
 }
@@ -173,9 +180,7 @@ impl Server {
             pod(&job, "Running", vec![running(name)])
         };
         // The sampler reads its plan when it starts.
-        let plan = self
-            .plan_digest(&job)
-            .map(|digest| (ANNOTATION_PLAN_DIGEST.to_owned(), digest));
+        let plan = self.plan(&job).map(|plan| (PLAN.to_owned(), plan));
         pod.annotations_mut().extend(plan);
         self.put_pod(pod);
         true
@@ -198,23 +203,51 @@ impl Server {
 
     /// A training pod mounts its plan.
     fn has_plan(&self, job: &Job) -> bool {
-        component(&job.metadata) != Some("train") || self.plan_digest(job).is_some()
+        component(&job.metadata) != Some("train") || self.plan(job).is_some()
     }
 
-    fn plan_digest(&self, job: &Job) -> Option<String> {
+    fn plan(&self, job: &Job) -> Option<String> {
         let number = visit(&job.metadata)?;
         let name = build::names::plan("digits", u32::try_from(number).unwrap());
         self.world
             .config_maps
             .get(&name)?
-            .annotations()
-            .get(ANNOTATION_PLAN_DIGEST)
+            .data
+            .as_ref()?
+            .get("plan.json")
             .cloned()
     }
 
-    /// The plan that the sampler of the Job's pod has read.
-    fn read_plan(&self, job: &Job) -> Option<String> {
-        self.pod_of(job)?.annotations().get(ANNOTATION_PLAN_DIGEST).cloned()
+    /// What the sampler of the Job's pod says after so many steps of the plan that it has read.
+    fn said(&self, job: &Job, served: u64) -> Option<SamplerStatus> {
+        let plan = self.pod_of(job)?.annotations().get(PLAN)?.clone();
+        let plan: Plan = serde_json::from_str(&plan).unwrap();
+        let phase = &plan.phases[0];
+        Some(SamplerStatus {
+            start_step: phase.start_step,
+            end_step: phase.end_step,
+            served_step: phase.start_step + served,
+            ..sampler_status(&plan.digest(), phase.index, 0)
+        })
+    }
+
+    /// The same at the end of a phase that a transition ends, if the plan has its rule.
+    fn left(&self, job: &Job, kind: Transition) -> Option<SamplerStatus> {
+        let plan = self.pod_of(job)?.annotations().get(PLAN)?.clone();
+        let plan: Plan = serde_json::from_str(&plan).unwrap();
+        plan.phases[0].transitions.as_ref()?.rule(kind)?;
+        let said = self.said(job, 5)?;
+        let decision = Decision {
+            kind,
+            step: said.served_step,
+            reported: said.served_step,
+            because: "the trainer said so".to_owned(),
+            evidence: format!("sha256:{}", "e".repeat(64)),
+        };
+        Some(SamplerStatus {
+            decision: Some(decision),
+            ..said
+        })
     }
 
     /// A pod that runs comes to an end. Its Job learns of it later.
@@ -229,7 +262,7 @@ impl Server {
         status.container_statuses = Some(vec![container]);
         if let Some(of) = visit(&job.metadata).filter(|_| component(&job.metadata) == Some("train")) {
             match fate {
-                Fate::Well | Fate::WithoutIndex => self.ledger.earned.insert(of),
+                Fate::Well | Fate::WithoutIndex | Fate::Leaves(_) => self.ledger.earned.insert(of),
                 Fate::Evicted => self.ledger.interrupted.insert(of),
                 _ => self.ledger.spoilt.insert(of),
             };
@@ -267,10 +300,14 @@ impl Server {
             }
             (_, Fate::Badly | Fate::ScoresAtFault) => ("Failed", exited(name, 1, Some("out of luck"))),
             ("train", _) => {
-                let phase = phase_of(job);
                 let served = if fate == Fate::Early { 4 } else { 10 };
-                let digest = self.read_plan(job).unwrap_or_default();
-                let mut said = sampler_status(&digest, phase, served);
+                let left = match fate {
+                    Fate::Leaves(kind) => self.left(job, kind),
+                    _ => None,
+                };
+                let mut said = left
+                    .or_else(|| self.said(job, served))
+                    .expect("its pod has read a plan");
                 if fate == Fate::WithoutIndex {
                     said.source = Source::UniformIndexUnusable;
                 }
@@ -420,19 +457,12 @@ impl Server {
             .values()
             .filter(|job| component(&job.metadata) == Some("train"));
         let job = training.find(runs)?;
-        let mut said = sampler_status(&self.read_plan(job)?, phase_of(job), served);
+        let mut said = self.said(job, served)?;
         if lost_index {
             said.source = Source::UniformIndexUnusable;
         }
         Some(said)
     }
-}
-
-/// Index of a training Job's phase.
-fn phase_of(job: &Job) -> u32 {
-    let names = ["easy", "middle", "all"];
-    let index = names.iter().position(|name| *name == job.labels()[LABEL_PHASE]);
-    u32::try_from(index.expect("one of the phases")).unwrap()
 }
 
 fn is_running(pod: &Pod) -> bool {

@@ -70,6 +70,8 @@ fn phase((name, fraction): (&str, &str)) -> Phase {
         mixing: None,
         weighting: None,
         warm_up_steps: None,
+        advance: None,
+        regress: None,
     }
 }
 

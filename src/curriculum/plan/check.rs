@@ -113,6 +113,9 @@ impl PhasePlan {
             );
             return Err(PlanError::new(format!("{field}.endStep"), problem));
         }
+        if let Some(transitions) = &self.transitions {
+            transitions.check(&format!("{field}.transitions"))?;
+        }
         if !(1..=MAX_POOLS).contains(&self.pools.len()) {
             let problem = format!("{} pools; needed are between 1 and {MAX_POOLS}", self.pools.len());
             return Err(PlanError::new(format!("{field}.pools"), problem));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::PlanError;
 use crate::api::curriculum::{
-    Balance, BatchTokensSpec, CurriculumSpec, DeepSpeedSpec, DurationSpec, Fraction, GroupSharesSpec,
-    HardNegativesSpec, MixingSpec, Order, PacingSpec, PhaseSpec, PoolSpec, ScorePoolSpec, WeightingSpec,
+    AdvanceSpec, Balance, BatchTokensSpec, CurriculumSpec, DeepSpeedSpec, DurationSpec, Fraction, GroupSharesSpec,
+    HardNegativesSpec, MixingSpec, Order, PacingSpec, PhaseSpec, PoolSpec, RegressSpec, ScorePoolSpec, WeightingSpec,
 };
 
 /// A curriculum in which each phase says what it is. Its numbers are those of the API: what they may be
@@ -48,6 +48,21 @@ pub struct Phase {
     pub weighting: Option<WeightingSpec>,
     /// Steps in which the batch goes over from all rows to the phase's own.
     pub warm_up_steps: Option<i64>,
+    /// What ends it early.
+    pub advance: Option<AdvanceSpec>,
+    /// What ends it in favour of an earlier one.
+    pub regress: Option<Regress>,
+}
+
+/// Going back to an earlier phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regress {
+    /// Index of that phase.
+    pub to: u32,
+    /// How often in a run, at least once.
+    pub limit: u32,
+    /// When.
+    pub when: RegressSpec,
 }
 
 /// Which rows a phase admits.
@@ -99,8 +114,17 @@ pub enum Unclear {
         /// Its name.
         phase: String,
     },
+    /// A phase goes back to what is no earlier phase.
+    #[error("`{to}` in `curriculum.phases[{index}].regress.to` {NOT_EARLIER}")]
+    NotEarlier {
+        /// Place of the phase, from 0.
+        index: usize,
+        /// What it says.
+        to: String,
+    },
 }
 
+const NOT_EARLIER: &str = "is not the name of an earlier phase";
 const FIRST_INHERITS: &str = "curriculum.phases[0].inherit";
 const NOTHING_BEFORE: &str = "the first phase has no phase before it";
 
@@ -133,6 +157,10 @@ impl From<Unclear> for PlanError {
     fn from(unclear: Unclear) -> Self {
         match unclear {
             Unclear::NothingBefore => Self::new(FIRST_INHERITS, NOTHING_BEFORE),
+            Unclear::NotEarlier { index, to } => Self::new(
+                format!("curriculum.phases[{index}].regress.to"),
+                format!("'{to}' {NOT_EARLIER}"),
+            ),
             Unclear::NotOne {
                 choice, given, index, ..
             } => {
@@ -155,7 +183,7 @@ impl Curriculum {
     pub fn read(spec: &CurriculumSpec) -> Result<Self, Unclear> {
         let mut phases: Vec<Phase> = Vec::with_capacity(spec.phases.len());
         for (index, phase) in spec.phases.iter().enumerate() {
-            phases.push(Phase::read(index, phase, phases.last())?);
+            phases.push(Phase::read(index, phase, &phases)?);
         }
         Ok(Self {
             batch_size: spec.batch_size,
@@ -168,6 +196,13 @@ impl Curriculum {
         })
     }
 
+    /// Whether a phase may end early.
+    pub fn has_transitions(&self) -> bool {
+        self.phases
+            .iter()
+            .any(|phase| phase.advance.is_some() || phase.regress.is_some())
+    }
+
     /// The groups that it names, without repetition, in the order of their bytes.
     pub fn named_groups(&self) -> BTreeSet<&str> {
         let mixings = self.phases.iter().filter_map(|phase| phase.mixing.as_ref());
@@ -177,8 +212,19 @@ impl Curriculum {
 }
 
 impl Phase {
-    fn read(index: usize, spec: &PhaseSpec, before: Option<&Self>) -> Result<Self, Unclear> {
-        let before = match before {
+    /// Names of the metrics that may end it early, in the order of their bytes.
+    pub fn watched_metrics(&self) -> BTreeSet<&str> {
+        let advance = self.advance.iter().flat_map(|spec| [&spec.any_of, &spec.all_of]);
+        let regress = self
+            .regress
+            .iter()
+            .flat_map(|regress| [&regress.when.any_of, &regress.when.all_of]);
+        let criteria = advance.chain(regress).flatten().flatten();
+        criteria.map(|criterion| criterion.metric.as_str()).collect()
+    }
+
+    fn read(index: usize, spec: &PhaseSpec, earlier: &[Self]) -> Result<Self, Unclear> {
+        let before = match earlier.last() {
             None if spec.inherit => return Err(Unclear::NothingBefore),
             before => before.filter(|_| spec.inherit),
         };
@@ -209,6 +255,26 @@ impl Phase {
             mixing: or(&spec.mixing, before.map(|before| &before.mixing)),
             weighting: or(&spec.weighting, before.map(|before| &before.weighting)),
             warm_up_steps: or(&spec.warm_up_steps, before.map(|before| &before.warm_up_steps)),
+            advance: spec.advance.clone(),
+            regress: match &spec.regress {
+                Some(when) => Some(Regress::read(index, when, earlier)?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Regress {
+    fn read(index: usize, when: &RegressSpec, earlier: &[Phase]) -> Result<Self, Unclear> {
+        let place = earlier.iter().position(|phase| phase.name == when.to);
+        let to = place.and_then(|place| u32::try_from(place).ok());
+        Ok(Self {
+            to: to.ok_or_else(|| Unclear::NotEarlier {
+                index,
+                to: when.to.clone(),
+            })?,
+            limit: u32::try_from(when.limit.unwrap_or(1)).unwrap_or(0).max(1),
+            when: when.clone(),
         })
     }
 }

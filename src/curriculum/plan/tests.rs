@@ -25,6 +25,7 @@ fn facts(rows: u64, group_rows: &[u64]) -> Facts {
         held_out: None,
         filtered: None,
         scores: Some(arbitrary::scores()),
+        lasted: std::collections::BTreeMap::new(),
     }
 }
 

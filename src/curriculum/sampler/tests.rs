@@ -23,6 +23,7 @@ fn plan(spec: serde_json::Value, seed: u64, group_rows: &[u64]) -> Plan {
         held_out: None,
         filtered: None,
         scores: Some(arbitrary::scores()),
+        lasted: std::collections::BTreeMap::new(),
     };
     compile(&spec, &facts).unwrap()
 }

@@ -10,6 +10,7 @@ fn state(phase: u32, previous: Option<&State>) -> State {
         phase_name: format!("phase-{phase}"),
         visit: 0,
         step: 300 * u64::from(phase + 1),
+        decision: None,
         seed: 42,
         rows: 1797,
         exposure: vec![9600, 9600],

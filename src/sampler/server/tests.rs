@@ -13,6 +13,7 @@ use crate::store::Shared;
 mod files;
 mod sums;
 mod tokens;
+mod transitions;
 
 struct Served {
     attempt: Arc<Attempt>,

@@ -50,6 +50,7 @@ pub(crate) fn attempt_plan() -> Plan {
             end_step: 30,
             pools: vec![pool],
             segments: vec![segment],
+            transitions: None,
         }],
     }
 }

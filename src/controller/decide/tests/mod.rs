@@ -8,6 +8,7 @@ mod lifecycle;
 mod obstacles;
 mod scoring;
 mod training;
+mod transitions;
 
 use std::sync::Arc;
 use std::time::Duration;

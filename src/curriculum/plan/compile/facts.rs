@@ -27,6 +27,9 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
     /// The score index to use; `None`: go without, every row equally likely.
     pub scores: Option<PlanScores>,
+    /// Steps that phases lasted, by index, where a transition ended them early: what a later phase replays of one is what it had
+    /// come to.
+    pub lasted: BTreeMap<u32, u64>,
 }
 
 impl Facts {

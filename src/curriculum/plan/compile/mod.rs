@@ -16,6 +16,7 @@ use super::{
 use crate::api::curriculum::{Balance, CurriculumSpec, Order};
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
+use crate::curriculum::transition::{self, Transitions};
 pub use facts::Facts;
 use groups::{Division, Limits};
 use mixture::{Mixture, Source};
@@ -155,7 +156,8 @@ impl<'a> Compiler<'a> {
                 .zip(needed)
                 .for_each(|(slots, needed)| *slots = needed.max(*slots));
         };
-        self.earlier.push(mixture.leaves(steps - 1)?);
+        let lasted = self.facts.lasted.get(&index).copied().unwrap_or(steps);
+        self.earlier.push(mixture.leaves(lasted.clamp(1, steps) - 1)?);
         self.next_step = start_step + steps;
         Ok(PhasePlan {
             index,
@@ -164,7 +166,25 @@ impl<'a> Compiler<'a> {
             end_step: self.next_step,
             pools: mixture.into_pools(),
             segments,
+            transitions: self.transitions(&field, spec, steps)?,
         })
+    }
+
+    /// What may end the phase before its `steps` are over.
+    fn transitions(&self, field: &str, spec: &Phase, steps: u64) -> Result<Option<Transitions>, PlanError> {
+        let advance = spec.advance.as_ref();
+        let advance = advance.map(|spec| transition::advance(&format!("{field}.advance"), spec, steps));
+        let regress = spec.regress.as_ref();
+        let regress = regress.map(|spec| transition::regress(&format!("{field}.regress"), &spec.when, steps));
+        let transitions = Transitions {
+            advance: advance.transpose()?,
+            regress: regress.transpose()?,
+        };
+        if transitions.looks_at_groups() && self.facts.group_rows.is_empty() {
+            let problem = "a criterion of `advance` or `regress` looks at `groups`, which needs `dataset.groupColumn`";
+            return Err(PlanError::new(field, problem));
+        }
+        Ok(Some(transitions).filter(|transitions| !transitions.is_empty()))
     }
 
     fn check_combination(&self, field: &str, spec: &Phase) -> Result<(), PlanError> {

@@ -40,6 +40,7 @@ fn compiled(spec: &Value, seed: u64, rows: &Rows) -> Plan {
         held_out: None,
         filtered: None,
         scores: Some(arbitrary::scores()),
+        lasted: BTreeMap::new(),
     };
     compile(&serde_json::from_value(spec.clone()).unwrap(), &facts).unwrap()
 }
