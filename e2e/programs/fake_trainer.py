@@ -8,6 +8,7 @@ Environment, all optional:
   FAIL_STARTS=n      exit 1 at starts 1..n, one step before the phase's end, after a checkpoint half-way
   EXIT_EARLY=1       exit 0 with half of the phase done
   STEP_SECONDS=s     time that one step takes
+  REPORTS=json       {"12": 0.5}: after 12 steps of the run, report that `val` is 0.5
   AWAIT=names        phase by phase, names with commas between: before the last step, wait until a file of the phase's name lies
                      beside the checkpoint
 """
@@ -28,6 +29,12 @@ def batches_by_http(state):
 
     # One batch at a time: what was asked for counts as used.
     yield from BatchSampler(start_step=state["step"], run=state.get("run"), prefetch=1)
+
+
+def report(step, value):
+    from curriculum_client import Sampler
+
+    print(json.dumps(Sampler().report(step, {"val": value})), flush=True)
 
 
 def mark(first, state):
@@ -89,6 +96,7 @@ def main():
         sys.exit(f"the checkpoint is at step {state['step']}, before the phase's first step {first}")
     fails = state["starts"] <= int(environment.get("FAIL_STARTS", "0")) or not path and "FAIL_STARTS" in environment
     early = environment.get("EXIT_EARLY") == "1"
+    reports = json.loads(environment.get("REPORTS", "{}"))
     pause = float(environment.get("STEP_SECONDS", "0"))
     names = environment.get("AWAIT", "").split(",")
     phase = int(environment["CURRICULUM_PHASE_INDEX"])
@@ -110,6 +118,8 @@ def main():
         # A failing start keeps its checkpoint from half-way, as a trainer that saves now and then would.
         if not fails or state["step"] <= half:
             write(path, state)
+        if str(state["step"]) in reports:
+            report(state["step"], reports[str(state["step"])])
         print(f"trained step {state['step'] - 1}", flush=True)
     print("checkpoint " + json.dumps(state), flush=True)
 

@@ -8,6 +8,7 @@ use curriculum_operator::api::job::CurriculumJob;
 use curriculum_operator::api::names::{LABEL_COMPONENT, LABEL_JOB, LABEL_VISIT, TRAINER};
 use curriculum_operator::api::snapshot::CurriculumSnapshot;
 use curriculum_operator::api::status::CurriculumJobStatus;
+use curriculum_operator::controller::build::names;
 use futures::future::{ready, try_join_all};
 use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
@@ -201,6 +202,19 @@ impl Case {
         found
             .map_err(|_| format!("{job}: no {component} Job runs"))??
             .ok_or_else(|| "the watch ended".into())
+    }
+
+    /// The training Job of a visit, once a pod of it runs.
+    ///
+    /// # Errors
+    /// When there is none within [`RUN_LIMIT`].
+    pub async fn visit(&self, job: &str, visit: u32) -> Result<Job> {
+        let name = names::train(job, visit);
+        let ready = |job: &Job| {
+            let status = job.status.as_ref();
+            status.is_some_and(|status| status.ready.unwrap_or(0) > 0 && !has_ended(status))
+        };
+        wait::until_found(&self.api::<Job>(), &name, "a pod of it running", RUN_LIMIT, ready).await
     }
 
     /// The names of all Jobs that the operator ever created in the namespace, deleted ones too.

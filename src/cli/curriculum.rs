@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::api::curriculum::Balance;
-use crate::curriculum::plan::{MAX_EXACT, Plan};
+use crate::curriculum::plan::{Facts, MAX_EXACT, Plan};
+use crate::curriculum::transition::{Course, Evidence};
 use crate::simulate::document::Document;
 use crate::simulate::error::SimulateError;
 use crate::simulate::population::Population;
@@ -75,11 +76,25 @@ impl CurriculumArgs {
 
     /// The plan of a curriculum over these rows.
     pub(crate) fn plan(&self, document: &Document, population: &Population) -> Result<Plan, SimulateError> {
+        document.compile(&self.facts(document, population)?)
+    }
+
+    /// What becomes of a curriculum over these rows when a trainer reports this.
+    pub(crate) fn course(
+        &self,
+        document: &Document,
+        population: &Population,
+        reports: &[Evidence<'_>],
+    ) -> Result<Course, SimulateError> {
+        document.play(&self.facts(document, population)?, reports)
+    }
+
+    fn facts(&self, document: &Document, population: &Population) -> Result<Facts, SimulateError> {
         if document.spec.balance == Balance::Group && population.group_rows().is_empty() {
             let problem = "`balance: Group` needs the groups of the rows: give --rows with --groups, or an --index or --manifest with groups";
             return Err(SimulateError::argument("--groups", problem));
         }
-        document.compile(&population.facts(self.seed.or(document.seed).unwrap_or(0)))
+        Ok(population.facts(self.seed.or(document.seed).unwrap_or(0)))
     }
 
     /// The arguments that tell the rows, as they would be typed.

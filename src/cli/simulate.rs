@@ -3,14 +3,16 @@
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
 use super::curriculum::CurriculumArgs;
-use crate::curriculum::plan::Plan;
+use crate::curriculum::plan::{MAX_EXACT, Plan};
 use crate::curriculum::sampler::Sampler;
+use crate::curriculum::transition::{Course, Decision};
+use crate::sampler::report::Report;
 use crate::simulate::deepspeed;
 use crate::simulate::document::{Document, Kind};
 use crate::simulate::error::SimulateError;
@@ -35,6 +37,9 @@ pub(crate) struct SimulateArgs {
     /// Show every K-th step. Default: about 24 rows of a table, about 1,000 points of a picture, every step as JSON.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
+    /// What the trainer would report, one JSON object per line as in POST /v1/report: plays the transitions of the curriculum.
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -130,6 +135,8 @@ fn simulate(args: &SimulateArgs) -> Result<(), SimulateError> {
 struct Compiled {
     document: Document,
     sampler: Sampler,
+    /// How each phase of the plan was left, where reports were played.
+    decisions: Vec<Option<Decision>>,
 }
 
 impl Compiled {
@@ -142,9 +149,22 @@ impl Compiled {
         if let (Kind::DeepSpeed, Some(end)) = (document.kind, steps.end) {
             deepspeed::extend(&mut document.spec, end);
         }
-        let plan = args.curriculum.plan(&document, population)?;
-        let sampler = Sampler::new(plan)?;
-        Ok(Self { document, sampler })
+        let Course { plan, decisions } = match &args.metrics {
+            Some(path) => {
+                let reports = reports(path)?;
+                let evidence: Vec<_> = reports.iter().map(Report::evidence).collect();
+                args.curriculum.course(&document, population, &evidence)?
+            }
+            None => Course {
+                plan: args.curriculum.plan(&document, population)?,
+                decisions: Vec::new(),
+            },
+        };
+        Ok(Self {
+            document,
+            sampler: Sampler::new(plan)?,
+            decisions,
+        })
     }
 
     fn shown(&self, args: &SimulateArgs, steps: &Steps) -> Result<Shown, SimulateError> {
@@ -178,7 +198,7 @@ impl Compiled {
         let data = args.curriculum.data();
         Ok(Summary::new(
             &self.document,
-            plan,
+            (plan, &self.decisions),
             population,
             simulation.depth(),
             points,
@@ -211,6 +231,22 @@ fn lines(
         }
         Ok(())
     })
+}
+
+/// The reports of a file.
+fn reports(path: &Path) -> Result<Vec<Report>, SimulateError> {
+    let text = fs::read_to_string(path).map_err(|source| SimulateError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let read = |(number, line): (u64, &str)| {
+        Report::parse(line.as_bytes(), 0, MAX_EXACT).map_err(|error| SimulateError::File {
+            path: path.to_owned(),
+            problem: format!("line {number}: {error}"),
+        })
+    };
+    lines.map(read).collect()
 }
 
 /// What ends a run that writes as it goes.

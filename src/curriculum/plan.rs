@@ -133,8 +133,11 @@ pub struct PhasePlan {
     pub name: String,
     /// First step, counted over the whole run.
     pub start_step: u64,
-    /// First step after the phase.
+    /// First step after the phase, as it was planned: the rows depend on it.
     pub end_step: u64,
+    /// First step that is not drawn any more, where the phase was left early; the next phase begins there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<u64>,
     /// Where the rows of a batch may come from; at least one.
     pub pools: Vec<PoolPlan>,
     /// Consecutive; the first begins at `start_step`, each lasts until the next begins.
@@ -181,7 +184,7 @@ impl Plan {
 
     /// First step after the plan's last phase: the number of steps of the run, if that phase is the curriculum's last.
     pub fn total_steps(&self) -> u64 {
-        self.phases.last().map_or(0, |phase| phase.end_step)
+        self.phases.last().map_or(0, PhasePlan::end)
     }
 
     /// The plan with only the phase of that index in the curriculum: what an attempt trains. Its batches are the same as the
@@ -249,7 +252,7 @@ impl Plan {
 
     /// The place of the phase that a step belongs to; `None` outside of the plan.
     pub fn phase_at(&self, step: u64) -> Option<usize> {
-        let place = self.phases.partition_point(|phase| phase.end_step <= step);
+        let place = self.phases.partition_point(|phase| phase.end() <= step);
         self.phases
             .get(place)
             .filter(|phase| phase.start_step <= step)
@@ -287,14 +290,20 @@ impl PhasePlan {
         let planned = self.start_step;
         let moved = |step: u64| start_step.saturating_add(step.saturating_sub(planned));
         (self.start_step, self.end_step) = (start_step, moved(self.end_step));
+        self.left_at = self.left_at.map(moved);
         for segment in &mut self.segments {
             segment.start_step = moved(segment.start_step);
         }
     }
 
+    /// First step after the phase.
+    pub fn end(&self) -> u64 {
+        self.left_at.unwrap_or(self.end_step)
+    }
+
     /// Steps that it has at most.
     pub fn steps(&self) -> u64 {
-        self.end_step - self.start_step
+        self.end() - self.start_step
     }
 
     /// The place of the segment that a step belongs to; the last one for later steps.

@@ -75,6 +75,8 @@ impl Sampler {
                 .segments
                 .iter()
                 .enumerate()
+                // Of a phase that was left early, the later segments are never reached.
+                .filter(|(_, segment)| segment.start_step < phase.end())
                 .map(move |(s, segment)| (segment.start_step, p, s))
         });
         Ok(Self {

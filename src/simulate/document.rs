@@ -13,8 +13,9 @@ use super::unique::{self, Unique};
 use crate::api::curriculum::{Balance, CurriculumSpec};
 use crate::api::filter::FilterSpec;
 use crate::api::split::SplitSpec;
-use crate::curriculum::plan::{Facts, MAX_EXACT, Plan, PlanError, compile};
+use crate::curriculum::plan::{Curriculum, Facts, MAX_EXACT, Plan, PlanError, compile};
 use crate::curriculum::share::Share;
+use crate::curriculum::transition::{Course, Evidence};
 
 /// A curriculum as a file tells it.
 #[derive(Clone, Debug)]
@@ -204,8 +205,22 @@ impl Document {
     /// # Errors
     /// Names the first field that contradicts the bounds, another field or the data, as the file has it.
     pub fn compile(&self, facts: &Facts) -> Result<Plan, SimulateError> {
-        compile(&self.spec, facts)
-            .map_err(|PlanError { field: name, problem }| field(&self.path, &self.name_in_file(&name), problem))
+        compile(&self.spec, facts).map_err(|error| self.named(error))
+    }
+
+    /// What becomes of it when a trainer reports this.
+    ///
+    /// # Errors
+    /// As [`Document::compile`].
+    pub fn play(&self, facts: &Facts, reports: &[Evidence<'_>]) -> Result<Course, SimulateError> {
+        let curriculum = Curriculum::read(&self.spec).map_err(PlanError::from);
+        curriculum
+            .and_then(|curriculum| Course::play(&curriculum, facts, reports))
+            .map_err(|error| self.named(error))
+    }
+
+    fn named(&self, PlanError { field: name, problem }: PlanError) -> SimulateError {
+        field(&self.path, &self.name_in_file(&name), problem)
     }
 
     fn name_in_file(&self, name: &str) -> String {

@@ -48,6 +48,7 @@ pub fn page(summary: &Summary<'_>, others: &[Summary<'_>], picture: &str) -> Str
                     @for (number, total) in one.totals.iter().enumerate() {
                         @if let Some(words) = one.tokens_of(total) { p { (one.phase_name(number)) ": " (words) "." } }
                     }
+                    (transitions(one))
                     (shortages(one))
                 }
                 (next(summary))
@@ -79,6 +80,22 @@ fn totals(summary: &Summary<'_>) -> Markup {
                         @for rows in &total.groups {
                             td { @if drawn > 0 { (short(*rows as f64 / drawn as f64 * 100.0)) " %" } @else { "–" } }
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn transitions(summary: &Summary<'_>) -> Markup {
+    html! {
+        @if !summary.transitions.is_empty() {
+            h2 { "Transitions" }
+            ul {
+                @for transition in &summary.transitions {
+                    li {
+                        "Step " (transition.step) ": " (transition.phases.0) " → "
+                        (transition.phases.1.as_deref().unwrap_or("the end")) ", because " (transition.because)
                     }
                 }
             }

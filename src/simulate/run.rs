@@ -264,9 +264,9 @@ impl<'a> Simulation<'a> {
         let phases = plan.phases.iter().filter(|phase| phase.start_step < end);
         let mut totals: Vec<PhaseTotal> = phases
             .map(|phase| {
-                let steps = phase.start_step..phase.end_step.min(end);
+                let steps = phase.start_step..phase.end().min(end);
                 PhaseTotal {
-                    planned: phase.end_step - phase.start_step,
+                    planned: phase.steps(),
                     rows: (steps.end - steps.start) * plan.batch_size,
                     steps,
                     packed: None,
@@ -283,7 +283,7 @@ impl<'a> Simulation<'a> {
                 .clone()
                 .filter(|&start| start > phase.start_step)
                 .map(|start| start - 1);
-            let last = phase.end_step.min(end) - 1;
+            let last = phase.end().min(end) - 1;
             let mut turns: Vec<u64> = starts.chain(before).chain([last]).filter(|&step| step < end).collect();
             turns.sort_unstable();
             for step in turns {

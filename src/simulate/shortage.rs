@@ -34,7 +34,9 @@ pub fn find(spec: &CurriculumSpec, plan: &Plan, population: &Population, totals:
         .into_iter()
         .map(|problem| Shortage { phase: None, problem })
         .collect();
-    for (number, (phase, total)) in plan.phases.iter().zip(totals).enumerate() {
+    for (phase, total) in plan.phases.iter().zip(totals) {
+        // A phase that was gone back to is there several times.
+        let number = phase.index as usize;
         let mut problems = Vec::new();
         problems.extend(total.raised.as_ref().map(|raised| {
             let (first, last) = raised.steps;

@@ -5,6 +5,7 @@ use super::population::Population;
 use super::run::{Depth, PhaseTotal, Point};
 use super::shortage::{self, Shortage};
 use crate::curriculum::plan::Plan;
+use crate::curriculum::transition::Decision;
 
 /// A simulation that has run.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Summary<'a> {
     pub points: Vec<Point>,
     /// What each phase comes to.
     pub totals: Vec<PhaseTotal>,
+    /// Where a phase was left by what the trainer reported.
+    pub transitions: Vec<Transition>,
     /// What is short.
     pub shortages: Vec<Shortage>,
     /// The groups' values; empty without groups.
@@ -31,11 +34,22 @@ pub struct Summary<'a> {
     pub next: Vec<(String, String)>,
 }
 
+/// A phase that was left by what the trainer reported.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// First step that it did not train.
+    pub step: u64,
+    /// The phase, and the one that came next; `None`: the run ended.
+    pub phases: (String, Option<String>),
+    /// Why.
+    pub because: String,
+}
+
 impl<'a> Summary<'a> {
-    /// Puts together what a run gave. `data` are the arguments that told the rows, for the commands of what to do next.
+    /// Puts together what a run gave; `decisions` say how each phase of the plan was left, where reports were played. `data` are the arguments that told the rows, for the commands of what to do next.
     pub fn new(
         document: &'a Document,
-        plan: &'a Plan,
+        (plan, decisions): (&'a Plan, &[Option<Decision>]),
         population: &'a Population,
         depth: Depth,
         points: Vec<Point>,
@@ -48,6 +62,7 @@ impl<'a> Summary<'a> {
             .map_or_else(|| "curriculum".to_owned(), |name| name.to_string_lossy().into_owned());
         Self {
             shortages: shortage::find(&document.spec, plan, population, &totals),
+            transitions: transitions(plan, decisions),
             notes: [document.notes.clone(), notes(plan, population, depth, &totals)].concat(),
             next: next(document, data),
             name,
@@ -99,6 +114,20 @@ impl<'a> Summary<'a> {
     }
 }
 
+fn transitions(plan: &Plan, decisions: &[Option<Decision>]) -> Vec<Transition> {
+    let name = |place: usize| plan.phases.get(place).map(|phase| phase.name.clone());
+    let left = decisions.iter().enumerate();
+    let left = left.filter_map(|(place, decision)| {
+        let decision = decision.as_ref()?;
+        Some(Transition {
+            step: decision.step,
+            phases: (name(place)?, name(place + 1)),
+            because: decision.because.clone(),
+        })
+    });
+    left.collect()
+}
+
 fn notes(plan: &Plan, population: &Population, depth: Depth, totals: &[PhaseTotal]) -> Vec<String> {
     let mut notes = Vec::new();
     if plan.tokens.is_some() && !population.has_lengths() {
@@ -110,6 +139,13 @@ fn notes(plan: &Plan, population: &Population, depth: Depth, totals: &[PhaseTota
     }
     if plan.tokens.is_some() && depth != Depth::Every {
         notes.push("Rows are the most that there may be: where batches end, only drawing them all tells.".to_owned());
+    }
+    if plan.phases.iter().any(|phase| phase.transitions.is_some()) {
+        notes.push(
+            "Phases with `advance` or `regress` may be left earlier: here each lasts as long as it may. A file of what a trainer \
+             reports (--metrics) shows when they are left."
+                .to_owned(),
+        );
     }
     match depth {
         Depth::Every => {}

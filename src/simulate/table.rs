@@ -21,6 +21,7 @@ pub fn text(summary: &Summary<'_>) -> String {
         groups(&mut text, summary);
     }
     totals(&mut text, summary);
+    transitions(&mut text, summary);
     text.push('\n');
     for note in &summary.notes {
         paragraph(&mut text, "", note);
@@ -164,6 +165,19 @@ fn totals(text: &mut String, summary: &Summary<'_>) {
         "all",
         seen.map_or_else(|| "-".to_owned(), |seen| seen.to_string())
     );
+}
+
+fn transitions(text: &mut String, summary: &Summary<'_>) {
+    if summary.transitions.is_empty() {
+        return;
+    }
+    text.push_str("\nTRANSITIONS\n");
+    for transition in &summary.transitions {
+        let (from, to) = &transition.phases;
+        let to = to.as_deref().unwrap_or("the end");
+        let mark = format!("{:>9} ", transition.step);
+        paragraph(text, &mark, &format!("{from} → {to}: {}", transition.because));
+    }
 }
 
 fn group_totals(text: &mut String, summary: &Summary<'_>, total: &PhaseTotal) {

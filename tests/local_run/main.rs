@@ -9,6 +9,7 @@
 mod archive;
 mod harness;
 mod tokens;
+mod transitions;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -75,6 +75,7 @@ impl Bench {
             pools: vec![PoolPlan::everything(Role::Floor), pool(10), pool(30)],
             segments: vec![segment(100, [250_000, 750_000, 0]), segment(120, [250_000, 0, 750_000])],
             transitions: None,
+            left_at: None,
         };
         let plan = Plan {
             version: PLAN_VERSION,

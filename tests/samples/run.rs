@@ -163,6 +163,7 @@ pub(super) fn facts(job: &CurriculumJob, data: &Data) -> Facts {
             key: "a".repeat(64),
             digest: format!("sha256:{}", "b".repeat(64)),
         }),
+        ..Facts::default()
     }
 }
 

@@ -12,3 +12,4 @@ mod inputs;
 mod known_answers;
 mod pictures;
 mod samples;
+mod transitions;

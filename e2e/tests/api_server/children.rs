@@ -63,8 +63,10 @@ fn plan(job: &CurriculumJob) -> Plan {
             name,
             start_step: 0,
             end_step: 10,
+            left_at: None,
             pools: vec![PoolPlan::everything(Role::Own)],
             segments,
+            transitions: None,
         }],
     }
 }

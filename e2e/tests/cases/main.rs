@@ -11,3 +11,4 @@ mod scoring;
 mod stores;
 mod suspend;
 mod trainer;
+mod transitions;

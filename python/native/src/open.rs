@@ -194,6 +194,7 @@ fn indexed(document: &Document, path: &Path, seed: u64) -> PyResult<Facts> {
         held_out: None,
         filtered: None,
         scores,
+        lasted: std::collections::BTreeMap::new(),
     })
 }
 

@@ -170,6 +170,30 @@ class InADataLoaderWithATokenBudget(InADataLoader):
         self.assertGreater(len({len(batch) for batch in self.whole}), 3)
 
 
+
+
+class InADataLoaderOfAPhaseThatEndsEarly(SamplerCase):
+    def test_every_loader_ends_where_it_was_decided_and_nothing_is_trained_that_does_not_count(self):
+        whole = list(curriculum.BatchSampler(client=curriculum.Sampler(self.start().url)))
+        what = attempt()
+        what["curriculum"]["phases"][1]["advance"] = {"allOf": [{"metric": "val", "atLeast": "0.9"}]}
+        for options in LOADERS:
+            with self.subTest(**options):
+                sampler = self.start(what)
+                batches = curriculum.BatchSampler(client=curriculum.Sampler(sampler.url), prefetch=4)
+                rows = []
+                for item in batches.track(DataLoader(Rows(), batch_sampler=batches, **options)):
+                    rows.append(item.tolist())
+                    if len(rows) == 5:
+                        batches.report(batches.step, {"val": 0.95})
+                self.assertEqual(rows, whole[: len(rows)])
+                result = sampler.result()
+                self.assertEqual((result["servedStep"], result["decision"]["step"]), (FIRST + len(rows),) * 2)
+                # A loader that asks for everything at once has it all.
+                ahead = options["num_workers"] * options.get("prefetch_factor", 0)
+                self.assertLessEqual(len(rows), min(STEPS, 5 + ahead + 4 + 1))
+
+
 if __name__ == "__main__":
     import unittest
 

@@ -143,6 +143,7 @@ fn phase() -> PhasePlan {
         pools: vec![PoolPlan::everything(Role::Own)],
         segments,
         transitions: None,
+        left_at: None,
     }
 }
 

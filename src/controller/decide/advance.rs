@@ -33,7 +33,7 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
     // Its end is recorded, but the next phase could not be entered then.
     let last = turn.status.visits.last();
     if last.is_some_and(|last| last.visit == current.visit) {
-        return intent::enter(turn, following(turn, &current));
+        return intent::enter(turn, following(turn));
     }
     let attempt = attempt::look(turn.run, turn.observed, &current);
     if !matches!(attempt, Attempt::ToMake(_)) {
@@ -49,16 +49,9 @@ pub(super) fn step(turn: &mut Turn<'_>) -> State {
 }
 
 /// Index of the phase that comes after the one whose end was recorded last; the number of phases after the last one.
-fn following(turn: &Turn<'_>, current: &CurrentVisit) -> u32 {
-    let index = current.phase_index.unsigned_abs();
-    let went_back = turn
-        .status
-        .visits
-        .last()
-        .is_some_and(|last| last.outcome == VisitOutcome::Regressed);
-    let phase = turn.run.curriculum.phases.get(index as usize).filter(|_| went_back);
-    let back = phase.and_then(|phase| phase.regress.as_ref()).map(|regress| regress.to);
-    back.unwrap_or(index.saturating_add(1))
+fn following(turn: &Turn<'_>) -> u32 {
+    let ended = intent::ended(turn);
+    ended.last().map_or(0, |last| turn.run.curriculum.following(last))
 }
 
 /// Writes the UID of a Job that was made by a turn which died before it could.
@@ -275,7 +268,7 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
     hear::index(turn, result);
     hear::forget_store(turn);
     tell(turn, current, result);
-    let next = following(turn, current);
+    let next = following(turn);
     if usize::try_from(next).is_ok_and(|next| next < turn.run.curriculum.phases.len()) {
         return intent::enter(turn, next);
     }

@@ -9,18 +9,16 @@ use k8s_openapi::jiff::SignedDuration;
 use super::conditions::State;
 use super::turn::Turn;
 use crate::api::conditions::Reason;
-use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource, VisitOutcome, VisitStatus};
+use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource, VisitOutcome};
 use crate::controller::evidence::Failure;
 use crate::controller::validate::Run;
 use crate::curriculum::filter::Filtered;
 use crate::curriculum::plan::{Facts, PhasePlan, Plan, PlanError, PlanScores};
 use crate::curriculum::split::HeldOut;
-use crate::curriculum::transition::Transitions;
+use crate::curriculum::transition::{self, Ended, Kind};
 
 /// Longest `lastFailure`, in characters: what the schema of the status allows.
 const LAST_FAILURE_CHARS: usize = 1024;
-/// Most `visits`: what the schema of the status allows.
-const MAX_VISITS: usize = 128;
 
 /// Compiles the whole curriculum for what the status knows of data and scores.
 pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
@@ -39,19 +37,27 @@ pub(super) fn compile(turn: &Turn<'_>) -> Result<Plan, Failure> {
         }),
         _ => None,
     };
-    compile_with(turn.run, dataset, scores, lasted(turn))
+    compile_with(turn.run, dataset, scores, transition::lasted(&ended(turn)))
 }
 
-/// Steps that phases lasted when they were visited last.
-fn lasted(turn: &Turn<'_>) -> BTreeMap<u32, u64> {
+/// The visits that ended their phase.
+pub(super) fn ended(turn: &Turn<'_>) -> Vec<Ended> {
     let phases = &turn.run.curriculum.phases;
-    let visits = turn.status.visits.iter().filter(|visit| visit.decision.is_some());
-    let lasted = visits.filter_map(|visit| {
+    let trained = turn.status.visits.iter().filter(|visit| visit.outcome.is_trained());
+    let ended = trained.filter_map(|visit| {
         let place = phases.iter().position(|phase| phase.name == visit.phase_name)?;
-        let steps = visit.end_step.saturating_sub(visit.start_step).unsigned_abs();
-        Some((u32::try_from(place).ok()?, steps))
+        Some(Ended {
+            phase: u32::try_from(place).ok()?,
+            start_step: visit.start_step.unsigned_abs(),
+            end_step: visit.end_step.unsigned_abs(),
+            left: match visit.outcome {
+                VisitOutcome::Advanced => Some(Kind::Advance),
+                VisitOutcome::Regressed => Some(Kind::Regress),
+                VisitOutcome::Completed | VisitOutcome::Failed => None,
+            },
+        })
     });
-    lasted.collect()
+    ended.collect()
 }
 
 /// Compiles the whole curriculum for a data set, before anything was trained. Without scores it is checked all the same.
@@ -108,51 +114,22 @@ pub(super) fn compile_visit(turn: &Turn<'_>, current: &CurrentVisit) -> Result<P
     let index = current.phase_index;
     let plan = compile(turn)?;
     let phases = plan.phases.len();
-    let start = if turn.run.curriculum.has_transitions() {
-        Some(current.start_step)
-    } else {
-        None
-    };
+    let start = turn.run.curriculum.has_transitions().then_some(current.start_step);
     visit_plan(turn, &plan, index.unsigned_abs(), start).ok_or_else(|| {
         let message = format!("the status is at phase {index}, but `curriculum.phases` has {phases}, counted from 0");
         Failure::new(Reason::InvalidSpec, message)
     })
 }
 
-/// The plan of one phase from a step on (`None`: from its planned one), with the transitions that are still open to it.
+/// The plan of one phase from a step on; `None`: from its planned one.
 fn visit_plan(turn: &Turn<'_>, plan: &Plan, index: u32, start: Option<i64>) -> Option<Plan> {
-    let mut plan = match start {
-        Some(start) => plan.for_visit(index, start.unsigned_abs())?,
-        None => plan.for_phase(index)?,
-    };
-    if !may_go_back(turn, index) {
-        for phase in &mut plan.phases {
-            let transitions = phase.transitions.take();
-            let transitions = transitions.map(|transitions| Transitions {
-                regress: None,
-                ..transitions
-            });
-            phase.transitions = transitions.filter(|transitions| !transitions.is_empty());
-        }
+    match start {
+        Some(start) => turn
+            .run
+            .curriculum
+            .visit(plan, &ended(turn), index, start.unsigned_abs()),
+        None => plan.for_phase(index),
     }
-    Some(plan)
-}
-
-/// Whether a phase may still be left for an earlier one: its limit is not reached, and there is room in the status for the visits
-/// that follow. Both bound the number of transitions of a run.
-fn may_go_back(turn: &Turn<'_>, index: u32) -> bool {
-    let phases = &turn.run.curriculum.phases;
-    let Some((phase, regress)) = phases
-        .get(index as usize)
-        .and_then(|phase| Some((phase, phase.regress.as_ref()?)))
-    else {
-        return false;
-    };
-    let visits = &turn.status.visits;
-    let back = |visit: &&VisitStatus| visit.outcome == VisitOutcome::Regressed && visit.phase_name == phase.name;
-    let times = visits.iter().filter(back).count();
-    let to_come = phases.len().saturating_sub(regress.to as usize).saturating_add(1);
-    times < regress.limit as usize && visits.len().saturating_add(to_come) <= MAX_VISITS
 }
 
 /// Writes down the intent to enter phase `index`, which begins where the phase before it ended.

@@ -84,7 +84,7 @@ impl Settings {
 /// # Guarantees
 /// - Total: any view of the world has an answer, and no value that a pod or a user wrote makes it panic.
 /// - A fixed point: once the actions are done and nothing else changes, the next decision writes nothing.
-/// - A phase is never skipped, left early, or gone back to; a terminal state is never left.
+/// - A phase is never skipped; it is left early, or gone back to, only by its own rules, and a terminal state is never left.
 ///
 /// # Assumptions
 /// - `observed` lists only objects that belong to this very CurriculumJob, and `observe` has asked the API server about

@@ -94,7 +94,7 @@ impl Plan {
             for (p, pool) in phase.pools.iter().enumerate() {
                 pool.check(&format!("{field}.pools[{p}]"), &self.group_rows)?;
             }
-            next = phase.end_step;
+            next = phase.end();
         }
         match self.phases.is_empty() {
             true => fail("phases", "there is none".to_owned()),
@@ -112,6 +112,13 @@ impl PhasePlan {
                 self.end_step, self.start_step
             );
             return Err(PlanError::new(format!("{field}.endStep"), problem));
+        }
+        if let Some(left) = self
+            .left_at
+            .filter(|left| !(self.start_step + 1..=self.end_step).contains(left))
+        {
+            let problem = format!("{left} is not between {} and {}", self.start_step + 1, self.end_step);
+            return Err(PlanError::new(format!("{field}.leftAt"), problem));
         }
         if let Some(transitions) = &self.transitions {
             transitions.check(&format!("{field}.transitions"))?;

@@ -3,10 +3,12 @@
 //! ```text
 //! spec ──read──► Transitions ──in the plan──► Monitor ◄── reports, in the order of their arrival
 //!                                                └──► Decision: the visit ends at a step, and then what
+//!                                                             └──► course: the next visit, and its plan
 //! ```
 //! A phase that ends early has the rows that it would have had: a decision moves the phase's end and nothing else. So the rows
 //! of a run follow from its plans and decisions, whoever asks for them and when.
 
+mod course;
 mod monitor;
 mod read;
 
@@ -16,6 +18,7 @@ use crate::api::curriculum::{Extreme, Goal};
 use crate::curriculum::plan::PlanError;
 use crate::curriculum::share::Share;
 
+pub use course::{Course, Ended, MAX_VISITS, lasted};
 pub use monitor::{Evidence, Memory, Monitor};
 pub(super) use read::{advance, regress};
 

@@ -6,8 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Evidence, Kind, Monitor, Transitions, advance, regress};
-use crate::api::curriculum::{AdvanceSpec, RegressSpec};
+use super::{Course, Ended, Evidence, Kind, Monitor, Transitions, advance, lasted, regress};
+use crate::api::curriculum::{AdvanceSpec, CurriculumSpec, RegressSpec};
+use crate::curriculum::order::Identity;
+use crate::curriculum::plan::{Curriculum, Facts};
+use crate::curriculum::sampler::Sampler;
 
 const START: u64 = 100;
 
@@ -22,7 +25,7 @@ fn read(advance_spec: &Value, regress_spec: &Value) -> Result<Transitions, Strin
     Ok(Transitions { advance, regress })
 }
 
-fn monitor(criterion: Value) -> Monitor {
+fn monitor(criterion: &Value) -> Monitor {
     let transitions = read(&json!({"allOf": [criterion]}), &Value::Null).unwrap();
     Monitor::new(transitions, START, &[50, 0, 50])
 }
@@ -42,7 +45,7 @@ fn told(monitor: &mut Monitor, step: u64, values: &[(&str, f64)]) -> Option<(Kin
 }
 
 /// Which of the values, reported every 10 steps, end the phase.
-fn ends(criterion: Value, values: &[f64]) -> Vec<usize> {
+fn ends(criterion: &Value, values: &[f64]) -> Vec<usize> {
     let mut monitor = monitor(criterion);
     let steps = (0..values.len()).zip((1..).map(|i| START + 10 * i));
     steps
@@ -102,13 +105,13 @@ fn each_test_holds_where_it_should() {
     ];
     for (mut criterion, values, expected) in cases {
         criterion["metric"] = "v".into();
-        assert_eq!(ends(criterion.clone(), &values), expected, "{criterion}");
+        assert_eq!(ends(&criterion, &values), expected, "{criterion}");
     }
 }
 
 #[test]
 fn a_gap_takes_the_latest_value_of_the_other_metric() {
-    let mut monitor = monitor(json!({"metric": "train", "minus": "val", "atLeast": "0.125"}));
+    let mut monitor = monitor(&json!({"metric": "train", "minus": "val", "atLeast": "0.125"}));
     assert_eq!(
         told(&mut monitor, 110, &[("train", 1.0)]),
         None,
@@ -128,7 +131,7 @@ fn a_gap_takes_the_latest_value_of_the_other_metric() {
 /// Group 1 has no rows, and nobody waits for it.
 #[test]
 fn the_lowest_group_counts_once_every_group_has_a_value() {
-    let mut monitor = monitor(json!({"metric": "v", "groups": "Lowest", "atLeast": "0.5"}));
+    let mut monitor = monitor(&json!({"metric": "v", "groups": "Lowest", "atLeast": "0.5"}));
     let mut told = |step, values: &[(u32, f64)]| {
         let of = |&(group, value): &(u32, f64)| (group, BTreeMap::from([("v".to_owned(), value)]));
         let groups = values.iter().map(of).collect();
@@ -146,7 +149,7 @@ fn the_lowest_group_counts_once_every_group_has_a_value() {
 
 #[test]
 fn what_comes_twice_or_too_late_or_from_before_counts_nothing() {
-    let mut monitor = monitor(json!({"metric": "v", "atLeast": "1", "consecutive": 2}));
+    let mut monitor = monitor(&json!({"metric": "v", "atLeast": "1", "consecutive": 2}));
     assert!(!report(&mut monitor, START - 1, 1.0));
     assert_eq!(monitor.evidence(), "");
     assert!(!report(&mut monitor, 110, 1.0));
@@ -297,7 +300,7 @@ proptest! {
     #[test]
     fn a_report_counts_once(criteria in vec(criterion(), 1..4), reports in reports(), again in vec(0..60usize, 60)) {
         let transitions = read(&json!({"anyOf": criteria}), &Value::Null).unwrap();
-        let mut once = Monitor::new(transitions.clone(), START, &[1, 1, 1]);
+        let mut once = Monitor::new(transitions, START, &[1, 1, 1]);
         let mut twice = once.clone();
         let mut sorted = reports;
         sorted.sort_by_key(|report| report.0);
@@ -322,6 +325,140 @@ proptest! {
         for report in &reports {
             let ended = tell(&mut monitor, report).is_some();
             prop_assert!(!ended || report.0 >= START + minimum);
+        }
+    }
+}
+
+/// Phases `easy` (fixed), `grow` (its pool grows) and `all`, of 100 steps each at most.
+fn adaptive(limit: u32) -> Curriculum {
+    let up = json!({"allOf": [{"metric": "a", "atLeast": "0.8", "smoothing": "0.5"}], "minimumSteps": 20});
+    let down = |to: &str| json!({"to": to, "limit": limit, "anyOf": [{"metric": "a", "atMost": "0.6", "smoothing": "0.5"}], "minimumSteps": 10});
+    let spec: CurriculumSpec = serde_json::from_value(json!({"batchSize": 4, "phases": [
+        {"name": "easy", "pool": {"fraction": "0.2"}, "duration": {"steps": 100}, "advance": up},
+        {"name": "grow", "pool": {"pacing": {"function": "Linear", "from": "0.2"}}, "replay": "0.25", "duration": {"steps": 100},
+         "advance": up, "regress": down("easy")},
+        {"name": "all", "pool": {"fraction": "1"}, "replay": "0.25", "duration": {"steps": 100}, "regress": down("grow")},
+    ]}))
+    .unwrap();
+    Curriculum::read(&spec).unwrap()
+}
+
+fn facts() -> Facts {
+    Facts {
+        seed: 3,
+        rows: 500,
+        scores: Some(crate::curriculum::arbitrary::scores()),
+        ..Facts::default()
+    }
+}
+
+fn play(curriculum: &Curriculum, reports: &[(u64, f64)]) -> Course {
+    let metrics: Vec<BTreeMap<String, f64>> = reports
+        .iter()
+        .map(|&(_, a)| BTreeMap::from([("a".to_owned(), a)]))
+        .collect();
+    let none = BTreeMap::new();
+    let evidence: Vec<Evidence<'_>> = (reports.iter().zip(&metrics))
+        .map(|(&(step, _), metrics)| Evidence {
+            step,
+            metrics,
+            groups: &none,
+        })
+        .collect();
+    Course::play(curriculum, &facts(), &evidence).unwrap()
+}
+
+fn steps(course: &Course) -> Vec<(&str, u64, u64)> {
+    let phases = course.plan.phases.iter();
+    phases
+        .map(|phase| (phase.name.as_str(), phase.start_step, phase.end()))
+        .collect()
+}
+
+#[test]
+fn a_course_goes_by_what_is_reported() {
+    let curriculum = adaptive(1);
+    let without = play(&curriculum, &[]);
+    assert_eq!(
+        steps(&without),
+        [("easy", 0, 100), ("grow", 100, 200), ("all", 200, 300)]
+    );
+    assert_eq!(without.decisions, [None, None, None]);
+    // Good at 30; bad at 50, 19 steps after `grow` began; then good.
+    let course = play(&curriculum, &[(10, 0.9), (30, 0.9), (50, 0.1), (90, 0.9), (120, 0.9)]);
+    assert_eq!(
+        steps(&course),
+        [
+            ("easy", 0, 31),
+            ("grow", 31, 51),
+            ("easy", 51, 91),
+            ("grow", 91, 121),
+            ("all", 121, 221)
+        ]
+    );
+    let kinds: Vec<_> = course
+        .decisions
+        .iter()
+        .flatten()
+        .map(|decision| decision.kind)
+        .collect();
+    assert_eq!(kinds, [Kind::Advance, Kind::Regress, Kind::Advance, Kind::Advance]);
+    course.plan.check().unwrap();
+}
+
+proptest! {
+    /// However a metric jumps about, the transitions of a run are bounded: each phase goes back no more than `limit` times, each
+    /// visit that was left early lasted its minimum, and so the run ends.
+    #[test]
+    fn a_noisy_metric_does_not_oscillate(limit in 1..5u32, noise in vec(0.0..1.5f64, 0..400), every in 1..20u64) {
+        let curriculum = adaptive(limit);
+        let reports: Vec<(u64, f64)> = (1..).map(|i| i * every).zip(noise).collect();
+        let course = play(&curriculum, &reports);
+        course.plan.check().unwrap();
+        let back = |name: &str| {
+            let left = course.plan.phases.iter().zip(&course.decisions);
+            left.filter(|(phase, d)| phase.name == name && d.as_ref().is_some_and(|d| d.kind == Kind::Regress)).count()
+        };
+        prop_assert!(back("grow") <= limit as usize && back("all") <= limit as usize);
+        for (phase, decision) in course.plan.phases.iter().zip(&course.decisions) {
+            let minimum = match decision.as_ref().map(|decision| decision.kind) {
+                Some(Kind::Advance) => 20,
+                Some(Kind::Regress) => 10,
+                None => 100,
+            };
+            prop_assert!(phase.steps() >= minimum);
+        }
+        let transitions = course.decisions.iter().flatten().count() as u64;
+        prop_assert!(transitions <= course.plan.total_steps() / 10);
+        prop_assert!(transitions <= 4 * u64::from(limit) + 2, "{} of them", transitions);
+        prop_assert_eq!(course.plan.phases.last().map(|phase| phase.name.as_str()), Some("all"));
+    }
+
+    /// The rows of a run are those of its visits' plans, one after the other: each as long as it lasted.
+    #[test]
+    fn the_course_has_the_rows_of_its_visits(noise in vec(0.0..1.5f64, 0..60), every in 3..20u64) {
+        let curriculum = adaptive(2);
+        let reports: Vec<(u64, f64)> = (1..).map(|i| i * every).zip(noise).collect();
+        let course = play(&curriculum, &reports);
+        let whole = Sampler::new(course.plan.clone()).unwrap();
+        let mut ended: Vec<Ended> = Vec::new();
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
+        for (phase, decision) in course.plan.phases.iter().zip(&course.decisions) {
+            let facts = Facts { lasted: lasted(&ended), ..facts() };
+            let compiled = curriculum.compile(&facts).unwrap();
+            let visit = curriculum.visit(&compiled, &ended, phase.index, phase.start_step).unwrap();
+            let visit = Sampler::new(visit).unwrap();
+            for step in phase.start_step..phase.end() {
+                visit.batch(step, &Identity, &mut expected).unwrap();
+                whole.batch(step, &Identity, &mut found).unwrap();
+                prop_assert_eq!(&expected, &found, "step {}", step);
+            }
+            ended.push(Ended {
+                phase: phase.index,
+                start_step: phase.start_step,
+                end_step: phase.end(),
+                left: decision.as_ref().map(|decision| decision.kind),
+            });
         }
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn attempt_plan() -> Plan {
             pools: vec![pool],
             segments: vec![segment],
             transitions: None,
+            left_at: None,
         }],
     }
 }

@@ -164,6 +164,7 @@ impl<'a> Compiler<'a> {
             name: spec.name.clone(),
             start_step,
             end_step: self.next_step,
+            left_at: None,
             pools: mixture.into_pools(),
             segments,
             transitions: self.transitions(&field, spec, steps)?,
