@@ -21,6 +21,8 @@ class Curriculum(lightning.pytorch.Callback):
 
     def __init__(self, dataset: Any, **options: Any) -> None:
         self.loader = CurriculumLoader(dataset, **options)
+        self._before: dict[str, Any] = {}
+        self._validated: set[str] = set()
 
     def setup(self, trainer: lightning.pytorch.Trainer, pl_module: Any, stage: str) -> None:
         """Refuses limits that would end a phase early, or let nothing of a later phase be trained."""
@@ -52,12 +54,19 @@ class Curriculum(lightning.pytorch.Callback):
         self._end(trainer)
         whole = (trainer.fit_loop.batch_idx + 1) % self.loader.micro_batches == 0
         if whole and (trainer.global_step % trainer.log_every_n_steps == 0 or trainer.should_stop):
-            self._report(trainer)
+            self._report(trainer, set(trainer.callback_metrics) - self._validated)
+
+    def on_validation_start(self, trainer: lightning.pytorch.Trainer, pl_module: Any) -> None:
+        """Notes what was logged before."""
+        self._before = dict(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: lightning.pytorch.Trainer, pl_module: Any) -> None:
-        """Reports what validation logged."""
-        if not trainer.sanity_checking:
-            self._report(trainer)
+        """Reports what validation logged: now, and not again until it runs once more, for one evaluation is one value."""
+        if trainer.sanity_checking:
+            return
+        fresh = {name for name, value in trainer.callback_metrics.items() if self._before.get(name) is not value}
+        self._validated |= fresh
+        self._report(trainer, fresh)
 
     def on_fit_end(self, trainer: lightning.pytorch.Trainer, pl_module: Any) -> None:
         """See :meth:`.CurriculumLoader.finish`."""
@@ -75,7 +84,7 @@ class Curriculum(lightning.pytorch.Callback):
         if self.loader.step >= self.loader.end_step:
             trainer.should_stop = True
 
-    def _report(self, trainer: lightning.pytorch.Trainer) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    def _report(self, trainer: lightning.pytorch.Trainer, names: set[str]) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name in names}
         if metrics and trainer.is_global_zero:
             self.loader.report(self.loader.step, metrics)

@@ -13,6 +13,7 @@ mod curriculum;
 mod demo;
 mod exec;
 mod fetch;
+mod freeze;
 #[cfg(feature = "operator")]
 mod generated;
 mod index;
@@ -66,6 +67,7 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Sample(sample::SampleArgs),
     Verify(verify::VerifyArgs),
+    Freeze(freeze::FreezeArgs),
     Sampler(sampler::SamplerArgs),
     #[cfg(feature = "operator")]
     Operator(operator::OperatorArgs),
@@ -87,6 +89,7 @@ impl Cli {
             Command::Exec(args) => exec::run(&args),
             Command::Fetch(args) => fetch::run(&args),
             Command::Archive(args) => archive::run(&args),
+            Command::Freeze(args) => freeze::run(&args),
             Command::Index(args) => index::run(&args),
             Command::InstallSelf(args) => install_self::run(&args),
             #[cfg(feature = "operator")]

@@ -237,6 +237,7 @@ pub(crate) fn sampler_status(plan_digest: &str, phase: u32, served: u64) -> Samp
         start_step: start,
         end_step: start + 10,
         decision: None,
+        unheard: 0,
         served_step: start + served,
         resumed_at: None,
         trainer_fault: None,

@@ -21,7 +21,7 @@ use super::transition::Transitions;
 use crate::api::curriculum::Order;
 
 pub use compile::{Facts, compile};
-pub use curriculum::{Choice, Curriculum, Duration, Phase, Pool, PoolKind, Unclear};
+pub use curriculum::{Choice, Curriculum, Duration, Leg, Phase, Pool, PoolKind, Regress, Unclear};
 pub(crate) use pool::Bounds;
 
 pub use pool::{Admission, Band, Part, PoolPlan, Role, Scope, ScoreThreshold};

@@ -1,6 +1,6 @@
 //! One attempt at one phase: what the requests share. Everything that changes is behind one short lock.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::audit::{Audit, Audited};
 use super::contract::{SamplerStatus, Source};
 use super::info::PlanInfo;
-use super::journal;
+use super::journal::{self, Journal};
 use super::marks;
 use super::meters::Meters;
 use super::part::Part;
@@ -126,7 +126,7 @@ impl Attempt {
     pub fn claim(&self, request: BatchRequest) -> BatchRequest {
         let mut progress = self.lock();
         let request = request.up_to(progress.end(), progress.decision().is_some());
-        if request.session.is_some() {
+        if request.session.is_some() && request.from < request.to {
             progress.claim(request.to);
         }
         request
@@ -316,7 +316,11 @@ impl Attempt {
             let dir = progress.dir().to_owned();
             (progress.journal(&self.opened.plan_digest), dir)
         };
-        if let Err(error) = journal::write(&dir, &journal) {
+        self.write(&dir, &journal);
+    }
+
+    fn write(&self, dir: &Path, journal: &Journal) {
+        if let Err(error) = journal::write(dir, journal) {
             self.meters.write_failures.with_label_values(&["journal"]).inc();
             warn!(%error, "a restart of this container would forget what was served");
         }
@@ -335,6 +339,7 @@ impl Attempt {
         if self.has_marks() && report.step > self.lock().furthest() {
             self.read_marks();
         }
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut progress = self.lock();
         let furthest = progress.furthest();
         if report.step > furthest {
@@ -361,8 +366,15 @@ impl Attempt {
             end: progress.end(),
             decision: progress.decision().map(|decision| decision.kind),
         };
-        let is_watched = progress.is_watched();
+        if progress.is_watched() {
+            // Nobody hears of a decision before it is on file, so the others wait for the disk here.
+            self.write(progress.dir(), &progress.journal(&self.opened.plan_digest));
+        }
+        if let Some(decision) = &decided {
+            self.audit.end_at(decision.step);
+        }
         drop(progress);
+        drop(writing);
         if let Some(decision) = decided {
             let Decision {
                 kind,
@@ -375,11 +387,7 @@ impl Attempt {
                 ?kind,
                 step, reported, because, "the phase ends by what the trainer reported"
             );
-            self.audit.end_at(step);
             self.meters.end_step.set(clamped(step));
-        }
-        if is_watched {
-            self.save();
         }
         self.meters
             .values
@@ -437,8 +445,9 @@ impl Attempt {
             plan_digest: self.opened.plan_digest.clone(),
             phase_index: phase.index,
             start_step: phase.start_step,
-            end_step: phase.end_step,
+            end_step: phase.end(),
             decision: progress.decision().cloned(),
+            unheard: progress.unheard(),
             served_step,
             resumed_at: progress.resumed_at(),
             trainer_fault: progress.fault().map(str::to_owned),

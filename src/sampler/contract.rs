@@ -63,6 +63,9 @@ pub struct SamplerStatus {
     /// That the phase ends before that, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    /// Criteria of the phase's transitions that had no value yet: bit i for the i-th, those of `advance` first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unheard: u32,
     /// First step that was not handed out to every rank, counted without a hole from the step that the trainer announced: the phase's
     /// first, or its checkpoint's. The phase was trained to its end once this is `endStep`, or the decision's step.
     pub served_step: u64,
@@ -97,6 +100,11 @@ pub struct SamplerStatus {
     /// SHA-256 over all row numbers of the phase in order, as `sha256:…`: the same for every attempt and world size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence_digest: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(mask: &u32) -> bool {
+    *mask == 0
 }
 
 impl SamplerStatus {

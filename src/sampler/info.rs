@@ -69,7 +69,7 @@ impl PlanInfo {
             phase: phase.name.clone(),
             phase_index: phase.index,
             start_step: phase.start_step,
-            end_step: phase.end_step,
+            end_step: phase.end(),
             batch_size: plan.batch_size,
             tokens: plan.tokens,
             rows: plan.dataset_rows(),

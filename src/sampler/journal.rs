@@ -31,6 +31,9 @@ pub struct Journal {
     /// What the transitions know of the reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// First step beyond all that any rank ever got, those of trainers that were started again included.
+    #[serde(default)]
+    pub furthest: u64,
     /// That the phase ends early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
@@ -46,6 +49,7 @@ impl Journal {
             metrics,
             rows_file: None,
             memory: None,
+            furthest: 0,
             decision: None,
         }
     }

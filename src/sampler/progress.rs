@@ -37,7 +37,7 @@ pub struct Progress {
     pub refused: Option<String>,
     monitor: Option<Monitor>,
     decision: Option<Decision>,
-    /// First step beyond all that requests are about to be answered with.
+    /// First step beyond all that any rank has ever got, or is about to be answered with.
     claimed: u64,
     frontiers: Option<Frontiers>,
     dir: PathBuf,
@@ -63,12 +63,18 @@ impl Progress {
             if let (Some(monitor), Some(memory)) = (&mut monitor, j.memory) {
                 monitor.restore(memory);
             }
-            Some((sessions, Metrics::restore(j.metrics), j.rows_file, j.decision))
+            Some((
+                sessions,
+                Metrics::restore(j.metrics),
+                j.rows_file,
+                j.decision,
+                j.furthest,
+            ))
         });
         // A number that no other attempt has: the seed of the process's hash maps is random.
         let epoch = || RandomState::new().hash_one(plan_digest);
-        let (mut sessions, metrics, rows_file, decision) =
-            restored.unwrap_or_else(|| (Sessions::new(facts, epoch()), Metrics::default(), None, None));
+        let (mut sessions, metrics, rows_file, decision, claimed) =
+            restored.unwrap_or_else(|| (Sessions::new(facts, epoch()), Metrics::default(), None, None, 0));
         let frontiers = taken_up(&dir, &mut sessions);
         Self {
             sessions,
@@ -78,7 +84,7 @@ impl Progress {
             refused: None,
             decision: decision.filter(|_| monitor.is_some()),
             monitor,
-            claimed: 0,
+            claimed,
             frontiers,
             dir,
         }
@@ -94,6 +100,15 @@ impl Progress {
     /// # Errors
     /// When it is refused.
     pub fn open(&mut self, opening: &Opening) -> Result<OpenSession, Refusal> {
+        let end = self.end();
+        if let Some(step) = opening.step.filter(|step| *step > end && self.decision.is_some()) {
+            return Err(Refusal::Conflict(format!(
+                "`step` is {step}, but the phase ends at step {end}, by what was reported: nobody has trained beyond it; \
+                 expected the step that the trainer has got to"
+            )));
+        }
+        // A new generation forgets what the ones before got.
+        self.claimed = self.claimed.max(self.furthest());
         let open = self.sessions.open(opening)?;
         if open.new_generation {
             let created = Frontiers::create(&self.dir, self.sessions.generation(), self.sessions.world());
@@ -155,6 +170,11 @@ impl Progress {
         self.decision.as_ref()
     }
 
+    /// The criteria that had no value yet. See [`Monitor::unheard`].
+    pub fn unheard(&self) -> u32 {
+        self.monitor.as_ref().map_or(0, Monitor::unheard)
+    }
+
     /// Whether reports may end the phase early.
     pub fn is_watched(&self) -> bool {
         self.monitor.is_some()
@@ -188,6 +208,7 @@ impl Progress {
             self.metrics.latest().clone(),
         );
         journal.rows_file = self.rows_file;
+        journal.furthest = self.claimed.max(self.furthest());
         journal.memory = self.monitor.as_ref().map(|monitor| monitor.memory().clone());
         journal.decision = self.decision.clone();
         journal

@@ -93,6 +93,7 @@ mod tests {
             phase_index: 31,
             start_step: 999_999_999,
             end_step: 1_999_999_999,
+            unheard: u32::MAX,
             decision: Some(Decision {
                 kind: Kind::Advance,
                 step: 1_999_999_999,

@@ -300,7 +300,7 @@ impl Opened {
 
     /// Its steps.
     pub fn steps(&self) -> Range<u64> {
-        self.phase().start_step..self.phase().end_step
+        self.phase().start_step..self.phase().end()
     }
 }
 

@@ -227,6 +227,7 @@ pub fn curriculum(metric: &DeepSpeedSpec, batch_size: i32) -> CurriculumSpec {
         .unwrap_or(0)
         .saturating_add(1);
     CurriculumSpec {
+        course: None,
         batch_size,
         batch_tokens: None,
         order: Order::EasyFirst,

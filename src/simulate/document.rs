@@ -205,6 +205,9 @@ impl Document {
     /// # Errors
     /// Names the first field that contradicts the bounds, another field or the data, as the file has it.
     pub fn compile(&self, facts: &Facts) -> Result<Plan, SimulateError> {
+        if self.spec.course.is_some() {
+            return self.play(facts, &[]).map(|course| course.plan);
+        }
         compile(&self.spec, facts).map_err(|error| self.named(error))
     }
 

@@ -124,7 +124,7 @@ fn inherited<'a, T>(spec: &'a CurriculumSpec, number: usize, field: impl Fn(&'a 
 
 /// A schedule that is not at its end when the phase is.
 fn pacing(phase: &PhasePlan) -> Vec<String> {
-    let steps = phase.end_step - phase.start_step;
+    let steps = phase.steps();
     let mut found = Vec::new();
     for pool in phase.pools.iter().filter(|pool| pool.role == Role::Own) {
         // At step `steps` itself, the first of the next phase: a schedule over the whole phase ends there.

@@ -1,8 +1,12 @@
 //! Phases that end by what the trainer reports.
 
+use std::fs;
+use std::process::Command;
+
+use curriculum_operator::curriculum::snapshot::State;
 use serde_json::{Value, json};
 
-use crate::harness::Local;
+use crate::harness::{BINARY, Local, words};
 
 /// The trainer reports `val` after some steps, and the run goes forward, back and forward, all on this machine; `simulate` knows the
 /// rows.
@@ -34,10 +38,59 @@ fn metrics_move_a_run_forward_and_back() {
         expected
     );
     assert_eq!(status["progress"]["summary"], "34/34");
+    frozen_it_has_the_same_rows(&local);
     let rows = local.rows();
     assert_eq!(rows.len(), 34);
     for (step, rows) in rows.iter().enumerate() {
         let easy = !(5..9).contains(&step) && step < 14;
         assert!(!easy || rows.iter().all(|row| *row < 25), "step {step}: {rows:?}");
     }
+}
+
+/// `curriculum freeze` makes a job of it that needs no reports, and has the rows of each visit.
+fn frozen_it_has_the_same_rows(local: &Local) {
+    let freeze = Command::new(BINARY)
+        .args(["freeze", "-f"])
+        .arg(local.path("run/state.json"))
+        .output()
+        .unwrap();
+    assert!(freeze.status.success(), "{}", words(&freeze));
+    let frozen: Value = serde_saphyr::from_slice(&freeze.stdout).unwrap();
+    assert_eq!(frozen["metadata"]["name"], "small-frozen");
+    let course = json!([{"phase": "easy", "steps": 5}, {"phase": "all", "steps": 4}, {"phase": "easy", "steps": 5},
+        {"phase": "all", "steps": 20}]);
+    assert_eq!(frozen["spec"]["curriculum"]["course"], course);
+    let again = Local::new(&json!({}));
+    let mut job = frozen;
+    job["metadata"]["name"] = json!("small");
+    job["spec"]["training"]["template"]["spec"]["containers"][0]["env"][1]["value"] = json!("{}");
+    fs::write(again.path("job.yaml"), job.to_string()).unwrap();
+    again.succeeds();
+    let digests = |local: &Local| -> Vec<Option<String>> {
+        let state: Value = serde_json::from_slice(&fs::read(local.path("run/state.json")).unwrap()).unwrap();
+        let visits = state["curriculumJob"]["status"]["visits"].as_array().unwrap().iter();
+        let snapshots = visits.map(|visit| &state["snapshots"][visit["snapshot"].as_str().unwrap()]);
+        let states = snapshots.map(|snapshot| snapshot["spec"]["state"].as_str().unwrap());
+        states
+            .map(|state| serde_json::from_str::<State>(state).unwrap().sequence_digest)
+            .collect()
+    };
+    let again_status = again.status();
+    let (before, after) = (digests(local), digests(&again));
+    assert!(
+        before.iter().all(Option::is_some) && before == after,
+        "{before:?} {after:?}"
+    );
+    assert_eq!(local.rows(), again.rows());
+    let outcomes = again_status["visits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|visit| visit["outcome"].clone());
+    assert!(
+        outcomes.clone().all(|outcome| outcome == "Completed"),
+        "{:?}",
+        outcomes.collect::<Vec<_>>()
+    );
+    assert_eq!(again_status["progress"]["summary"], "34/34");
 }

@@ -76,6 +76,15 @@ class Torchrun(Lightning):
         self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], served), attempt.output)
         self.assertEqual(attempt.result["metrics"]["val_loss"]["step"], 6)
 
+    def test_a_validation_is_reported_once(self):
+        program = code("lightning.md").replace("curriculum.loader", "datamodule=Data()")
+        program = program.replace("trainer = ", MODULE + "trainer = ").replace("max_epochs=-1,", "max_epochs=-1, val_check_interval=8,")
+        program = program.replace("log_every_n_steps=3", "log_every_n_steps=1")
+        attempt = self.attempt(program)
+        self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], steps_of(0)[1]), attempt.output)
+        metrics = attempt.result["metrics"]
+        self.assertEqual((metrics["val_loss"]["step"], metrics["loss"]["step"]), (4, 6))
+
     def test_a_loader_that_is_rebuilt_is_refused(self):
         self.assert_refused(PLAIN.format(distributed=True), "SamplerNotUsed: a framework is about to divide .* CurriculumLoader")
 

@@ -15,7 +15,9 @@ pub use mixing::{GroupPacing, GroupSharesSpec, GroupWeight, HardNegativesSpec, M
 pub use numbers::{Fraction, Positive, RootDegree, Score};
 pub use pacing::{PacingFunction, PacingPoint, PacingSpec};
 pub use pool::{DeepSpeedConfig, DeepSpeedDifficulty, DeepSpeedSchedule, DeepSpeedSpec, PoolSpec, ScorePoolSpec};
-pub use transition::{AdvanceSpec, CriterionSpec, DropSpec, Extreme, Goal, PlateauSpec, RegressSpec, SlopeSpec};
+pub use transition::{
+    AdvanceSpec, CriterionSpec, DropSpec, Extreme, Goal, LegSpec, PlateauSpec, RegressSpec, SlopeSpec,
+};
 
 /// The schedule of a run: an ordered list of phases over the rows of the data set.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -32,8 +34,12 @@ pub use transition::{AdvanceSpec, CriterionSpec, DropSpec, Extreme, Goal, Platea
      "message": "`phases[0].replay` must be absent or '0': the first phase has no earlier phase to replay", "fieldPath": ".phases"},
     {"rule": "self.phases.size() == 0 || !has(self.phases[0].inherit) || !self.phases[0].inherit",
      "message": "`phases[0].inherit` must be false: the first phase has no phase before it", "fieldPath": ".phases"},
+    {"rule": "!has(self.course) || self.phases.all(p, !has(p.advance) && !has(p.regress))",
+     "message": "`advance` and `regress` must be absent where `course` is set: the course says when a phase is left", "fieldPath": ".phases"},
+    {"rule": "!has(self.course) || self.course.all(leg, self.phases.exists(p, p.name == leg.phase))",
+     "message": "`course[].phase` must be the name of a phase", "fieldPath": ".course"},
     {"rule": "self.phases.all(p, !has(p.regress) || self.phases.exists(q, q.name == p.regress.to && q.name != p.name))",
-     "message": "`regress.to` must be the name of an earlier phase", "fieldPath": ".phases"},
+     "message": "`regress.to` must be the name of another phase, an earlier one", "fieldPath": ".phases"},
     {"rule": "!has(self.batchTokens) || self.batchSize <= 65536 && self.phases.all(p, !has(p.duration) || !has(p.duration.epochs))",
      "message": "`batchSize` must be at most 65536, and each phase's `duration` be in `steps`, where `batchTokens` is set"},
     {"rule": "has(self.balance) && self.balance == 'Group' || !has(self.groupShares) && self.phases.all(p, !has(p.mixing))",
@@ -66,6 +72,11 @@ pub struct CurriculumSpec {
     /// The phases, in the order in which they run. At most 32.
     #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub phases: Vec<PhaseSpec>,
+    /// The visits of the run, one after the other, in place of one visit of each phase: what `curriculum freeze` writes of a run that
+    /// was steered by metrics, so that another one has the same rows. At most 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), extend("x-kubernetes-list-type" = "atomic"))]
+    pub course: Option<Vec<LegSpec>>,
 }
 
 /// Which rows come first.
@@ -98,6 +109,10 @@ pub enum Balance {
     {"rule": "has(self.duration) || has(self.inherit) && self.inherit", "message": "`duration` must be set unless `inherit` is true"},
     {"rule": "!has(self.weighting) || !has(self.pool) || !has(self.pool.score) && !has(self.pool.deepSpeed)",
      "message": "`weighting` must stand beside a pool of `fraction` or `pacing`: bins of equal size need a known number of rows"},
+    {"rule": "!has(self.duration) || !has(self.duration.steps) || (!has(self.advance) || !has(self.advance.minimumSteps) || \
+              self.advance.minimumSteps <= self.duration.steps) && (!has(self.regress) || !has(self.regress.minimumSteps) || \
+              self.regress.minimumSteps <= self.duration.steps)",
+     "message": "`minimumSteps` of `advance` and `regress` must not be greater than `duration.steps`"},
     {"rule": "!has(self.duration) || !has(self.duration.epochs) || !has(self.pool) || !has(self.pool.score) && !has(self.pool.deepSpeed)",
      "message": "`duration.epochs` must stand beside a pool of `fraction` or `pacing`: how many rows a threshold admits is not known; use `steps`"}
 ]))]

@@ -61,15 +61,17 @@ pub struct RegressSpec {
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "[has(self.atLeast), has(self.atMost), has(self.plateau), has(self.slope), has(self.drop)].filter(given, given).size() == 1",
      "message": "exactly one of `atLeast`, `atMost`, `plateau`, `slope` and `drop` must be set"},
-    {"rule": "!has(self.minus) || !has(self.groups)", "message": "at most one of `minus` and `groups` must be set"}
+    {"rule": "!has(self.minus) || !has(self.groups)", "message": "at most one of `minus` and `groups` must be set"},
+    {"rule": "!has(self.smoothing) || !self.smoothing.matches('^1([.]0*)?$')", "message": "`smoothing` must be less than '1': new values would count nothing",
+     "fieldPath": ".smoothing"}
 ]))]
 pub struct CriterionSpec {
-    /// Name of the metric, as the trainer reports it.
-    #[schemars(length(min = 1, max = 64))]
+    /// Name of the metric, as the trainer reports it: visible ASCII characters without quotes and backslashes.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[!#-\[\]-~]+$"))]
     pub metric: String,
     /// Name of another metric, whose latest value is taken from this one's: a gap between training and validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[!#-\[\]-~]+$"))]
     pub minus: Option<String>,
     /// The metric of the group that has the lowest or the highest latest value, once every group has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,4 +164,16 @@ pub struct DropSpec {
     pub goal: Goal,
     /// By at least how much it is worse.
     pub by: Score,
+}
+
+/// One visit of a course.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LegSpec {
+    /// Name of the phase.
+    #[schemars(length(min = 1, max = 30))]
+    pub phase: String,
+    /// Steps after which it is left, at most those of its `duration`. Its pool and its shares go on as they were planned for that.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub steps: i64,
 }

@@ -235,7 +235,7 @@ fn trainer_env(run: &Run, phase: &PhasePlan) -> Vec<EnvVar> {
         env("CURRICULUM_PHASE", &phase.name),
         env("CURRICULUM_PHASE_INDEX", &phase.index.to_string()),
         env("CURRICULUM_START_STEP", &phase.start_step.to_string()),
-        env("CURRICULUM_END_STEP", &phase.end_step.to_string()),
+        env("CURRICULUM_END_STEP", &phase.end().to_string()),
         env("CURRICULUM_SEED", &run.seed.to_string()),
         env("CURRICULUM_BATCH_SIZE", &curriculum.batch_size.to_string()),
         env("CURRICULUM_DATASET", &dataset_path(dataset)),

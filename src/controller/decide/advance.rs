@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use super::attempt::{self, Attempt, Running};
 use super::conditions::State;
+use super::objection::{self, Objection};
 use super::turn::{Turn, When};
 use super::{children, hear, intent};
 use crate::api::conditions::Reason;
@@ -28,30 +29,33 @@ const PLAN_GRACE: Duration = Duration::from_secs(60);
 /// Takes training one step further.
 pub(super) fn step(turn: &mut Turn<'_>) -> State {
     let Some(current) = turn.status.current_visit.clone() else {
-        return intent::enter(turn, 0);
+        return intent::enter(turn);
     };
     // Its end is recorded, but the next phase could not be entered then.
     let last = turn.status.visits.last();
     if last.is_some_and(|last| last.visit == current.visit) {
-        return intent::enter(turn, following(turn));
+        return intent::enter(turn);
     }
-    let attempt = attempt::look(turn.run, turn.observed, &current);
+    let attempt = attempt::look(turn.observed, &current);
     if !matches!(attempt, Attempt::ToMake(_)) {
         record_uid(turn, &current);
     }
     match attempt {
         Attempt::ToMake(name) => start(turn, &current, &name),
         Attempt::Running(running) => watch(turn, &current, &running),
-        Attempt::Trained(result) => complete(turn, &current, &result),
+        Attempt::Trained(result) => match objection::to(turn, &current, &result) {
+            None => complete(turn, &current, &result),
+            Some(Objection::Later(failure)) => State::Blocked(failure),
+            Some(Objection::Failed(failure)) => failed(turn, &current, failure),
+            Some(Objection::Final(failure)) => {
+                record(turn, &current, VisitOutcome::Failed, None);
+                turn.count(Milestone::PhaseFailed);
+                State::Failed(failure)
+            }
+        },
         Attempt::Interrupted(words) => interrupted(turn, &current, &words),
         Attempt::Failed(failure) => failed(turn, &current, failure),
     }
-}
-
-/// Index of the phase that comes after the one whose end was recorded last; the number of phases after the last one.
-fn following(turn: &Turn<'_>) -> u32 {
-    let ended = intent::ended(turn);
-    ended.last().map_or(0, |last| turn.run.curriculum.following(last))
 }
 
 /// Writes the UID of a Job that was made by a turn which died before it could.
@@ -268,15 +272,11 @@ fn complete(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus)
     hear::index(turn, result);
     hear::forget_store(turn);
     tell(turn, current, result);
-    let next = following(turn);
-    if usize::try_from(next).is_ok_and(|next| next < turn.run.curriculum.phases.len()) {
-        return intent::enter(turn, next);
+    if turn.run.curriculum.following(&intent::ended(turn)).is_some() {
+        return intent::enter(turn);
     }
     let before = turn.status.progress.take();
-    let total = before
-        .as_ref()
-        .map_or(result.served_step, |progress| progress.total_steps.unsigned_abs());
-    turn.status.progress = Some(intent::progress(result.served_step, total, before));
+    turn.status.progress = Some(intent::progress(result.served_step, result.served_step, before));
     turn.actions.events.push(Event {
         warning: false,
         reason: Reason::Completed,
@@ -306,15 +306,16 @@ fn tell(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) {
         }
         Some(_) => {}
         None => {
-            let index = usize::try_from(current.phase_index).unwrap_or(usize::MAX);
-            let phase = turn.run.curriculum.phases.get(index);
-            let metrics = phase.map(|phase| phase.watched_metrics()).unwrap_or_default();
-            let is_known = |metric: &&str| result.metrics.contains_key(*metric);
-            // A result whose second line was cut off knows no metric at all.
-            if !metrics.is_empty() && !result.metrics.is_empty() && !metrics.iter().any(is_known) {
+            let plan = intent::compile_visit(turn, current).ok();
+            let transitions = plan.and_then(|plan| plan.phases.first()?.transitions.clone());
+            let missing = transitions
+                .iter()
+                .flat_map(|transitions| transitions.missing(result.unheard));
+            let missing: Vec<&str> = missing.collect();
+            if !missing.is_empty() {
                 let note = format!(
-                    "Phase '{name}' ran to its last step: the trainer reported none of the metrics that may end it early, {}",
-                    metrics.into_iter().collect::<Vec<_>>().join(", ")
+                    "Phase '{name}' ran to its last step: the trainer never reported what may end it early, {}",
+                    missing.join(", ")
                 );
                 turn.warn(ACTION, Reason::MetricsMissing, note);
             }

@@ -18,8 +18,6 @@ use crate::api::conditions::Reason;
 use crate::api::status::CurrentVisit;
 use crate::controller::evidence::{self, Failure, Outcome};
 use crate::controller::observed::Observed;
-use crate::controller::validate::Run;
-use crate::curriculum::transition::{Decision, Kind};
 use crate::sampler::contract::SamplerStatus;
 
 /// What became of a visit.
@@ -43,7 +41,7 @@ pub(super) struct Running<'a> {
 }
 
 /// Looks at the Job of a visit.
-pub(super) fn look<'a>(run: &Run, observed: &'a Observed, current: &CurrentVisit) -> Attempt<'a> {
+pub(super) fn look<'a>(observed: &'a Observed, current: &CurrentVisit) -> Attempt<'a> {
     let name = observed.train_job_name(current);
     let lost = |message| Attempt::Failed(Failure::new(Reason::JobLost, message));
     let Some(job) = observed.job_named(&name) else {
@@ -66,7 +64,7 @@ pub(super) fn look<'a>(run: &Run, observed: &'a Observed, current: &CurrentVisit
         Outcome::Live => Attempt::Running(Running { job, pods }),
         Outcome::Failed { .. } => Attempt::Failed(evidence::training_failure(job, &pods)),
         Outcome::Complete => {
-            result(run, current, &pods).map_or_else(Attempt::Failed, |result| Attempt::Trained(Box::new(result)))
+            result(current, &pods).map_or_else(Attempt::Failed, |result| Attempt::Trained(Box::new(result)))
         }
     }
 }
@@ -74,7 +72,7 @@ pub(super) fn look<'a>(run: &Run, observed: &'a Observed, current: &CurrentVisit
 /// The sampler's result of a completed Job, if it proves that the phase was trained to its end.
 ///
 /// Exit code 0 alone is no success: the trainer may have stopped early, or not have used the sampler at all.
-fn result(run: &Run, current: &CurrentVisit, pods: &[&Pod]) -> Result<SamplerStatus, Failure> {
+fn result(current: &CurrentVisit, pods: &[&Pod]) -> Result<SamplerStatus, Failure> {
     let mismatch = |message: String| Failure::new(Reason::ResultMismatch, message);
     let Some(result) = evidence::sampler_result(pods) else {
         return Err(mismatch(
@@ -91,17 +89,6 @@ fn result(run: &Run, current: &CurrentVisit, pods: &[&Pod]) -> Result<SamplerSta
             "the trainer exited with code 0, but nothing of it counts: {fault}"
         )));
     }
-    if let Some(decision) = result
-        .decision
-        .as_ref()
-        .filter(|decision| !may_decide(run, current, decision))
-    {
-        let Decision { kind, step, .. } = decision;
-        return Err(mismatch(format!(
-            "the sampler says that the phase ends at step {step} by `{}`, which the curriculum does not let it",
-            kind.field()
-        )));
-    }
     let (served, end) = (result.served_step, result.end());
     if served != end {
         return Err(mismatch(format!(
@@ -109,19 +96,6 @@ fn result(run: &Run, current: &CurrentVisit, pods: &[&Pod]) -> Result<SamplerSta
         )));
     }
     Ok(result)
-}
-
-/// Whether the phase of a visit may be left like that, and there.
-fn may_decide(run: &Run, current: &CurrentVisit, decision: &Decision) -> bool {
-    let phase = usize::try_from(current.phase_index)
-        .ok()
-        .and_then(|index| run.curriculum.phases.get(index));
-    let has_rule = phase.is_some_and(|phase| match decision.kind {
-        Kind::Advance => phase.advance.is_some(),
-        Kind::Regress => phase.regress.is_some(),
-    });
-    let step = i64::try_from(decision.step).unwrap_or(i64::MAX);
-    has_rule && step > current.start_step && step <= current.end_step
 }
 
 /// Whether a status is of the plan and the steps of this visit.

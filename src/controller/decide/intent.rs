@@ -13,7 +13,7 @@ use crate::api::status::{CurrentVisit, DatasetStatus, Progress, ScoreSource, Vis
 use crate::controller::evidence::Failure;
 use crate::controller::validate::Run;
 use crate::curriculum::filter::Filtered;
-use crate::curriculum::plan::{Facts, PhasePlan, Plan, PlanError, PlanScores};
+use crate::curriculum::plan::{Facts, Plan, PlanError, PlanScores};
 use crate::curriculum::split::HeldOut;
 use crate::curriculum::transition::{self, Ended, Kind};
 
@@ -114,7 +114,7 @@ pub(super) fn compile_visit(turn: &Turn<'_>, current: &CurrentVisit) -> Result<P
     let index = current.phase_index;
     let plan = compile(turn)?;
     let phases = plan.phases.len();
-    let start = turn.run.curriculum.has_transitions().then_some(current.start_step);
+    let start = turn.run.curriculum.moves().then_some(current.start_step);
     visit_plan(turn, &plan, index.unsigned_abs(), start).ok_or_else(|| {
         let message = format!("the status is at phase {index}, but `curriculum.phases` has {phases}, counted from 0");
         Failure::new(Reason::InvalidSpec, message)
@@ -132,8 +132,11 @@ fn visit_plan(turn: &Turn<'_>, plan: &Plan, index: u32, start: Option<i64>) -> O
     }
 }
 
-/// Writes down the intent to enter phase `index`, which begins where the phase before it ended.
-pub(super) fn enter(turn: &mut Turn<'_>, index: u32) -> State {
+/// Writes down the intent to enter the phase that comes next, which begins where the one before it ended.
+pub(super) fn enter(turn: &mut Turn<'_>) -> State {
+    // After the last one, as another version of the operator sees it, there is none of that index.
+    let none = u32::try_from(turn.run.curriculum.phases.len()).unwrap_or(u32::MAX);
+    let index = turn.run.curriculum.following(&ended(turn)).unwrap_or(none);
     let trained = turn.status.visits.last().map(|visit| visit.end_step);
     let compiled = compile(turn).and_then(|plan| entry(turn, &plan, index, trained));
     let (entry, total) = match compiled {
@@ -160,7 +163,7 @@ pub(super) fn enter(turn: &mut Turn<'_>, index: u32) -> State {
 /// What a plan says of the visit that enters a phase, and how many steps the run has then if no other transition takes place;
 /// `trained` is the step that the phase before it ended at.
 fn entry(turn: &Turn<'_>, plan: &Plan, index: u32, trained: Option<i64>) -> Result<(CurrentVisit, u64), Failure> {
-    let start = trained.filter(|_| turn.run.curriculum.has_transitions());
+    let start = trained.filter(|_| turn.run.curriculum.moves());
     let phase_plan = visit_plan(turn, plan, index, start);
     let Some((phase, digest)) = phase_plan
         .as_ref()
@@ -180,18 +183,13 @@ fn entry(turn: &Turn<'_>, plan: &Plan, index: u32, trained: Option<i64>) -> Resu
             trained,
         ));
     }
-    let to_come = plan
-        .phases
-        .iter()
-        .skip(index as usize)
-        .map(PhasePlan::steps)
-        .sum::<u64>();
+    let to_come = turn.run.curriculum.steps_to_come(plan, &ended(turn), index);
     let total = phase.start_step.saturating_add(to_come);
     let visit = CurrentVisit {
         phase_index: i32::try_from(index).unwrap_or(i32::MAX),
         phase_name: phase.name.clone(),
         start_step,
-        end_step: steps(phase.end_step),
+        end_step: steps(phase.end()),
         plan_digest: Some(digest),
         ..CurrentVisit::default()
     };
@@ -203,7 +201,7 @@ pub(super) fn keeps_steps(plan: &Plan, current: &CurrentVisit) -> Result<(), Fai
     let Some(phase) = plan.phases.first() else {
         return Ok(());
     };
-    let end = i64::try_from(phase.end_step).unwrap_or(i64::MAX);
+    let end = i64::try_from(phase.end()).unwrap_or(i64::MAX);
     let start = i64::try_from(phase.start_step).unwrap_or(i64::MAX);
     if start != current.start_step {
         return Err(other_steps(

@@ -25,6 +25,7 @@ mod children;
 mod conditions;
 mod hear;
 mod intent;
+mod objection;
 mod obstacle;
 mod retention;
 mod scoring;

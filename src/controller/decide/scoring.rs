@@ -288,7 +288,7 @@ fn choose(turn: &mut Turn<'_>, choice: Choice<'_>) -> State {
         unusable: None,
         store_fault: None,
     });
-    intent::enter(turn, 0)
+    intent::enter(turn)
 }
 
 fn index_of(summary: &IndexSummary) -> IndexStatus {

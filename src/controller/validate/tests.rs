@@ -129,6 +129,7 @@ fn a_job_of_the_least_gets_what_is_meant_by_default() {
         },
         store: Store::Own(serde_json::from_value(claim).unwrap()),
         curriculum: Curriculum {
+            course: Vec::new(),
             batch_size: 4,
             batch_tokens: None,
             order: Order::EasyFirst,

@@ -27,6 +27,17 @@ pub struct Curriculum {
     pub group_shares: Option<GroupSharesSpec>,
     /// The phases, in the order in which they run.
     pub phases: Vec<Phase>,
+    /// The visits of the run, in place of one of each phase; empty: there is no such list.
+    pub course: Vec<Leg>,
+}
+
+/// A visit that is given beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Index of the phase.
+    pub phase: u32,
+    /// Steps after which it is left.
+    pub steps: i64,
 }
 
 /// A phase, with what it takes from the phase before.
@@ -122,8 +133,17 @@ pub enum Unclear {
         /// What it says.
         to: String,
     },
+    /// The course visits what is no phase.
+    #[error("`{phase}` in `curriculum.course[{index}].phase` {NO_PHASE}")]
+    NoPhase {
+        /// Place of the visit, from 0.
+        index: usize,
+        /// What it says.
+        phase: String,
+    },
 }
 
+const NO_PHASE: &str = "is not the name of a phase";
 const NOT_EARLIER: &str = "is not the name of an earlier phase";
 const FIRST_INHERITS: &str = "curriculum.phases[0].inherit";
 const NOTHING_BEFORE: &str = "the first phase has no phase before it";
@@ -157,6 +177,10 @@ impl From<Unclear> for PlanError {
     fn from(unclear: Unclear) -> Self {
         match unclear {
             Unclear::NothingBefore => Self::new(FIRST_INHERITS, NOTHING_BEFORE),
+            Unclear::NoPhase { index, phase } => Self::new(
+                format!("curriculum.course[{index}].phase"),
+                format!("'{phase}' {NO_PHASE}"),
+            ),
             Unclear::NotEarlier { index, to } => Self::new(
                 format!("curriculum.phases[{index}].regress.to"),
                 format!("'{to}' {NOT_EARLIER}"),
@@ -192,6 +216,7 @@ impl Curriculum {
             balance: spec.balance,
             uniform_floor: spec.uniform_floor.clone(),
             group_shares: spec.group_shares.clone(),
+            course: course(spec)?,
             phases,
         })
     }
@@ -203,6 +228,11 @@ impl Curriculum {
             .any(|phase| phase.advance.is_some() || phase.regress.is_some())
     }
 
+    /// Whether phases may begin elsewhere than where they are planned, one after the other.
+    pub fn moves(&self) -> bool {
+        self.has_transitions() || !self.course.is_empty()
+    }
+
     /// The groups that it names, without repetition, in the order of their bytes.
     pub fn named_groups(&self) -> BTreeSet<&str> {
         let mixings = self.phases.iter().filter_map(|phase| phase.mixing.as_ref());
@@ -211,18 +241,23 @@ impl Curriculum {
     }
 }
 
-impl Phase {
-    /// Names of the metrics that may end it early, in the order of their bytes.
-    pub fn watched_metrics(&self) -> BTreeSet<&str> {
-        let advance = self.advance.iter().flat_map(|spec| [&spec.any_of, &spec.all_of]);
-        let regress = self
-            .regress
-            .iter()
-            .flat_map(|regress| [&regress.when.any_of, &regress.when.all_of]);
-        let criteria = advance.chain(regress).flatten().flatten();
-        criteria.map(|criterion| criterion.metric.as_str()).collect()
-    }
+fn course(spec: &CurriculumSpec) -> Result<Vec<Leg>, Unclear> {
+    let legs = spec.course.iter().flatten().enumerate();
+    let legs = legs.map(|(index, leg)| {
+        let place = spec.phases.iter().position(|phase| phase.name == leg.phase);
+        let phase = place.and_then(|place| u32::try_from(place).ok());
+        Ok(Leg {
+            phase: phase.ok_or_else(|| Unclear::NoPhase {
+                index,
+                phase: leg.phase.clone(),
+            })?,
+            steps: leg.steps,
+        })
+    });
+    legs.collect()
+}
 
+impl Phase {
     fn read(index: usize, spec: &PhaseSpec, earlier: &[Self]) -> Result<Self, Unclear> {
         let before = match earlier.last() {
             None if spec.inherit => return Err(Unclear::NothingBefore),

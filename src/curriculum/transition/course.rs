@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Decision, Evidence, Kind, Monitor, Transitions};
-use crate::curriculum::plan::{Curriculum, Facts, Plan, PlanError};
+use crate::curriculum::plan::{Curriculum, Facts, PhasePlan, Plan, PlanError};
 
 /// Most visits that end a phase in a run.
 pub const MAX_VISITS: usize = 128;
@@ -22,20 +22,38 @@ pub struct Ended {
 }
 
 impl Curriculum {
-    /// Index of the phase that comes after a visit; the number of phases after the last one.
-    pub fn following(&self, last: &Ended) -> u32 {
-        let phase = self.phases.get(last.phase as usize);
-        let regress = phase.and_then(|phase| phase.regress.as_ref());
-        let back = regress
-            .filter(|_| last.left == Some(Kind::Regress))
-            .map(|regress| regress.to);
-        back.unwrap_or(last.phase.saturating_add(1))
+    /// Index of the phase that comes after the visits before; `None`: the run is over.
+    pub fn following(&self, ended: &[Ended]) -> Option<u32> {
+        if !self.course.is_empty() {
+            return self.course.get(ended.len()).map(|leg| leg.phase);
+        }
+        let next = ended.last().map_or(0, |last| {
+            let phase = self.phases.get(last.phase as usize);
+            let regress = phase.and_then(|phase| phase.regress.as_ref());
+            let back = regress.filter(|_| last.left == Some(Kind::Regress));
+            back.map_or(last.phase.saturating_add(1), |regress| regress.to)
+        });
+        (self.phases.len() > next as usize).then_some(next)
+    }
+
+    /// Steps of the visits to come, the first of which is of that phase, if each lasts as long as it may.
+    pub fn steps_to_come(&self, plan: &Plan, ended: &[Ended], index: u32) -> u64 {
+        if self.course.is_empty() {
+            return plan.phases.iter().skip(index as usize).map(PhasePlan::steps).sum();
+        }
+        let legs = self.course.iter().skip(ended.len());
+        legs.map(|leg| leg.steps.unsigned_abs()).sum()
     }
 
     /// Of the compiled curriculum the plan of the visit of a phase that begins at `start_step`, with the transitions that are still
     /// open to it after the visits before. `None` when there is no such phase.
     pub fn visit(&self, plan: &Plan, ended: &[Ended], index: u32, start_step: u64) -> Option<Plan> {
         let mut plan = plan.for_visit(index, start_step)?;
+        let leg = self.course.get(ended.len()).filter(|leg| leg.phase == index);
+        for (phase, leg) in plan.phases.iter_mut().zip(leg) {
+            let end = start_step.saturating_add(leg.steps.unsigned_abs());
+            phase.left_at = Some(end).filter(|end| *end < phase.end_step);
+        }
         if !self.may_go_back(ended, index) {
             for phase in &mut plan.phases {
                 let transitions = phase.transitions.take();
@@ -63,11 +81,10 @@ impl Curriculum {
     }
 }
 
-/// Steps that phases lasted when a transition ended them last, for [`Facts::lasted`].
+/// Steps that phases lasted when they were visited last, for [`Facts::lasted`].
 pub fn lasted(ended: &[Ended]) -> BTreeMap<u32, u64> {
-    let left = ended.iter().filter(|visit| visit.left.is_some());
-    left.map(|visit| (visit.phase, visit.end_step.saturating_sub(visit.start_step)))
-        .collect()
+    let steps = |visit: &Ended| visit.end_step.saturating_sub(visit.start_step);
+    ended.iter().map(|visit| (visit.phase, steps(visit))).collect()
 }
 
 /// What becomes of a curriculum when the trainer reports what it is given here.
@@ -89,8 +106,8 @@ impl Course {
         reports.sort_by_key(|report| report.step);
         let mut ended: Vec<Ended> = Vec::new();
         let mut course: Option<Self> = None;
-        let (mut index, mut start_step) = (0, 0);
-        loop {
+        let (mut start_step, mut told) = (0, 0);
+        while let Some(index) = curriculum.following(&ended) {
             let facts = Facts {
                 lasted: lasted(&ended),
                 ..facts.clone()
@@ -107,21 +124,11 @@ impl Course {
             });
             let group_rows = visit.group_rows;
             for mut phase in visit.phases {
-                let decision = phase.transitions.take().and_then(|transitions| {
-                    let mut monitor = Monitor::new(transitions, phase.start_step, &group_rows);
-                    let of_visit = reports.iter().filter(|report| report.step <= phase.end_step);
-                    of_visit.copied().find_map(|report| {
-                        let (kind, because) = monitor.observe(report)?;
-                        Some(Decision {
-                            kind,
-                            step: report.step.saturating_add(1).min(phase.end_step),
-                            reported: report.step,
-                            because,
-                            evidence: monitor.evidence().to_owned(),
-                        })
-                    })
-                });
-                phase.left_at = decision.as_ref().map(|decision| decision.step);
+                let transitions = phase.transitions.take();
+                let monitor = transitions.map(|transitions| Monitor::new(transitions, phase.start_step, &group_rows));
+                // Each report is told to one sampler only: that of the visit that trained its step.
+                let decision = monitor.and_then(|monitor| judge(monitor, &reports[told..], phase.end_step));
+                phase.left_at = phase.left_at.or(decision.as_ref().map(|decision| decision.step));
                 ended.push(Ended {
                     phase: phase.index,
                     start_step: phase.start_step,
@@ -129,12 +136,26 @@ impl Course {
                     left: decision.as_ref().map(|decision| decision.kind),
                 });
                 start_step = phase.end();
+                told += reports[told..].partition_point(|report| report.step <= start_step);
                 course.plan.phases.push(phase);
                 course.decisions.push(decision);
             }
-            let Some(last) = ended.last() else { break };
-            index = curriculum.following(last);
         }
         course.ok_or_else(|| PlanError::new("curriculum.phases", "there is none"))
     }
+}
+
+/// What reports in the order of their steps decide on a visit that may last to `end`.
+fn judge(mut monitor: Monitor, reports: &[Evidence<'_>], end: u64) -> Option<Decision> {
+    let of_visit = reports.iter().take_while(|report| report.step <= end);
+    of_visit.copied().find_map(|report| {
+        let (kind, because) = monitor.observe(report)?;
+        Some(Decision {
+            kind,
+            step: report.step.saturating_add(1).min(end),
+            reported: report.step,
+            because,
+            evidence: monitor.evidence().to_owned(),
+        })
+    })
 }

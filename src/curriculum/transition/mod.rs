@@ -177,17 +177,24 @@ impl Transitions {
         rules.any(|rule| rule.criteria.iter().any(|criterion| criterion.groups.is_some()))
     }
 
-    /// The names of all metrics that it looks at, without repetition.
-    pub fn metrics(&self) -> Vec<&str> {
-        let rules = self.advance.iter().chain(&self.regress);
-        let criteria = rules.flat_map(|rule| &rule.criteria);
-        let mut names: Vec<&str> = criteria
-            .flat_map(|criterion| std::iter::once(&criterion.metric).chain(&criterion.minus))
-            .map(String::as_str)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    /// The metrics that keep a rule from ever taking place, of the criteria that had no value as [`Monitor::unheard`] says: one of those
+    /// that must all hold, or all of those of which one must.
+    pub fn missing(&self, unheard: u32) -> Vec<&str> {
+        let mut missing = Vec::new();
+        let mut first = 0;
+        for rule in self.advance.iter().chain(&self.regress) {
+            let silent = (first..).zip(&rule.criteria).filter(|(i, _)| unheard >> i & 1 == 1);
+            let silent: Vec<&str> = silent.map(|(_, criterion)| criterion.metric.as_str()).collect();
+            let blind = match rule.quantifier {
+                Quantifier::All => !silent.is_empty(),
+                Quantifier::Any => silent.len() == rule.criteria.len(),
+            };
+            missing.extend(silent.into_iter().filter(|_| blind));
+            first += rule.criteria.len();
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        missing
     }
 
     /// Whether it is one that can be watched.

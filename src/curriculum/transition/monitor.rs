@@ -106,6 +106,13 @@ impl Monitor {
         &self.memory.evidence
     }
 
+    /// Which criteria had no value yet: bit i for the i-th, those of `advance` first.
+    pub fn unheard(&self) -> u32 {
+        let criteria = self.memory.criteria.iter().enumerate();
+        let unheard = criteria.filter(|(_, state)| state.step.is_none());
+        unheard.fold(0, |mask, (i, _)| mask | 1 << i)
+    }
+
     /// Takes a report in. Returns the transition that takes place by it, and why.
     pub fn observe(&mut self, report: Evidence<'_>) -> Option<(Kind, String)> {
         if report.step < self.start {
@@ -158,10 +165,11 @@ fn signal(
     subtrahends: &BTreeMap<String, (u64, f64)>,
     groups: &[u32],
 ) -> Option<f64> {
-    if state.step.is_some_and(|step| step >= report.step) {
-        return None;
-    }
+    let is_later = state.step.is_none_or(|step| step < report.step);
     let Some(extreme) = criterion.groups else {
+        if !is_later {
+            return None;
+        }
         let value = *report.metrics.get(&criterion.metric)?;
         let minus = match &criterion.minus {
             Some(minus) => subtrahends.get(minus)?.1,
@@ -171,7 +179,9 @@ fn signal(
     };
     let mut is_new = false;
     for (group, values) in report.groups {
+        // A group without rows has no say.
         if let Some(&value) = values.get(&criterion.metric)
+            && groups.contains(group)
             && state.groups.get(group).is_none_or(|known| known.0 < report.step)
         {
             state.groups.insert(*group, (report.step, value));
@@ -180,10 +190,13 @@ fn signal(
     }
     let values = groups.iter().map(|group| Some(state.groups.get(group)?.1));
     let values: Option<Vec<f64>> = values.collect();
-    values.filter(|_| is_new)?.into_iter().reduce(match extreme {
-        Extreme::Lowest => f64::min,
-        Extreme::Highest => f64::max,
-    })
+    values
+        .filter(|_| is_new && is_later)?
+        .into_iter()
+        .reduce(match extreme {
+            Extreme::Lowest => f64::min,
+            Extreme::Highest => f64::max,
+        })
 }
 
 impl State {
@@ -223,9 +236,9 @@ impl State {
             }
             Test::Drop { goal, by } => {
                 self.compare(goal, value, 0.0);
-                self.best
-                    .is_some_and(|best| loss(goal, value) - loss(goal, best) >= of_micro(by))
-                    && self.worse > 0
+                // As a sum, so that 0.8 is 0.1 worse than 0.9.
+                let is_worse = |best| loss(goal, value) >= loss(goal, best) + of_micro(by);
+                self.worse > 0 && self.best.is_some_and(is_worse)
             }
             Test::SlopeAtLeast { window, slope } => {
                 self.slope(window, step, value).is_some_and(|s| s >= of_micro(slope))

@@ -1,6 +1,6 @@
 //! Reading the spec's transitions.
 
-use super::{Criterion, Quantifier, Rule, Test};
+use super::{Criterion, MAX_CRITERIA, Quantifier, Rule, Test};
 use crate::api::curriculum::{AdvanceSpec, CriterionSpec, PlateauSpec, RegressSpec, Score, SlopeSpec};
 use crate::curriculum::decimal;
 use crate::curriculum::plan::PlanError;
@@ -13,8 +13,18 @@ pub(in crate::curriculum) fn advance(field: &str, spec: &AdvanceSpec, steps: u64
 
 /// `regress` of such a phase.
 pub(in crate::curriculum) fn regress(field: &str, spec: &RegressSpec, steps: u64) -> Result<Rule, PlanError> {
+    let limit = spec.limit.unwrap_or(1);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(PlanError::new(
+            format!("{field}.limit"),
+            format!("{limit} is not between 1 and {MAX_LIMIT}"),
+        ));
+    }
     rule(field, (&spec.any_of, &spec.all_of), spec.minimum_steps, steps)
 }
+
+/// How often a phase may be left backwards, at most.
+const MAX_LIMIT: i32 = 8;
 
 type Criteria<'a> = &'a Option<Vec<CriterionSpec>>;
 
@@ -29,6 +39,10 @@ fn rule(
         (None, Some(criteria)) => (Quantifier::All, criteria, format!("{field}.allOf")),
         _ => return Err(PlanError::new(field, "exactly one of `anyOf` and `allOf` must be set")),
     };
+    if !(1..=MAX_CRITERIA).contains(&criteria.len()) {
+        let problem = format!("{} criteria; needed are 1 to {MAX_CRITERIA}", criteria.len());
+        return Err(PlanError::new(field_of, problem));
+    }
     let minimum = minimum_steps.unwrap_or(1);
     let minimum_steps = u64::try_from(minimum)
         .ok()

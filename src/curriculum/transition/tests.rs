@@ -1,16 +1,15 @@
 //! Known answers of each test, and what holds for any reports.
 
+mod course;
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Course, Ended, Evidence, Kind, Monitor, Transitions, advance, lasted, regress};
-use crate::api::curriculum::{AdvanceSpec, CurriculumSpec, RegressSpec};
-use crate::curriculum::order::Identity;
-use crate::curriculum::plan::{Curriculum, Facts};
-use crate::curriculum::sampler::Sampler;
+use super::{Evidence, Kind, Monitor, Transitions, advance, regress};
+use crate::api::curriculum::{AdvanceSpec, RegressSpec};
 
 const START: u64 = 100;
 
@@ -103,6 +102,11 @@ fn each_test_holds_where_it_should() {
             vec![1, 3],
         ),
     ];
+    let cases = cases.into_iter().chain([(
+        json!({"drop": {"goal": "Maximize", "by": "0.1"}}),
+        vec![0.9, 0.8],
+        vec![1],
+    )]);
     for (mut criterion, values, expected) in cases {
         criterion["metric"] = "v".into();
         assert_eq!(ends(&criterion, &values), expected, "{criterion}");
@@ -145,6 +149,10 @@ fn the_lowest_group_counts_once_every_group_has_a_value() {
     assert_eq!(told(120, &[(2, 0.4)]), None);
     let (_, because) = told(130, &[(2, 0.6), (9, 0.1)]).unwrap();
     assert_eq!(because, "the lowest v of a group is 0.6, at least 0.5");
+    assert!(told(140, &[(0, 0.9)]).is_some());
+    // The second part of an evaluation is no value of its own, but the next one knows it.
+    told(140, &[(2, 0.1)]);
+    assert_eq!(told(150, &[(0, 0.9)]), None, "group 2 has been bad since 140");
 }
 
 #[test]
@@ -325,140 +333,6 @@ proptest! {
         for report in &reports {
             let ended = tell(&mut monitor, report).is_some();
             prop_assert!(!ended || report.0 >= START + minimum);
-        }
-    }
-}
-
-/// Phases `easy` (fixed), `grow` (its pool grows) and `all`, of 100 steps each at most.
-fn adaptive(limit: u32) -> Curriculum {
-    let up = json!({"allOf": [{"metric": "a", "atLeast": "0.8", "smoothing": "0.5"}], "minimumSteps": 20});
-    let down = |to: &str| json!({"to": to, "limit": limit, "anyOf": [{"metric": "a", "atMost": "0.6", "smoothing": "0.5"}], "minimumSteps": 10});
-    let spec: CurriculumSpec = serde_json::from_value(json!({"batchSize": 4, "phases": [
-        {"name": "easy", "pool": {"fraction": "0.2"}, "duration": {"steps": 100}, "advance": up},
-        {"name": "grow", "pool": {"pacing": {"function": "Linear", "from": "0.2"}}, "replay": "0.25", "duration": {"steps": 100},
-         "advance": up, "regress": down("easy")},
-        {"name": "all", "pool": {"fraction": "1"}, "replay": "0.25", "duration": {"steps": 100}, "regress": down("grow")},
-    ]}))
-    .unwrap();
-    Curriculum::read(&spec).unwrap()
-}
-
-fn facts() -> Facts {
-    Facts {
-        seed: 3,
-        rows: 500,
-        scores: Some(crate::curriculum::arbitrary::scores()),
-        ..Facts::default()
-    }
-}
-
-fn play(curriculum: &Curriculum, reports: &[(u64, f64)]) -> Course {
-    let metrics: Vec<BTreeMap<String, f64>> = reports
-        .iter()
-        .map(|&(_, a)| BTreeMap::from([("a".to_owned(), a)]))
-        .collect();
-    let none = BTreeMap::new();
-    let evidence: Vec<Evidence<'_>> = (reports.iter().zip(&metrics))
-        .map(|(&(step, _), metrics)| Evidence {
-            step,
-            metrics,
-            groups: &none,
-        })
-        .collect();
-    Course::play(curriculum, &facts(), &evidence).unwrap()
-}
-
-fn steps(course: &Course) -> Vec<(&str, u64, u64)> {
-    let phases = course.plan.phases.iter();
-    phases
-        .map(|phase| (phase.name.as_str(), phase.start_step, phase.end()))
-        .collect()
-}
-
-#[test]
-fn a_course_goes_by_what_is_reported() {
-    let curriculum = adaptive(1);
-    let without = play(&curriculum, &[]);
-    assert_eq!(
-        steps(&without),
-        [("easy", 0, 100), ("grow", 100, 200), ("all", 200, 300)]
-    );
-    assert_eq!(without.decisions, [None, None, None]);
-    // Good at 30; bad at 50, 19 steps after `grow` began; then good.
-    let course = play(&curriculum, &[(10, 0.9), (30, 0.9), (50, 0.1), (90, 0.9), (120, 0.9)]);
-    assert_eq!(
-        steps(&course),
-        [
-            ("easy", 0, 31),
-            ("grow", 31, 51),
-            ("easy", 51, 91),
-            ("grow", 91, 121),
-            ("all", 121, 221)
-        ]
-    );
-    let kinds: Vec<_> = course
-        .decisions
-        .iter()
-        .flatten()
-        .map(|decision| decision.kind)
-        .collect();
-    assert_eq!(kinds, [Kind::Advance, Kind::Regress, Kind::Advance, Kind::Advance]);
-    course.plan.check().unwrap();
-}
-
-proptest! {
-    /// However a metric jumps about, the transitions of a run are bounded: each phase goes back no more than `limit` times, each
-    /// visit that was left early lasted its minimum, and so the run ends.
-    #[test]
-    fn a_noisy_metric_does_not_oscillate(limit in 1..5u32, noise in vec(0.0..1.5f64, 0..400), every in 1..20u64) {
-        let curriculum = adaptive(limit);
-        let reports: Vec<(u64, f64)> = (1..).map(|i| i * every).zip(noise).collect();
-        let course = play(&curriculum, &reports);
-        course.plan.check().unwrap();
-        let back = |name: &str| {
-            let left = course.plan.phases.iter().zip(&course.decisions);
-            left.filter(|(phase, d)| phase.name == name && d.as_ref().is_some_and(|d| d.kind == Kind::Regress)).count()
-        };
-        prop_assert!(back("grow") <= limit as usize && back("all") <= limit as usize);
-        for (phase, decision) in course.plan.phases.iter().zip(&course.decisions) {
-            let minimum = match decision.as_ref().map(|decision| decision.kind) {
-                Some(Kind::Advance) => 20,
-                Some(Kind::Regress) => 10,
-                None => 100,
-            };
-            prop_assert!(phase.steps() >= minimum);
-        }
-        let transitions = course.decisions.iter().flatten().count() as u64;
-        prop_assert!(transitions <= course.plan.total_steps() / 10);
-        prop_assert!(transitions <= 4 * u64::from(limit) + 2, "{} of them", transitions);
-        prop_assert_eq!(course.plan.phases.last().map(|phase| phase.name.as_str()), Some("all"));
-    }
-
-    /// The rows of a run are those of its visits' plans, one after the other: each as long as it lasted.
-    #[test]
-    fn the_course_has_the_rows_of_its_visits(noise in vec(0.0..1.5f64, 0..60), every in 3..20u64) {
-        let curriculum = adaptive(2);
-        let reports: Vec<(u64, f64)> = (1..).map(|i| i * every).zip(noise).collect();
-        let course = play(&curriculum, &reports);
-        let whole = Sampler::new(course.plan.clone()).unwrap();
-        let mut ended: Vec<Ended> = Vec::new();
-        let (mut expected, mut found) = (Vec::new(), Vec::new());
-        for (phase, decision) in course.plan.phases.iter().zip(&course.decisions) {
-            let facts = Facts { lasted: lasted(&ended), ..facts() };
-            let compiled = curriculum.compile(&facts).unwrap();
-            let visit = curriculum.visit(&compiled, &ended, phase.index, phase.start_step).unwrap();
-            let visit = Sampler::new(visit).unwrap();
-            for step in phase.start_step..phase.end() {
-                visit.batch(step, &Identity, &mut expected).unwrap();
-                whole.batch(step, &Identity, &mut found).unwrap();
-                prop_assert_eq!(&expected, &found, "step {}", step);
-            }
-            ended.push(Ended {
-                phase: phase.index,
-                start_step: phase.start_step,
-                end_step: phase.end(),
-                left: decision.as_ref().map(|decision| decision.kind),
-            });
         }
     }
 }

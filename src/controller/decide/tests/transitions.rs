@@ -1,5 +1,6 @@
 //! Phases that end by what the trainer reported.
 
+use k8s_openapi::api::batch::v1::JobCondition;
 use serde_json::json;
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::sampler::contract::{MetricPoint, SamplerStatus};
 
 /// Three phases of 10 steps; the first two end early, the second may also go back to the first, once.
 fn adaptive() -> Case {
-    let good = json!({"allOf": [{"metric": "val", "atLeast": "0.9"}], "minimumSteps": 3});
+    let good = json!({"allOf": [{"metric": "val", "atLeast": "0.9"}], "minimumSteps": 2});
     let bad = json!({"to": "easy", "anyOf": [{"metric": "val", "drop": {"goal": "Maximize", "by": "0.1"}}]});
     training(json!({"curriculum": {"batchSize": 4, "phases": [
         {"name": "easy", "pool": {"fraction": "0.2"}, "duration": {"steps": 10}, "advance": good},
@@ -205,15 +206,70 @@ fn a_decision_that_the_curriculum_does_not_make_completes_nothing() {
 
 #[test]
 fn metrics_that_never_came_are_missed() {
-    let mut case = adaptive();
-    let mut result = case.result(None);
-    result.metrics = [("loss".to_owned(), MetricPoint { value: 1.0, step: 9 })].into();
-    case.says_at_the_end(&result);
-    let actions = case.turn();
-    assert_eq!(told(&actions), ["MetricsMissing"]);
+    let told_of = |mut case: Case, unheard| {
+        let mut result = case.result(None);
+        result.unheard = unheard;
+        case.says_at_the_end(&result);
+        let actions = case.turn();
+        (told(&actions), actions.events.first().map(|event| event.note.clone()))
+    };
+    let (reasons, note) = told_of(adaptive(), 0b1);
+    assert_eq!(reasons, ["MetricsMissing"]);
     assert!(
-        actions.events[0]
-            .note
-            .ends_with("none of the metrics that may end it early, val")
+        note.unwrap()
+            .ends_with("the trainer never reported what may end it early, val")
     );
+    assert_eq!(
+        told_of(adaptive(), 0).0,
+        [""; 0],
+        "it was heard, and was never good enough"
+    );
+    assert_eq!(
+        told_of(training(json!({})), u32::MAX).0,
+        [""; 0],
+        "nothing may end the phase"
+    );
+}
+
+#[test]
+fn a_run_that_ends_early_is_at_its_end() {
+    let mut case = training(json!({"curriculum": {"batchSize": 4, "phases": [
+        {"name": "easy", "pool": {"fraction": "0.2"}, "duration": {"steps": 10},
+         "advance": {"allOf": [{"metric": "val", "atLeast": "0.9"}]}}]}}));
+    case.ends(Some((Kind::Advance, 4)));
+    assert_eq!(case.says(ConditionType::Succeeded), ("True", "Completed"));
+    assert_eq!(case.status().progress.as_ref().unwrap().summary, "4/4");
+}
+
+/// A trainer that calls its last checkpoint CURRICULUM_END_STEP would skip the steps that a phase was left before.
+#[test]
+fn a_checkpoint_of_the_planned_end_of_a_phase_that_was_left_fails_the_run_loudly() {
+    let goes_on_from = |step, suspended: bool| {
+        let mut case = adaptive();
+        case.ends(Some((Kind::Advance, 4)));
+        let mut result = case.result(None);
+        result.resumed_at = Some(step);
+        case.says_at_the_end(&result);
+        if suspended {
+            let mut job = Job::clone(&case.job("train"));
+            let conditions = job.status.get_or_insert_default().conditions.get_or_insert_default();
+            conditions.push(JobCondition {
+                type_: "Suspended".to_owned(),
+                status: "False".to_owned(),
+                ..JobCondition::default()
+            });
+            case.replace(job);
+        }
+        case.turn();
+        case
+    };
+    let case = goes_on_from(10, false);
+    assert_eq!(case.says(ConditionType::Failed), ("True", "ResultMismatch"));
+    assert!(
+        case.condition(ConditionType::Failed)
+            .message
+            .contains("it was left at step 4")
+    );
+    assert_eq!(goes_on_from(9, false).phase().0, 2, "any other step is its own");
+    assert_eq!(goes_on_from(10, true).phase().0, 2, "a pod of before may have made it");
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::api::curriculum::{Balance, CurriculumSpec, Order};
 use crate::curriculum::pacing::Pacing;
 use crate::curriculum::share::Share;
-use crate::curriculum::transition::{self, Transitions};
+use crate::curriculum::transition::{self, MAX_VISITS, Transitions};
 pub use facts::Facts;
 use groups::{Division, Limits};
 use mixture::{Mixture, Source};
@@ -98,6 +98,8 @@ impl Curriculum {
         let phases = (0..)
             .zip(&self.phases)
             .map(|(index, phase)| compiler.phase(index, phase));
+        let phases = phases.collect::<Result<Vec<_>, _>>()?;
+        self.check_course(&phases)?;
         let plan = Plan {
             version: PLAN_VERSION,
             seed: facts.seed,
@@ -113,9 +115,45 @@ impl Curriculum {
             held_out: facts.held_out,
             filtered: facts.filtered.clone(),
             scores: facts.scores.clone(),
-            phases: phases.collect::<Result<_, _>>()?,
+            phases,
         };
         Ok(if plan.scores.is_some() { plan } else { plan.uniform() })
+    }
+}
+
+impl Curriculum {
+    /// Whether no visit of the course is longer than its phase, or judged by metrics too.
+    fn check_course(&self, phases: &[PhasePlan]) -> Result<(), PlanError> {
+        if self.course.len() > MAX_VISITS {
+            let problem = format!("{} visits; at most {MAX_VISITS} are possible", self.course.len());
+            return Err(PlanError::new("curriculum.course", problem));
+        }
+        for (i, leg) in self.course.iter().enumerate() {
+            let Some(phase) = phases.get(leg.phase as usize) else {
+                continue;
+            };
+            let fits = u64::try_from(leg.steps).is_ok_and(|steps| (1..=phase.steps()).contains(&steps));
+            if !fits {
+                let problem = format!(
+                    "{} is not between 1 and the {} steps of phase '{}'",
+                    leg.steps,
+                    phase.steps(),
+                    phase.name
+                );
+                return Err(PlanError::new(format!("curriculum.course[{i}].steps"), problem));
+            }
+        }
+        match self
+            .phases
+            .iter()
+            .position(|phase| phase.advance.is_some() || phase.regress.is_some())
+        {
+            Some(i) if !self.course.is_empty() => Err(PlanError::new(
+                format!("curriculum.phases[{i}]"),
+                "`advance` and `regress` must be absent where `course` is set: the course says when a phase is left",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -101,7 +101,7 @@ async fn every_rank_gets_the_same_steps_of_a_phase_that_ends_early() {
 async fn a_decision_outlives_the_sampler_and_a_trainer_that_goes_back() {
     let s = serve(watched());
     let id = s.session(0, 1).await;
-    s.gets(&id, 10, "").await;
+    s.get(&format!("/v1/batches?session={id}&from=10&count=3")).await;
     let s = serve_from(watched(), s.state);
     let id = s.session(0, 1).await;
     s.get(&format!("/v1/batches?session={id}&from=10&count=6")).await;
@@ -141,4 +141,25 @@ async fn a_decision_takes_effect_behind_what_is_being_sent() {
     assert_eq!(body.len(), 7 * 12 * 8);
     assert_eq!(s.attempt.status().served_step, 22);
     assert_eq!(s.gets(&id, 22, "").await, (1, 23));
+}
+
+/// What a trainer got before it went back counts, also after a restart of the container: nobody is sent behind its own checkpoint.
+#[tokio::test]
+async fn a_decision_lies_behind_what_any_trainer_ever_got() {
+    let s = serve(watched());
+    let id = s.session(0, 1).await;
+    s.get(&format!("/v1/batches?session={id}&from=10&count=15")).await;
+    let s = serve_from(watched(), s.state);
+    let back = s
+        .open(json!({"rank": 0, "world": 1, "step": 12, "run": RUN}))
+        .await
+        .json();
+    let id = back["session"].as_str().unwrap().to_owned();
+    s.get(&format!("/v1/batches?session={id}&from=12&count=3")).await;
+    let s = serve_from(watched(), s.state);
+    s.tells(14, 0.95).await;
+    assert_eq!(s.tells(15, 0.95).await["endStep"], 26, "25 steps were handed out once");
+    let beyond = s.open(json!({"rank": 0, "world": 1, "step": 27, "run": RUN})).await;
+    let words = beyond.refusal(StatusCode::CONFLICT);
+    assert!(words.contains("the phase ends at step 26"), "{words}");
 }
