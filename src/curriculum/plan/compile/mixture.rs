@@ -11,7 +11,7 @@ use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, PARAMETER_UNIT, Pa
 use crate::curriculum::share::Share;
 
 /// Where a pool's share comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Source {
     /// The uniform floor.
     Floor(Share),
@@ -44,6 +44,8 @@ pub(super) struct Mixture<'a> {
     pools: Vec<PoolPlan>,
     /// What makes up the share of each pool.
     sources: Vec<Vec<Source>>,
+    /// The groups' rows in each pool that others may become one with.
+    plain: Vec<Option<Vec<u64>>>,
 }
 
 impl<'a> Mixture<'a> {
@@ -58,6 +60,7 @@ impl<'a> Mixture<'a> {
             field: String::new(),
             pools: Vec::new(),
             sources: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -67,20 +70,23 @@ impl<'a> Mixture<'a> {
             return;
         }
         let mut sources = vec![source];
-        if let Some(same) = self.pools.iter().position(|other| self.same_rows(other, &pool)) {
+        let plain = self.plain(&pool);
+        let is_same = |at: &usize| self.pools[*at].scope == pool.scope && self.plain[*at] == plain;
+        if let Some(same) = plain.as_ref().and_then(|_| (0..self.pools.len()).find(is_same)) {
             self.pools.remove(same);
+            self.plain.remove(same);
             sources.extend(self.sources.remove(same));
         }
         self.pools.push(pool);
+        self.plain.push(plain);
         self.sources.push(sources);
     }
 
-    fn same_rows(&self, a: &PoolPlan, b: &PoolPlan) -> bool {
-        let plain = |pool: &PoolPlan| {
-            let constant = matches!(pool.admits, Admission::Fraction(Pacing::Constant(_)));
-            constant && pool.band == Band::Whole && pool.part.is_none()
-        };
-        a.scope == b.scope && plain(a) && plain(b) && self.group_shares(a).1 == self.group_shares(b).1
+    /// The groups' rows in a pool, if it is constant and whole.
+    fn plain(&self, pool: &PoolPlan) -> Option<Vec<u64>> {
+        let constant = matches!(pool.admits, Admission::Fraction(Pacing::Constant(_)));
+        let plain = constant && pool.band == Band::Whole && pool.part.is_none();
+        plain.then(|| self.group_shares(pool).1)
     }
 
     /// Adds an own pool, cut into bins where bins are weighted.
@@ -154,8 +160,14 @@ impl<'a> Mixture<'a> {
         {
             self.pools.insert(0, PoolPlan::everything(Role::Floor));
             self.sources.insert(0, vec![Source::Floor(Share::ZERO)]);
+            self.plain.insert(0, None);
         }
         Ok(())
+    }
+
+    /// Whether the pools' shares are those of `other`, another try at the same phase.
+    pub(super) fn has_shares_of(&self, other: &Self) -> bool {
+        self.sources == other.sources
     }
 
     pub(super) fn pools(&self) -> &[PoolPlan] {
@@ -360,18 +372,19 @@ impl Bins {
 fn millionths(shares: &[f64]) -> Vec<u32> {
     let sum: f64 = shares.iter().sum();
     let exact: Vec<f64> = shares.iter().map(|share| share / sum * f64::from(WHOLE)).collect();
+    // The casts round down: no share is negative.
     let mut rounded: Vec<u32> = exact
         .iter()
-        .map(|&share| if share > 0.0 { (share.floor() as u32).max(1) } else { 0 })
+        .map(|&share| if share > 0.0 { (share as u32).max(1) } else { 0 })
         .collect();
     let total: u32 = rounded.iter().sum();
-    let lost = |i: usize| exact[i] - exact[i].floor();
     if let Some(missing) = WHOLE.checked_sub(total) {
+        let lost: Vec<f64> = exact.iter().map(|&share| share - f64::from(share as u32)).collect();
         let mut order: Vec<usize> = (0..exact.len()).filter(|&i| exact[i] > 0.0).collect();
         // Each share lost less than one, so that fewer are missing than there are shares.
         let missing = (missing as usize).min(order.len());
         if missing > 0 {
-            order.select_nth_unstable_by(missing - 1, |&a, &b| lost(b).total_cmp(&lost(a)).then(a.cmp(&b)));
+            order.select_nth_unstable_by(missing - 1, |&a, &b| lost[b].total_cmp(&lost[a]).then(a.cmp(&b)));
         }
         order[..missing].iter().for_each(|&i| rounded[i] += 1);
     } else {

@@ -143,9 +143,12 @@ impl<'a> Compiler<'a> {
         let start_step = self.next_step;
         let mut slots = vec![1; self.facts.group_rows.len()];
         // Larger pools move less, so that segments may begin elsewhere and have other shares: until all pools are large enough.
+        let mut before: Option<(Mixture<'_>, Vec<Segment>)> = None;
         let (mixture, segments) = loop {
             let mixture = self.mixture(&field, spec, steps, &slots)?;
-            let segments = segments(&mixture, start_step, steps)?;
+            let known = before.filter(|(before, _)| mixture.has_shares_of(before));
+            let known = known.map(|(_, segments)| segments).unwrap_or_default();
+            let segments = segments(&mixture, start_step, steps, known)?;
             let needed = mixture.slots(&segments, self.reach);
             if slots.iter().zip(&needed).all(|(slots, needed)| needed <= slots) {
                 break (mixture, segments);
@@ -154,6 +157,7 @@ impl<'a> Compiler<'a> {
                 .iter_mut()
                 .zip(needed)
                 .for_each(|(slots, needed)| *slots = needed.max(*slots));
+            before = Some((mixture, segments));
         };
         self.earlier.push(mixture.leaves(steps - 1)?);
         self.next_step = start_step + steps;
@@ -382,13 +386,22 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The segments of a phase from `start_step` on.
-fn segments(mixture: &Mixture<'_>, start_step: u64, steps: u64) -> Result<Vec<Segment>, PlanError> {
+/// The segments of a phase from `start_step` on. `known` are those of a mixture with the same shares.
+fn segments(
+    mixture: &Mixture<'_>,
+    start_step: u64,
+    steps: u64,
+    known: Vec<Segment>,
+) -> Result<Vec<Segment>, PlanError> {
     let limit = (MAX_SHARES / mixture.pools().len()).clamp(16, MAX_SEGMENTS);
     let mut starts = refresh::of_pools(mixture.pools(), steps, limit / 2);
     starts.extend(mixture.refreshes(steps, limit / 2));
     starts.sort_unstable();
     starts.dedup();
+    let known_starts = known.iter().map(|segment| segment.start_step - start_step);
+    if starts.iter().copied().eq(known_starts) {
+        return Ok(known);
+    }
 
     let ends = starts.iter().skip(1).copied().chain([steps]);
     let segments = starts.iter().zip(ends).map(|(&start, end)| {
