@@ -113,8 +113,8 @@ impl ShardWriter {
             path,
             schema,
             writer,
-            rows: Vec::new(),
-            scores: Vec::new(),
+            rows: Vec::with_capacity(BATCH_ROWS),
+            scores: Vec::with_capacity(BATCH_ROWS),
             unscored: UnscoredCounts::default(),
         })
     }
@@ -131,6 +131,24 @@ impl ShardWriter {
         } else {
             Ok(())
         }
+    }
+
+    /// Adds the scores of rows that follow each other, the first of them `row`.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn extend(&mut self, row: u64, mut scores: &[f64]) -> Result<(), ScoringError> {
+        let mut rows = row..;
+        while !scores.is_empty() {
+            let (now, later) = scores.split_at(scores.len().min(BATCH_ROWS - self.rows.len()));
+            self.rows.extend(rows.by_ref().take(now.len()));
+            self.scores.extend_from_slice(now);
+            scores = later;
+            if self.rows.len() == BATCH_ROWS {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// Counts a row without a score.
@@ -150,8 +168,8 @@ impl ShardWriter {
 
     fn flush(&mut self) -> Result<(), ScoringError> {
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(std::mem::take(&mut self.rows))),
-            Arc::new(Float64Array::from(std::mem::take(&mut self.scores))),
+            Arc::new(UInt64Array::from(taken(&mut self.rows))),
+            Arc::new(Float64Array::from(taken(&mut self.scores))),
         ];
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(ParquetError::from)
@@ -172,6 +190,11 @@ impl ShardWriter {
         scratch::commit(file, &self.path)?;
         hand_in(store, &self.path)
     }
+}
+
+/// What a batch holds, and room for the next one.
+fn taken<T>(batch: &mut Vec<T>) -> Vec<T> {
+    std::mem::replace(batch, Vec::with_capacity(BATCH_ROWS))
 }
 
 fn failed(path: &Path, error: ParquetError) -> ScoringError {
