@@ -44,8 +44,8 @@ pub(super) struct Mixture<'a> {
     pools: Vec<PoolPlan>,
     /// What makes up the share of each pool.
     sources: Vec<Vec<Source>>,
-    /// The groups' rows in each pool that others may become one with.
-    plain: Vec<Option<Vec<u64>>>,
+    /// Of each pool that is constant and whole, what tells its rows: see [`Self::plain`].
+    plain: Vec<Option<(Scope, u64)>>,
 }
 
 impl<'a> Mixture<'a> {
@@ -71,8 +71,8 @@ impl<'a> Mixture<'a> {
         }
         let mut sources = vec![source];
         let plain = self.plain(&pool);
-        let is_same = |at: &usize| self.pools[*at].scope == pool.scope && self.plain[*at] == plain;
-        if let Some(same) = plain.as_ref().and_then(|_| (0..self.pools.len()).find(is_same)) {
+        let same = plain.and_then(|_| self.plain.iter().position(|other| *other == plain));
+        if let Some(same) = same {
             self.pools.remove(same);
             self.plain.remove(same);
             sources.extend(self.sources.remove(same));
@@ -82,11 +82,12 @@ impl<'a> Mixture<'a> {
         self.sources.push(sources);
     }
 
-    /// The groups' rows in a pool, if it is constant and whole.
-    fn plain(&self, pool: &PoolPlan) -> Option<Vec<u64>> {
+    /// What tells the rows of a constant and whole pool: its scope and how many they are. All such pools of a scope begin at its
+    /// first row, and a larger fraction has no fewer rows of any group.
+    fn plain(&self, pool: &PoolPlan) -> Option<(Scope, u64)> {
         let constant = matches!(pool.admits, Admission::Fraction(Pacing::Constant(_)));
         let plain = constant && pool.band == Band::Whole && pool.part.is_none();
-        plain.then(|| self.group_shares(pool).1)
+        plain.then(|| (pool.scope, rows_of(pool, self.facts)))
     }
 
     /// Adds an own pool, cut into bins where bins are weighted.
@@ -324,6 +325,20 @@ impl<'a> Mixture<'a> {
     }
 }
 
+/// Rows of a constant pool.
+pub(super) fn rows_of(pool: &PoolPlan, facts: &Facts) -> u64 {
+    let bounds = pool.bounds(0, facts.rows, &Identity);
+    let length = |&rows: &u64| {
+        let interval = pool.interval(bounds, rows);
+        interval.end - interval.start
+    };
+    match pool.scope {
+        Scope::All => length(&facts.rows),
+        Scope::EachGroup => facts.group_rows.iter().map(length).sum(),
+        Scope::Group(group) => facts.group_rows.get(group as usize).map_or(0, length),
+    }
+}
+
 /// A pool as it is at step `t`, from the first row on.
 fn frozen(pool: &PoolPlan, t: u64) -> PoolPlan {
     let admits = match &pool.admits {
@@ -371,7 +386,7 @@ impl Bins {
 /// Shares in millionths that sum to [`WHOLE`]: rounded down, the rest to those that lost most; at least one for a share above 0.
 fn millionths(shares: &[f64]) -> Vec<u32> {
     let sum: f64 = shares.iter().sum();
-    let exact: Vec<f64> = shares.iter().map(|share| share / sum * f64::from(WHOLE)).collect();
+    let mut exact: Vec<f64> = shares.iter().map(|share| share / sum * f64::from(WHOLE)).collect();
     // The casts round down: no share is negative.
     let mut rounded: Vec<u32> = exact
         .iter()
@@ -379,8 +394,9 @@ fn millionths(shares: &[f64]) -> Vec<u32> {
         .collect();
     let total: u32 = rounded.iter().sum();
     if let Some(missing) = WHOLE.checked_sub(total) {
-        let lost: Vec<f64> = exact.iter().map(|&share| share - f64::from(share as u32)).collect();
         let mut order: Vec<usize> = (0..exact.len()).filter(|&i| exact[i] > 0.0).collect();
+        exact.iter_mut().for_each(|share| *share -= f64::from(*share as u32));
+        let lost = exact;
         // Each share lost less than one, so that fewer are missing than there are shares.
         let missing = (missing as usize).min(order.len());
         if missing > 0 {

@@ -233,7 +233,7 @@ impl<'a> Compiler<'a> {
             Admission::Fraction(Pacing::Constant(pacing.largest(u64::MAX).units())),
             Band::Whole,
         );
-        Ok(self.rows_of(&pool))
+        Ok(mixture::rows_of(&pool, self.facts))
     }
 
     /// The pool of all groups together, or of all rows.
@@ -247,21 +247,6 @@ impl<'a> Compiler<'a> {
             Balance::None => (Scope::All, vec![self.facts.rows]),
             Balance::Group => (Scope::EachGroup, self.facts.group_rows.clone()),
         }
-    }
-
-    /// Rows of a constant pool.
-    fn rows_of(&self, pool: &PoolPlan) -> u64 {
-        let parts = match pool.scope {
-            Scope::All => vec![self.facts.rows],
-            Scope::EachGroup => self.facts.group_rows.clone(),
-            Scope::Group(group) => self.facts.group_rows.get(group as usize).copied().into_iter().collect(),
-        };
-        let bounds = pool.bounds(0, self.facts.rows, &crate::curriculum::order::Identity);
-        let lengths = parts
-            .iter()
-            .map(|&rows| pool.interval(bounds, rows))
-            .map(|rows| rows.end - rows.start);
-        lengths.sum()
     }
 
     /// Everything that a batch of the phase is made of. `slots`: what each group's own pool has in a batch at most.
