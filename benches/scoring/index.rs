@@ -28,6 +28,8 @@ use crate::tasks::task;
 
 const SHARDS: u32 = 4;
 const SCORER: &str = "loss";
+/// The rival that puts ties in an order too, if in another one; the others leave them as they come.
+const STABLE: &str = "numpy.argsort, stable";
 
 pub(crate) fn run(args: &Args) {
     for (kind, score) in [("distinct", distinct as fn(u64) -> f64), ("200 values", ties)] {
@@ -50,21 +52,27 @@ fn compare(args: &Args, kind: &str, score: fn(u64) -> f64) {
     let (task, store) = prepare(folder.path(), args, score);
     let path = folder.path().join("scores.f64");
     // The second one is the fastest kind of numpy where its widest vectors are slow.
-    let mut rivals: Vec<(&str, Argsort, Times)> = Vec::new();
+    let mut rivals: Vec<Contender> = Vec::new();
     if let Some(python) = &args.python {
-        for (name, disabled) in [
-            ("numpy.argsort", ""),
-            ("numpy.argsort without AVX-512", "X86_V4 AVX512_ICL AVX512_SPR"),
+        for (name, sort, disabled) in [
+            ("numpy.argsort", "quicksort", ""),
+            (
+                "numpy.argsort without AVX-512",
+                "quicksort",
+                "X86_V4 AVX512_ICL AVX512_SPR",
+            ),
+            (STABLE, "stable", ""),
         ] {
-            rivals.push((name, Argsort::start(python, &path, disabled), Times::default()));
+            rivals.push((name, Argsort::start(python, &path, sort, disabled), Times::default()));
         }
     }
-    let (mut stage, mut whole, mut open, mut hashing) = Default::default();
+    let (mut order, mut stage, mut whole, mut open, mut hashing) = Default::default();
     let (mut peak, mut bytes) = (0, 0);
     for _ in 0..args.repeat {
         for (_, argsort, times) in &mut rivals {
             times.push(argsort.time());
         }
+        push(&mut order, time_order(&path));
         push(&mut stage, time_stage(&path, folder.path()));
         let built = time_build(folder.path());
         push(&mut whole, built["seconds"].as_f64().expect("seconds"));
@@ -79,12 +87,16 @@ fn compare(args: &Args, kind: &str, score: fn(u64) -> f64) {
         );
         push(&mut hashing, seconds(|| hash(&index)));
     }
-    let fastest = rivals.iter().min_by(|a, b| a.2.least().total_cmp(&b.2.least()));
-    let rival = fastest.map(|(name, argsort, times)| Rival {
-        name,
-        times,
-        version: ("numpy", argsort.version.clone()),
-    });
+    let (stable, fast): (Vec<_>, Vec<_>) = rivals.iter().partition(|(name, ..)| *name == STABLE);
+    let fastest = fast.into_iter().min_by(|a, b| a.2.least().total_cmp(&b.2.least()));
+    let rival = fastest.map(as_rival);
+    let stable = stable.into_iter().map(as_rival).next();
+    print(
+        &format!("order in memory, {kind}"),
+        &order,
+        stable.as_ref(),
+        &[("rows", args.rows)],
+    );
     let size = [("rows", args.rows), ("groups", args.groups), ("bytes", bytes)];
     print(&format!("index from memory, {kind}"), &stage, rival.as_ref(), &size);
     print(
@@ -99,6 +111,16 @@ fn compare(args: &Args, kind: &str, score: fn(u64) -> f64) {
         version: ("sha2", locked("sha2")),
     };
     print(&format!("open the index, {kind}"), &open, Some(&hashing), &size);
+}
+
+type Contender = (&'static str, Argsort, Times);
+
+fn as_rival((name, argsort, times): &Contender) -> Rival<'_> {
+    Rival {
+        name,
+        times,
+        version: ("numpy", argsort.version.clone()),
+    }
 }
 
 fn push(times: &mut Times, seconds: f64) {
@@ -169,12 +191,21 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     (task, store)
 }
 
-/// From scores in memory to an index on the disk, without groups.
-fn time_stage(scores: &Path, folder: &Path) -> f64 {
+fn read(scores: &Path) -> Vec<f64> {
     let bytes = fs::read(scores).expect("scores");
     let (values, _) = bytes.as_chunks();
-    let scores: Vec<f64> = values.iter().map(|value| f64::from_le_bytes(*value)).collect();
-    drop(bytes);
+    values.iter().map(|value| f64::from_le_bytes(*value)).collect()
+}
+
+/// The order of scores in memory, with their ranks.
+fn time_order(scores: &Path) -> f64 {
+    let scores = read(scores);
+    seconds(|| Order::new(scores, 1, None))
+}
+
+/// From scores in memory to an index on the disk, without groups.
+fn time_stage(scores: &Path, folder: &Path) -> f64 {
+    let scores = read(scores);
     let path = folder.join("stage.arrow");
     let seconds = seconds(|| {
         let content = IndexContent {
@@ -247,12 +278,12 @@ struct Argsort {
 }
 
 impl Argsort {
-    /// `disabled` names processor features that numpy must not use.
-    fn start(python: &Path, scores: &Path, disabled: &str) -> Self {
+    /// `sort` is numpy's kind of it, and `disabled` names processor features that numpy must not use.
+    fn start(python: &Path, scores: &Path, sort: &str, disabled: &str) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rivals/scoring.py");
         let mut process = Command::new(python)
             .arg(script)
-            .arg(scores)
+            .args([scores.as_os_str(), sort.as_ref()])
             .env("NPY_DISABLE_CPU_FEATURES", disabled)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,5 +1,7 @@
 //! Ranks: difficulty on a scale that does not depend on the scorer's unit.
 
+use std::ops::Range;
+
 /// The rank of every score: its average-rank empirical distribution function, in (0, 1].
 ///
 /// Scores that are equal get the same rank, the mean of the places 1..=n that they take together, divided by n. So the ranks of
@@ -9,15 +11,18 @@
 /// # Assumptions
 /// `sorted` is in ascending order and holds no NaN (which equals nothing, itself included). `-0.0` equals `0.0`.
 pub fn average_ranks(sorted: &[f64]) -> impl Iterator<Item = f64> + '_ {
-    let n = sorted.len() as f64;
     let mut first = 0;
     sorted.chunk_by(|a, b| a == b).flat_map(move |ties| {
         let last = first + ties.len();
-        // The places are first+1 ..= last.
-        let rank = (first as f64 + 1.0 + last as f64) / 2.0 / n;
+        let rank = tied_rank(first..last, sorted.len());
         first = last;
         std::iter::repeat_n(rank, ties.len())
     })
+}
+
+/// The rank of scores that are equal and take these places, counted from 0, among `n` scores: see [`average_ranks`].
+pub fn tied_rank(places: Range<usize>, n: usize) -> f64 {
+    (places.start as f64 + 1.0 + places.end as f64) / 2.0 / n as f64
 }
 
 #[cfg(test)]

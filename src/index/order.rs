@@ -1,15 +1,31 @@
 //! From one score of each row to the order of all rows: ranks and ties.
 
-use crate::curriculum::rank::average_ranks;
+mod levels;
+
+use crate::curriculum::rank::{average_ranks, tied_rank};
+use levels::{ByKey, levels};
 
 /// Puts in each score's place its average rank among the rows with a score, as a fraction in (0, 1]; NaN stays.
 pub fn to_ranks(scores: &mut [f64]) {
-    let mut pairs: Vec<(u64, u64)> = sort_keys(scores).collect();
+    if let Some(mut levels) = levels(scores.iter().map(|score| sort_key(*score))) {
+        levels.retain(|(key, _)| *key < UNSCORED);
+        let scored = levels.last().map_or(0, |(_, places)| places.end);
+        let rank = |(key, places)| (key, tied_rank(places, scored));
+        let ranks: ByKey<f64> = levels.into_iter().map(rank).collect();
+        for score in scores {
+            *score = ranks.get(&sort_key(*score)).copied().unwrap_or(*score);
+        }
+        return;
+    }
+    let mut pairs: Vec<(u64, u64)> = scores.iter().map(|score| sort_key(*score)).zip(0..).collect();
     pairs.sort_unstable();
-    pairs.truncate(count_scored(&pairs));
-    let sorted: Vec<f64> = pairs.iter().map(|(key, _)| from_sort_key(*key)).collect();
-    for ((_, row), rank) in pairs.iter().zip(average_ranks(&sorted)) {
-        scores[*row as usize] = rank;
+    pairs.truncate(pairs.partition_point(|(key, _)| *key < UNSCORED));
+    let mut first = 0;
+    for ties in pairs.chunk_by(|a, b| a.0 == b.0) {
+        let last = first + ties.len();
+        let rank = tied_rank(first..last, pairs.len());
+        ties.iter().for_each(|(_, row)| scores[*row as usize] = rank);
+        first = last;
     }
 }
 
@@ -32,17 +48,14 @@ impl Order {
     /// that a cut through a tie favours no part of the data set. The rows `apart`, each named once, are not
     /// trained on: they come behind all others, without a score.
     pub fn new(scores: Vec<f64>, seed: u64, apart: impl IntoIterator<Item = u64>) -> Self {
-        let seed = mix(seed);
-        // The hash stands for the row, which it gives back: so the sort compares two integers and nothing else.
-        let mut pairs: Vec<(u64, u64)> = sort_keys(&scores).map(|(key, row)| (key, mix(row ^ seed))).collect();
-        drop(scores);
-        let mut trained = pairs.len();
+        let mut keys: Vec<u64> = scores.into_iter().map(sort_key).collect();
+        let mut trained = keys.len();
         for row in apart {
-            pairs[row as usize].0 = APART;
+            keys[row as usize] = APART;
             trained -= 1;
         }
-        pairs.sort_unstable();
-        let scored = count_scored(&pairs);
+        let (rows, keys) = sort(keys, mix(seed));
+        let scored = keys.partition_point(|key| *key < UNSCORED);
         // Rows without a score take the last places together, as if they were equally hard and harder than all others.
         let place = |key| {
             if key >= UNSCORED {
@@ -51,11 +64,9 @@ impl Order {
                 from_sort_key(key)
             }
         };
-        let mut scores: Vec<f64> = pairs.iter().map(|(key, _)| place(*key)).collect();
-        // The standard library collects them in the memory of the pairs, which is twice as much as they need.
-        let mut rows: Vec<u64> = pairs.into_iter().map(|(_, hash)| unmix(hash) ^ seed).collect();
-        rows.shrink_to_fit();
-        let mut ranks: Vec<f64> = average_ranks(&scores[..trained]).collect();
+        let mut scores: Vec<f64> = keys.into_iter().map(place).collect();
+        let mut ranks = Vec::with_capacity(scores.len());
+        ranks.extend(average_ranks(&scores[..trained]));
         ranks.resize(scores.len(), f64::NAN);
         scores[scored..].fill(f64::NAN);
         Self {
@@ -85,9 +96,26 @@ impl Order {
     }
 }
 
-/// How many of the sorted pairs have a score.
-fn count_scored(sorted: &[(u64, u64)]) -> usize {
-    sorted.partition_point(|(key, _)| *key < UNSCORED)
+/// All rows by their keys, and the keys in that order. Rows of equal keys follow by the hash of seed and row.
+fn sort(mut keys: Vec<u64>, seed: u64) -> (Vec<u64>, Vec<u64>) {
+    // The hash stands for the row, which it gives back: so a sort compares integers and nothing else.
+    let hash = |row| mix(row ^ seed);
+    let row = |hash| unmix(hash) ^ seed;
+    if let Some(levels) = levels(keys.iter().copied()) {
+        let mut rows = levels::sort(&keys, &levels, hash);
+        rows.iter_mut().for_each(|hash| *hash = row(*hash));
+        for (key, places) in levels {
+            keys[places].fill(key);
+        }
+        return (rows, keys);
+    }
+    let mut pairs: Vec<(u64, u64)> = keys.into_iter().zip((0..).map(hash)).collect();
+    pairs.sort_unstable();
+    let keys = pairs.iter().map(|(key, _)| *key).collect();
+    // The standard library collects them in the memory of the pairs, which is twice as much as they need.
+    let mut rows: Vec<u64> = pairs.into_iter().map(|(_, hash)| row(hash)).collect();
+    rows.shrink_to_fit();
+    (rows, keys)
 }
 
 /// Sort key of rows that are not trained on, behind all others.
@@ -96,11 +124,7 @@ const APART: u64 = u64::MAX;
 const UNSCORED: u64 = u64::MAX - 1;
 const SIGN: u64 = 1 << 63;
 
-/// (key, row) of every row: keys compare as the scores do, −0 is 0, NaN comes last.
-fn sort_keys(scores: &[f64]) -> impl Iterator<Item = (u64, u64)> {
-    scores.iter().zip(0..).map(|(score, row)| (sort_key(*score), row))
-}
-
+/// Keys compare as the scores do; −0 is 0, NaN comes last.
 fn sort_key(score: f64) -> u64 {
     if score.is_nan() {
         return UNSCORED;

@@ -1,5 +1,7 @@
 //! `curriculum score`: the scorers that need no program of the user's, all in one pass over a shard's rows.
 
+use std::ops::Range;
+
 use super::centre::Centres;
 use super::dataset::{Cell, Cursor, Field, Inspected, Root};
 use super::duplicates::Similarities;
@@ -73,38 +75,93 @@ pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Res
                 fields.len() - 1
             })
         });
-        scorers.push((measure, place, ShardWriter::create(path)?));
+        scorers.push(Running {
+            measure,
+            place,
+            writer: ShardWriter::create(path)?,
+        });
     }
     if scorers.is_empty() {
         tracing::info!("the task has no built-in scorer: nothing to do");
         return Ok(());
     }
-    let mut score = |row: u64, cursor: Option<&dyn Cursor>| {
-        for (measure, place, writer) in &mut scorers {
-            let cell = place.zip(cursor).map(|(place, cursor)| cursor.cell(place));
-            let of_shard = (row - rows.start) as usize;
-            let measured = match (measure, cell) {
-                (Measure::Given(given), cell) => given.of(of_shard, cell),
-                (Measure::Duplicates(found), _) => Some(found.of(of_shard)),
-                (Measure::Distance(centres), Some(cell)) => Some(centres.distance(row, cell)),
-                (measure, Some(cell)) => Some(measure.of(cell)),
-                (_, None) => None,
-            };
-            match measured {
-                Some(Ok(score)) => writer.push(row, score)?,
-                Some(Err(reason)) => writer.skip(reason),
-                None => {}
-            }
-        }
-        Ok(())
-    };
     if fields.is_empty() {
         // Scores that are known by row number need no look at the data.
-        rows.clone().try_for_each(|row| score(row, None))?;
+        for row in rows.clone() {
+            scorers
+                .iter_mut()
+                .try_for_each(|scorer| scorer.score(row, &rows, None))?;
+        }
     } else {
-        dataset.for_each_row(&fields, |row, cursor| score(row, Some(cursor)))?;
+        dataset.for_each_run(&fields, |left, cursor| {
+            if let Some(taken) = pass_on(&mut scorers, &left, cursor)? {
+                return Ok(taken);
+            }
+            let mut scorers = scorers.iter_mut();
+            scorers.try_for_each(|scorer| scorer.score(left.start, &rows, Some(cursor)))?;
+            Ok(1)
+        })?;
     }
-    scorers.into_iter().try_for_each(|(_, _, writer)| writer.finish(store))
+    scorers.into_iter().try_for_each(|scorer| scorer.writer.finish(store))
+}
+
+/// A scorer at work.
+struct Running {
+    measure: Measure,
+    /// Place of what it needs among the fields that are read.
+    place: Option<usize>,
+    writer: ShardWriter,
+}
+
+impl Running {
+    /// Scores a row of the shard, which has `rows`.
+    fn score(&mut self, row: u64, rows: &Range<u64>, cursor: Option<&dyn Cursor>) -> Result<(), ScoringError> {
+        let cell = self.place.zip(cursor).map(|(place, cursor)| cursor.cell(place));
+        let of_shard = (row - rows.start) as usize;
+        let measured = match (&mut self.measure, cell) {
+            (Measure::Given(given), cell) => given.of(of_shard, cell),
+            (Measure::Duplicates(found), _) => Some(found.of(of_shard)),
+            (Measure::Distance(centres), Some(cell)) => Some(centres.distance(row, cell)),
+            (measure, Some(cell)) => Some(measure.of(cell)),
+            (_, None) => None,
+        };
+        measured.map_or(Ok(()), |measured| self.write(row, measured))
+    }
+
+    /// Takes the numbers of rows that follow each other as their scores.
+    fn take(&mut self, row: u64, numbers: &[f64]) -> Result<(), ScoringError> {
+        if numbers.iter().all(|number| number.is_finite()) {
+            return self.writer.extend(row, numbers);
+        }
+        let mut rows = (row..).zip(numbers);
+        rows.try_for_each(|(row, number)| self.write(row, self.measure.of(Cell::Number(*number))))
+    }
+
+    fn write(&mut self, row: u64, measured: Result<f64, Unscored>) -> Result<(), ScoringError> {
+        match measured {
+            Ok(score) => self.writer.push(row, score)?,
+            Err(reason) => self.writer.skip(reason),
+        }
+        Ok(())
+    }
+}
+
+/// Scores as many rows at once as are at hand, where all scorers take numbers as they are: how many.
+fn pass_on(scorers: &mut [Running], left: &Range<u64>, cursor: &dyn Cursor) -> Result<Option<usize>, ScoringError> {
+    let most = usize::try_from(left.end - left.start).unwrap_or(usize::MAX);
+    let numbers = |scorer: &Running| match scorer.measure {
+        Measure::Number => cursor
+            .numbers(scorer.place?)
+            .and_then(|numbers| numbers.get(..numbers.len().min(most))),
+        _ => None,
+    };
+    let Some(columns) = scorers.iter().map(numbers).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    for (scorer, numbers) in scorers.iter_mut().zip(&columns) {
+        scorer.take(left.start, numbers)?;
+    }
+    Ok(columns.first().map(|numbers| numbers.len()))
 }
 
 impl Measure {

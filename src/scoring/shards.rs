@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
-use arrow_schema::{DataType, Field as ArrowField, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use arrow_schema::{DataType, Field as ArrowField, Schema};
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::Encoding;
-use parquet::errors::ParquetError;
+use parquet::data_type::{DataType as ParquetType, DoubleType, Int64Type};
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -27,7 +28,8 @@ pub const EXTENSIONS: [(&str, Format); 3] = [
     ("jsonl", Format::JsonLines),
 ];
 
-const BATCH_ROWS: usize = 1 << 16;
+/// Rows that are held before they are written, a column after the other.
+const GROUP_ROWS: usize = 1 << 20;
 const UNSCORED_KEY: &str = "curriculum.unscored";
 
 /// Why a built-in scorer gave a row no score.
@@ -84,9 +86,9 @@ impl UnscoredCounts {
 /// Writes a shard file of a built-in scorer.
 pub struct ShardWriter {
     path: PathBuf,
-    schema: SchemaRef,
-    writer: ArrowWriter<NamedTempFile>,
-    rows: Vec<u64>,
+    writer: SerializedFileWriter<NamedTempFile>,
+    /// Row numbers, which Parquet has as signed ones.
+    rows: Vec<i64>,
     scores: Vec<f64>,
     unscored: UnscoredCounts,
 }
@@ -97,22 +99,24 @@ impl ShardWriter {
     /// # Errors
     /// Errors of the file system.
     pub fn create(path: PathBuf) -> Result<Self, ScoringError> {
-        let schema = Arc::new(Schema::new(vec![
+        let schema = Schema::new(vec![
             ArrowField::new("row", DataType::UInt64, false),
             ArrowField::new("score", DataType::Float64, false),
-        ]));
+        ]);
         // Rows that follow each other take next to nothing as differences; scores are not worth the time to compress them.
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
             .set_column_encoding(ColumnPath::from("row"), Encoding::DELTA_BINARY_PACKED)
             .build();
-        let writer = ArrowWriter::try_new(scratch::file(&path)?, Arc::clone(&schema), Some(properties))
-            .map_err(|e| failed(&path, e))?;
+        add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+        let file = scratch::file(&path)?;
+        let writer = ArrowSchemaConverter::new()
+            .convert(&schema)
+            .and_then(|schema| SerializedFileWriter::new(file, schema.root_schema_ptr(), Arc::new(properties)));
         Ok(Self {
+            writer: writer.map_err(|e| failed(&path, e))?,
             path,
-            schema,
-            writer,
             rows: Vec::new(),
             scores: Vec::new(),
             unscored: UnscoredCounts::default(),
@@ -124,13 +128,31 @@ impl ShardWriter {
     /// # Errors
     /// Errors of the file system.
     pub fn push(&mut self, row: u64, score: f64) -> Result<(), ScoringError> {
-        self.rows.push(row);
+        self.rows.push(row as i64);
         self.scores.push(score);
-        if self.rows.len() == BATCH_ROWS {
+        if self.rows.len() == GROUP_ROWS {
             self.flush()
         } else {
             Ok(())
         }
+    }
+
+    /// Adds the scores of rows that follow each other, the first of them `row`.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn extend(&mut self, row: u64, mut scores: &[f64]) -> Result<(), ScoringError> {
+        let mut rows = row as i64..;
+        while !scores.is_empty() {
+            let (now, later) = scores.split_at(scores.len().min(GROUP_ROWS - self.rows.len()));
+            self.rows.extend(rows.by_ref().take(now.len()));
+            self.scores.extend_from_slice(now);
+            scores = later;
+            if self.rows.len() == GROUP_ROWS {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// Counts a row without a score.
@@ -149,14 +171,20 @@ impl ShardWriter {
     }
 
     fn flush(&mut self) -> Result<(), ScoringError> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(std::mem::take(&mut self.rows))),
-            Arc::new(Float64Array::from(std::mem::take(&mut self.scores))),
-        ];
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .map_err(ParquetError::from)
-            .and_then(|batch| self.writer.write(&batch))
-            .map_err(|e| failed(&self.path, e))
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        self.write_group().map_err(|e| failed(&self.path, e))?;
+        self.rows.clear();
+        self.scores.clear();
+        Ok(())
+    }
+
+    fn write_group(&mut self) -> ParquetResult<()> {
+        let mut group = self.writer.next_row_group()?;
+        write_column::<Int64Type>(&mut group, &self.rows)?;
+        write_column::<DoubleType>(&mut group, &self.scores)?;
+        group.close().map(|_| ())
     }
 
     /// Completes the file, renames it, and puts it where the index is made of it.
@@ -172,6 +200,16 @@ impl ShardWriter {
         scratch::commit(file, &self.path)?;
         hand_in(store, &self.path)
     }
+}
+
+fn write_column<T: ParquetType>(
+    group: &mut SerializedRowGroupWriter<'_, NamedTempFile>,
+    values: &[T::T],
+) -> ParquetResult<()> {
+    let column = group.next_column()?;
+    let mut column = column.ok_or_else(|| ParquetError::General("the schema has too few columns".to_owned()))?;
+    column.typed::<T>().write_batch(values, None, None)?;
+    column.close()
 }
 
 fn failed(path: &Path, error: ParquetError) -> ScoringError {

@@ -1,3 +1,6 @@
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -45,7 +48,88 @@ fn groups_keep_the_order_of_all_rows() {
     assert_eq!(order.by_group(&[1, 0, 1, 1, 0], &[2, 3]), [1, 4, 3, 0, 2]);
 }
 
+/// Rows in order, by the definition: those with a score by it, then those without one, then those that are apart.
+fn defined(scores: &[f64], seed: u64, apart: &[u64]) -> Vec<u64> {
+    let mut rows: Vec<u64> = (0..scores.len() as u64).collect();
+    let last = |row: &u64| {
+        (
+            apart.contains(row),
+            apart.contains(row) || scores[*row as usize].is_nan(),
+        )
+    };
+    let by_score = |a: &u64, b: &u64| scores[*a as usize].partial_cmp(&scores[*b as usize]).unwrap();
+    let by_hash = |a: &u64, b: &u64| mix(a ^ mix(seed)).cmp(&mix(b ^ mix(seed)));
+    rows.sort_by(|a, b| {
+        let scored = !last(a).1 && !last(b).1;
+        let place = last(a).cmp(&last(b));
+        place
+            .then_with(|| if scored { by_score(a, b) } else { Ordering::Equal })
+            .then_with(|| by_hash(a, b))
+    });
+    rows
+}
+
+/// Scores of few values, or behind them as many more distinct ones as are too many to count rows by.
+fn many_or_few_values() -> impl Strategy<Value = Vec<f64>> {
+    let special = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        f64::MIN_POSITIVE,
+        -f64::MAX,
+    ];
+    let score = prop_oneof![
+        prop::sample::select(special.to_vec()),
+        (-3..3_i8).prop_map(f64::from),
+        any::<f64>()
+    ];
+    let more = prop::sample::select(vec![0, levels::MOST, 2 * levels::MOST]);
+    (prop::collection::vec(score, 1..300), more).prop_map(|(mut scores, more)| {
+        scores.extend((0..more as u64).map(|number| mix(number) as f64));
+        scores
+    })
+}
+
 proptest! {
+    #[test]
+    fn the_order_is_the_defined_one_however_many_values_scores_have(
+        scores in many_or_few_values(),
+        seed: u64,
+        apart in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+    ) {
+        let apart: BTreeSet<u64> = apart.iter().map(|index| index.index(scores.len()) as u64).collect();
+        let apart: Vec<u64> = apart.into_iter().collect();
+        let order = Order::new(scores.clone(), seed, apart.iter().copied());
+        prop_assert_eq!(&order.rows, &defined(&scores, seed, &apart));
+        let trained = scores.len() - apart.len();
+        for (place, row) in order.rows.iter().enumerate() {
+            let score = scores[*row as usize];
+            if score.is_nan() || place >= trained {
+                prop_assert!(order.scores[place].is_nan());
+            } else {
+                prop_assert_eq!(order.scores[place], score);
+            }
+            prop_assert_eq!(order.ranks[place].is_nan(), place >= trained);
+        }
+    }
+
+    #[test]
+    fn ranks_are_those_of_the_scored_rows_however_many_values_scores_have(scores in many_or_few_values()) {
+        let mut ranks = scores.clone();
+        to_ranks(&mut ranks);
+        let mut sorted: Vec<f64> = scores.iter().copied().filter(|score| !score.is_nan()).collect();
+        sorted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        let sorted_ranks: Vec<f64> = average_ranks(&sorted).collect();
+        for (score, rank) in scores.iter().zip(ranks) {
+            match sorted.partition_point(|other| other < score) {
+                _ if score.is_nan() => prop_assert!(rank.is_nan()),
+                first => prop_assert_eq!(rank, sorted_ranks[first]),
+            }
+        }
+    }
+
     #[test]
     fn keys_compare_as_scores_and_come_back(a: f64, b: f64) {
         prop_assume!(!a.is_nan() && !b.is_nan());

@@ -166,6 +166,19 @@ impl Inspected {
         fields: &[Field],
         mut visit: impl FnMut(u64, &dyn Cursor) -> Result<(), ScoringError>,
     ) -> Result<(), ScoringError> {
+        self.for_each_run(fields, |rows, cursor| visit(rows.start, cursor).map(|()| 1))
+    }
+
+    /// As [`Self::for_each_row`], but `visit` may take more than one row at once, of those that [`Cursor::numbers`] has: it gets
+    /// the rows that are left of a file, the cursor at the first of them, and returns how many it has taken.
+    ///
+    /// # Errors
+    /// As [`Self::for_each_row`].
+    pub fn for_each_run(
+        &self,
+        fields: &[Field],
+        mut visit: impl FnMut(Range<u64>, &dyn Cursor) -> Result<usize, ScoringError>,
+    ) -> Result<(), ScoringError> {
         for (data, span) in &self.files {
             let rows = self.rows.start.max(span.start)..self.rows.end.min(span.end);
             let begins = |(offsets, path): &(Offsets, PathBuf)| {
@@ -179,12 +192,15 @@ impl Inspected {
             };
             let explain = |error| self.naming.explain(data, error);
             let mut cursor = data.file.read(fields, part).map_err(explain)?;
-            for row in rows {
+            let mut left = rows;
+            while !left.is_empty() {
                 if !cursor.advance().map_err(explain)? {
                     let what = "has fewer rows than when it was inspected";
                     return Err(self.naming.changed(&data.name, what));
                 }
-                visit(row, cursor.as_ref())?;
+                let taken = visit(left.clone(), cursor.as_ref())?.max(1);
+                cursor.pass(taken - 1);
+                left.start += taken as u64;
             }
         }
         Ok(())

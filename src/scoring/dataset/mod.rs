@@ -88,6 +88,15 @@ pub trait Cursor {
     /// The value of field `field` (position in the fields asked for) in the current row.
     fn cell(&self, field: usize) -> Cell<'_>;
 
+    /// The numbers of field `field` in the current row and in those behind it that are at hand with it; `None` where a row lacks
+    /// one, and in formats that have no columns.
+    fn numbers(&self, _field: usize) -> Option<&[f64]> {
+        None
+    }
+
+    /// Moves over so many further rows that are at hand: see [`Self::numbers`].
+    fn pass(&mut self, _rows: usize) {}
+
     /// Where the current row begins in the file, in bytes; `None` for formats that need no such offsets.
     fn offset(&self) -> Option<u64> {
         None

@@ -230,4 +230,15 @@ impl Cursor for ParquetCursor {
             _ => Cell::Empty,
         }
     }
+
+    fn numbers(&self, field: usize) -> Option<&[f64]> {
+        match self.columns.get(field) {
+            Some(Column::Numbers(numbers)) if numbers.null_count() == 0 => numbers.values().get(self.at..),
+            _ => None,
+        }
+    }
+
+    fn pass(&mut self, rows: usize) {
+        self.at = self.at.saturating_add(rows).min(self.length.saturating_sub(1));
+    }
 }

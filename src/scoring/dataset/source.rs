@@ -300,15 +300,28 @@ impl Chunks {
     }
 
     fn read_at(&self, start: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = file.seek(SeekFrom::Start(start)).and_then(|_| {
+        self.read_from(start, |file| {
             loop {
                 match file.read(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     other => break other,
                 }
             }
-        });
+        })
+    }
+
+    /// So many bytes, or as many as there are.
+    fn read_range(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.read_from(start, |file| {
+            let mut bytes = Vec::with_capacity(length);
+            file.take(length as u64).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
+    }
+
+    fn read_from<T>(&self, start: u64, read: impl FnOnce(&mut Box<dyn Input>) -> io::Result<T>) -> io::Result<T> {
+        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = file.seek(SeekFrom::Start(start)).and_then(|_| read(&mut file));
         read.map_err(|error| {
             let told = error
                 .raw_os_error()
@@ -337,18 +350,13 @@ impl ChunkReader for Chunks {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        let mut bytes = Vec::new();
         let end = start.checked_add(length as u64).filter(|end| *end <= self.0.bytes);
         if end.is_none() {
             return Err(ParquetError::EOF(format!("it has no {length} bytes at {start}")));
         }
-        bytes.resize(length, 0);
-        let mut filled = 0;
-        while filled < length {
-            match self.read_at(start + filled as u64, &mut bytes[filled..])? {
-                0 => return Err(ParquetError::EOF("it became shorter while it was read".to_owned())),
-                read => filled += read,
-            }
+        let bytes = self.read_range(start, length)?;
+        if bytes.len() < length {
+            return Err(ParquetError::EOF("it became shorter while it was read".to_owned()));
         }
         Ok(bytes.into())
     }

@@ -51,6 +51,29 @@ fn flags_and_times_are_numbers() {
     assert_eq!(of_column(Arc::new(decimals)), [0.1, 2.5]);
 }
 
+/// The reader's batches have 8,192 rows: whole ones, one with a null, one with what is not finite.
+#[test]
+fn a_column_with_and_without_gaps_is_its_scores() {
+    let value = |row: u64| match row {
+        9_000 => None,
+        17_000 => Some(f64::NAN),
+        17_001 => Some(f64::INFINITY),
+        row => Some((row * 7919 % 1009) as f64),
+    };
+    let values: Float64Array = (0..40_000).map(value).collect();
+    let mut place = Place::new("parquet", &parquet_of(vec![("c", Arc::new(values))]), vec![column("c")]);
+    place.task.min_coverage = "0.9".to_owned();
+    place.task.shards = 3;
+    let (summary, index) = place.run().unwrap();
+    assert_eq!(summary.scored_rows, 39_997);
+    for (row, score) in index.rows().iter().zip(index.scores()) {
+        match value(*row).filter(|value| value.is_finite()) {
+            Some(value) => assert_eq!(*score, value),
+            None => assert!(score.is_nan()),
+        }
+    }
+}
+
 #[test]
 fn a_list_is_as_long_as_it_has_items() {
     let lists = [Some(vec![Some(1), Some(2), None]), Some(vec![]), Some(vec![Some(7)])];

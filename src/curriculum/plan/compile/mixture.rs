@@ -11,7 +11,7 @@ use crate::curriculum::pacing::{DeepSpeed, DeepSpeedSchedule, PARAMETER_UNIT, Pa
 use crate::curriculum::share::Share;
 
 /// Where a pool's share comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Source {
     /// The uniform floor.
     Floor(Share),
@@ -44,6 +44,8 @@ pub(super) struct Mixture<'a> {
     pools: Vec<PoolPlan>,
     /// What makes up the share of each pool.
     sources: Vec<Vec<Source>>,
+    /// Of each pool that is constant and whole, what tells its rows: see [`Self::plain`].
+    plain: Vec<Option<(Scope, u64)>>,
 }
 
 impl<'a> Mixture<'a> {
@@ -58,6 +60,7 @@ impl<'a> Mixture<'a> {
             field: String::new(),
             pools: Vec::new(),
             sources: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -67,20 +70,24 @@ impl<'a> Mixture<'a> {
             return;
         }
         let mut sources = vec![source];
-        if let Some(same) = self.pools.iter().position(|other| self.same_rows(other, &pool)) {
+        let plain = self.plain(&pool);
+        let same = plain.and_then(|_| self.plain.iter().position(|other| *other == plain));
+        if let Some(same) = same {
             self.pools.remove(same);
+            self.plain.remove(same);
             sources.extend(self.sources.remove(same));
         }
         self.pools.push(pool);
+        self.plain.push(plain);
         self.sources.push(sources);
     }
 
-    fn same_rows(&self, a: &PoolPlan, b: &PoolPlan) -> bool {
-        let plain = |pool: &PoolPlan| {
-            let constant = matches!(pool.admits, Admission::Fraction(Pacing::Constant(_)));
-            constant && pool.band == Band::Whole && pool.part.is_none()
-        };
-        a.scope == b.scope && plain(a) && plain(b) && self.group_shares(a).1 == self.group_shares(b).1
+    /// What tells the rows of a constant and whole pool: its scope and how many they are. All such pools of a scope begin at its
+    /// first row, and a larger fraction has no fewer rows of any group.
+    fn plain(&self, pool: &PoolPlan) -> Option<(Scope, u64)> {
+        let constant = matches!(pool.admits, Admission::Fraction(Pacing::Constant(_)));
+        let plain = constant && pool.band == Band::Whole && pool.part.is_none();
+        plain.then(|| (pool.scope, rows_of(pool, self.facts)))
     }
 
     /// Adds an own pool, cut into bins where bins are weighted.
@@ -154,8 +161,14 @@ impl<'a> Mixture<'a> {
         {
             self.pools.insert(0, PoolPlan::everything(Role::Floor));
             self.sources.insert(0, vec![Source::Floor(Share::ZERO)]);
+            self.plain.insert(0, None);
         }
         Ok(())
+    }
+
+    /// Whether the pools' shares are those of `other`, another try at the same phase.
+    pub(super) fn has_shares_of(&self, other: &Self) -> bool {
+        self.sources == other.sources
     }
 
     pub(super) fn pools(&self) -> &[PoolPlan] {
@@ -312,6 +325,20 @@ impl<'a> Mixture<'a> {
     }
 }
 
+/// Rows of a constant pool.
+pub(super) fn rows_of(pool: &PoolPlan, facts: &Facts) -> u64 {
+    let bounds = pool.bounds(0, facts.rows, &Identity);
+    let length = |&rows: &u64| {
+        let interval = pool.interval(bounds, rows);
+        interval.end - interval.start
+    };
+    match pool.scope {
+        Scope::All => length(&facts.rows),
+        Scope::EachGroup => facts.group_rows.iter().map(length).sum(),
+        Scope::Group(group) => facts.group_rows.get(group as usize).map_or(0, length),
+    }
+}
+
 /// A pool as it is at step `t`, from the first row on.
 fn frozen(pool: &PoolPlan, t: u64) -> PoolPlan {
     let admits = match &pool.admits {
@@ -359,19 +386,21 @@ impl Bins {
 /// Shares in millionths that sum to [`WHOLE`]: rounded down, the rest to those that lost most; at least one for a share above 0.
 fn millionths(shares: &[f64]) -> Vec<u32> {
     let sum: f64 = shares.iter().sum();
-    let exact: Vec<f64> = shares.iter().map(|share| share / sum * f64::from(WHOLE)).collect();
+    let mut exact: Vec<f64> = shares.iter().map(|share| share / sum * f64::from(WHOLE)).collect();
+    // The casts round down: no share is negative.
     let mut rounded: Vec<u32> = exact
         .iter()
-        .map(|&share| if share > 0.0 { (share.floor() as u32).max(1) } else { 0 })
+        .map(|&share| if share > 0.0 { (share as u32).max(1) } else { 0 })
         .collect();
     let total: u32 = rounded.iter().sum();
-    let lost = |i: usize| exact[i] - exact[i].floor();
     if let Some(missing) = WHOLE.checked_sub(total) {
         let mut order: Vec<usize> = (0..exact.len()).filter(|&i| exact[i] > 0.0).collect();
+        exact.iter_mut().for_each(|share| *share -= f64::from(*share as u32));
+        let lost = exact;
         // Each share lost less than one, so that fewer are missing than there are shares.
         let missing = (missing as usize).min(order.len());
         if missing > 0 {
-            order.select_nth_unstable_by(missing - 1, |&a, &b| lost(b).total_cmp(&lost(a)).then(a.cmp(&b)));
+            order.select_nth_unstable_by(missing - 1, |&a, &b| lost[b].total_cmp(&lost[a]).then(a.cmp(&b)));
         }
         order[..missing].iter().for_each(|&i| rounded[i] += 1);
     } else {

@@ -182,9 +182,12 @@ impl<'a> Compiler<'a> {
         let start_step = self.next_step;
         let mut slots = vec![1; self.facts.group_rows.len()];
         // Larger pools move less, so that segments may begin elsewhere and have other shares: until all pools are large enough.
+        let mut before: Option<(Mixture<'_>, Vec<Segment>)> = None;
         let (mixture, segments) = loop {
             let mixture = self.mixture(&field, spec, steps, &slots)?;
-            let segments = segments(&mixture, start_step, steps)?;
+            let known = before.filter(|(before, _)| mixture.has_shares_of(before));
+            let known = known.map(|(_, segments)| segments).unwrap_or_default();
+            let segments = segments(&mixture, start_step, steps, known)?;
             let needed = mixture.slots(&segments, self.reach);
             if slots.iter().zip(&needed).all(|(slots, needed)| needed <= slots) {
                 break (mixture, segments);
@@ -193,6 +196,7 @@ impl<'a> Compiler<'a> {
                 .iter_mut()
                 .zip(needed)
                 .for_each(|(slots, needed)| *slots = needed.max(*slots));
+            before = Some((mixture, segments));
         };
         let lasted = self.facts.lasted.get(&index).copied().unwrap_or(steps);
         self.earlier.push(mixture.leaves(lasted.clamp(1, steps) - 1)?);
@@ -288,7 +292,7 @@ impl<'a> Compiler<'a> {
             Admission::Fraction(Pacing::Constant(pacing.largest(u64::MAX).units())),
             Band::Whole,
         );
-        Ok(self.rows_of(&pool))
+        Ok(mixture::rows_of(&pool, self.facts))
     }
 
     /// The pool of all groups together, or of all rows.
@@ -302,21 +306,6 @@ impl<'a> Compiler<'a> {
             Balance::None => (Scope::All, vec![self.facts.rows]),
             Balance::Group => (Scope::EachGroup, self.facts.group_rows.clone()),
         }
-    }
-
-    /// Rows of a constant pool.
-    fn rows_of(&self, pool: &PoolPlan) -> u64 {
-        let parts = match pool.scope {
-            Scope::All => vec![self.facts.rows],
-            Scope::EachGroup => self.facts.group_rows.clone(),
-            Scope::Group(group) => self.facts.group_rows.get(group as usize).copied().into_iter().collect(),
-        };
-        let bounds = pool.bounds(0, self.facts.rows, &crate::curriculum::order::Identity);
-        let lengths = parts
-            .iter()
-            .map(|&rows| pool.interval(bounds, rows))
-            .map(|rows| rows.end - rows.start);
-        lengths.sum()
     }
 
     /// Everything that a batch of the phase is made of. `slots`: what each group's own pool has in a batch at most.
@@ -441,13 +430,22 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The segments of a phase from `start_step` on.
-fn segments(mixture: &Mixture<'_>, start_step: u64, steps: u64) -> Result<Vec<Segment>, PlanError> {
+/// The segments of a phase from `start_step` on. `known` are those of a mixture with the same shares.
+fn segments(
+    mixture: &Mixture<'_>,
+    start_step: u64,
+    steps: u64,
+    known: Vec<Segment>,
+) -> Result<Vec<Segment>, PlanError> {
     let limit = (MAX_SHARES / mixture.pools().len()).clamp(16, MAX_SEGMENTS);
     let mut starts = refresh::of_pools(mixture.pools(), steps, limit / 2);
     starts.extend(mixture.refreshes(steps, limit / 2));
     starts.sort_unstable();
     starts.dedup();
+    let known_starts = known.iter().map(|segment| segment.start_step - start_step);
+    if starts.iter().copied().eq(known_starts) {
+        return Ok(known);
+    }
 
     let ends = starts.iter().skip(1).copied().chain([steps]);
     let segments = starts.iter().zip(ends).map(|(&start, end)| {
