@@ -22,6 +22,7 @@ mod given;
 mod groups;
 pub mod index;
 pub mod inspect;
+mod joined;
 pub mod manifest;
 pub mod message;
 mod minhash;
