@@ -183,6 +183,7 @@ pub(crate) fn summary(key: &str) -> IndexSummary {
         group_names: Vec::new(),
         group_mean_ranks: Vec::new(),
         lengths: None,
+        overrides: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files beside the data that scoring reads: tokenizers, and scores that somebody has already. Other content gives other scores, so
+//! Files beside the data that scoring reads: tokenizers, scores that somebody has already, what people say. Other content gives other scores, so
 //! the inspection keeps the SHA-256 of each, and what was made with another one is not used again.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::dataset::{Disk, Input, ReadError, Root, is_lasting};
 use super::error::ScoringError;
 use super::manifest::Manifest;
+use super::overrides;
 use super::task::{Scorer, ScorerKind, Task};
 use crate::curriculum::canonical;
 
@@ -30,7 +31,9 @@ pub struct Companion<'a> {
 /// The files that a task names beside the data, in the order of the spec.
 pub fn of_task(task: &Task) -> impl Iterator<Item = Companion<'_>> {
     let scorers = task.scorers.iter().enumerate();
-    scorers.filter_map(|(place, scorer)| Companion::of_scorer(place, scorer))
+    scorers
+        .filter_map(|(place, scorer)| Companion::of_scorer(place, scorer))
+        .chain(task.overrides.iter().map(overrides::companion))
 }
 
 /// The digests of the files that a task names. One that cannot be read is left out: the inspection says what the data set

@@ -155,6 +155,7 @@ mod tests {
                     group_names: groups.iter().map(|(_, name, _)| name.clone()).collect(),
                     group_mean_ranks: groups.iter().map(|(_, _, rank)| (rank * 1e6).round() / 1e6).collect(),
                     lengths: None,
+                    overrides: None,
                 }
             })
     }
@@ -210,6 +211,7 @@ mod tests {
             group_names: vec!["x".to_owned(), "y".to_owned()],
             group_mean_ranks: vec![0.5, 1.0],
             lengths: None,
+            overrides: None,
         };
         assert_eq!(
             parse(&encode(Report::Indexed(summary.clone()), TERMINATION_MESSAGE_BYTES)),

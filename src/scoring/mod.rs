@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod message;
 mod minhash;
 pub mod offsets;
+pub mod overrides;
 pub mod quantity;
 pub mod rarity;
 mod reading;

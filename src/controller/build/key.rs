@@ -75,6 +75,7 @@ pub fn task(run: &Run) -> Task {
         },
         min_coverage: scoring.min_coverage.clone(),
         length_scorer,
+        overrides: None,
     }
 }
 
