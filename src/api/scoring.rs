@@ -27,7 +27,7 @@ pub struct ScoringSpec {
     /// How the scores of several scorers become one.
     #[serde(default)]
     pub combine: Combine,
-    /// What people say of rows: it stands above what the scorers say.
+    /// What people say of rows, in a file with a `rank` from 0 to 1 for each: it stands above what the scorers say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<OverridesSpec>,
     /// Number of parts into which the rows are cut. Default 1.

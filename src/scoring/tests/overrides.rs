@@ -381,3 +381,17 @@ proptest! {
         prop_assert_eq!(other.overrides.unwrap().superseded, 0);
     }
 }
+
+#[test]
+fn the_example_of_the_guide_is_as_it_says() {
+    let guide = include_str!("../../../docs/overrides.md");
+    let (_, file) = guide.split_once("```csv\n").unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    let (summary, index) = place("o.csv", file, by_row()).run().unwrap();
+    assert_eq!(index.rows()[..8], [1, 9, 2, 3, 5, 6, 4, 7]);
+    let scores: Vec<f64> = index.scores().to_vec();
+    assert_eq!(scores, [1.0, 1.6, 2.0, 3.0, 5.0, 6.0, 6.5, 7.0, 8.0, 8.0]);
+    let told = summary.overrides.unwrap();
+    assert_eq!((told.rows, told.people, told.superseded), (3, 2, 1));
+    assert_eq!(told.latest.unwrap().to_string(), "2026-11-21T08:00:00Z");
+}
