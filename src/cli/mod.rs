@@ -29,6 +29,7 @@ mod scoring;
 mod simulate;
 mod store;
 mod verify;
+mod worklist;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,7 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Sample(sample::SampleArgs),
     Verify(verify::VerifyArgs),
+    Worklist(worklist::WorklistArgs),
     Sampler(sampler::SamplerArgs),
     #[cfg(feature = "operator")]
     Operator(operator::OperatorArgs),
@@ -96,6 +98,7 @@ impl Cli {
             Command::Simulate(args) => simulate::run(&args),
             Command::Sample(args) => sample::run(&args),
             Command::Verify(args) => verify::run(&args),
+            Command::Worklist(args) => worklist::run(&args),
             Command::Sampler(args) => sampler::run(args),
             #[cfg(feature = "operator")]
             Command::Operator(args) => operator::run(args),

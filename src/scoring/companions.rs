@@ -48,7 +48,7 @@ pub fn digests(task: &Task, root: &Root) -> Result<Companions, ScoringError> {
         match digest(root.disk.as_ref(), &path) {
             Ok(digest) => drop(digests.insert(shown.to_owned(), digest)),
             Err(error) if is_lasting(&error) => {
-                tracing::warn!(%error, path = shown, "a file of scoring is not readable")
+                tracing::warn!(%error, path = shown, "a file beside the data is not readable");
             }
             Err(error) => return Err(ScoringError::io("read", &path, error)),
         }

@@ -37,6 +37,7 @@ pub mod store;
 pub mod task;
 pub mod tokens;
 pub mod validate;
+pub mod worklist;
 
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Local, STEPS};
+use crate::harness::{BINARY, Local, STEPS, words};
 
 const COLUMNS: &str = "row,rank,who,when,reason\n";
 
@@ -109,4 +110,60 @@ fn rows_that_people_leave_out_are_in_no_batch_with_scores_or_without() {
         "Failed",
         "nobody trains on what was to be left out"
     );
+}
+
+/// What one round of the loop is: rows in doubt are listed, looked at, and ranked.
+#[test]
+fn a_worklist_is_filled_in_and_used() {
+    let local = Local::new(&json!({"scoring": {"scorers": [
+        {"name": "given", "column": {"column": "difficulty"}},
+        {"name": "digits", "length": {"column": "difficulty", "unit": "Characters"}},
+    ]}}));
+    local.succeeds();
+    let store = local.path("run/volumes/small-store");
+    let key = local.status()["scores"]["key"].as_str().unwrap().to_owned();
+    let index = store.join("index").join(&key).join("index.arrow");
+    let list = |more: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["worklist", "--count", "2", "--index"])
+            .arg(&index)
+            .args(more);
+        command.current_dir(local.path(""));
+        command.output().unwrap()
+    };
+    let near = list(&["--near", "0.25", "--ids", "difficulty", "--data", "data/data.csv"]);
+    // Row n is the n-th of a hundred, by the mean of two orders that agree but for ties.
+    assert_eq!(
+        words(&near),
+        "row,difficulty,rank,who,when,reason,place,distance\n24,24,,,,,0.25,0\n23,23,,,,,0.24,0.010000000000000009\n"
+    );
+    let scores = store.join("scores").join(&key);
+    let disputed = list(&["--scores", scores.to_str().unwrap()]);
+    let said = words(&disputed);
+    assert!(
+        said.starts_with("row,rank,who,when,reason,place,disagreement\n"),
+        "{said}"
+    );
+    // 90 numbers of two digits are equally long, their mean rank is 0.555: those at the ends are most in dispute.
+    let rows: BTreeSet<&str> = said
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    assert_eq!(rows, BTreeSet::from(["10", "99"]));
+
+    let filled = words(&near)
+        .lines()
+        .map(|line| line.replace(",,,,,", ",1,anneliese,2026-11-20T09:30:00Z,hard to read,") + "\n")
+        .collect::<String>();
+    fs::write(local.path("data/said.csv"), filled).unwrap();
+    local.write(&asked(&json!({"path": "said.csv", "idColumn": "difficulty"})));
+    let again = local.command().arg("--again").output().unwrap();
+    assert!(again.status.success(), "{}", words(&again));
+    let easy: BTreeSet<u64> = (0..27).filter(|row| ![23, 24].contains(row)).collect();
+    assert_eq!(rows_of(&local.rows()[..STEPS as usize]), easy);
+
+    let said = words(&list(&["--near", "1.5"]));
+    assert!(said.contains("it must be a number from 0 to 1"), "{said}");
 }

@@ -100,7 +100,7 @@ mod tests {
             scores in prop::collection::vec(prop_oneof![Just(f64::NAN), Just(2.5), -9.0..9.0_f64], 4..60),
             mut ranks in prop::collection::vec(0.0..=1.0_f64, 2..4),
         ) {
-            let mut overridden = scores.clone();
+            let mut overridden = scores;
             ranks.sort_by(f64::total_cmp);
             let pairs: Vec<(u64, f64)> = (0..).zip(ranks).collect();
             apply(&mut overridden, &pairs, std::iter::empty());
