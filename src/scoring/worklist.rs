@@ -171,12 +171,12 @@ mod tests {
 
     #[test]
     fn rows_near_a_threshold_are_the_nearest_first() {
-        let scores: Vec<f64> = (0..10).map(f64::from).collect();
+        let scores: Vec<f64> = (0..8).map(f64::from).collect();
         let (_folder, index) = index(&scores, &[]);
-        // Row n has the rank (n + 1) / 10; of two that are as near the easier is first.
-        assert_eq!(rows(&nearest(&index, 0.45, 4)), [3, 4, 2, 5]);
-        assert_eq!(rows(&nearest(&index, 1.0, 2)), [9, 8]);
-        assert_eq!(nearest(&index, 0.0, 99).len(), 10);
+        // Row n has the rank (n + 1) / 8; of two that are as near the easier is first.
+        assert_eq!(rows(&nearest(&index, 0.4375, 4)), [2, 3, 1, 4]);
+        assert_eq!(rows(&nearest(&index, 1.0, 2)), [7, 6]);
+        assert_eq!(nearest(&index, 0.0, 99).len(), 8);
     }
 
     #[test]
