@@ -123,11 +123,11 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MAX_COUNT))]
     pub held_out_rows: Option<i64>,
-    /// Number of rows that `dataset.filter` leaves out, of those that are not held out.
+    /// Number of rows that `dataset.filter` and people leave out, of those that are not held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub filtered_rows: Option<i64>,
-    /// The file that says which rows `dataset.filter` leaves to train on.
+    /// The file that says which rows `dataset.filter` and people leave to train on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_rows: Option<TrainedRowsStatus>,
     /// Number of distinct values of `groupColumn`; 1 without one.
