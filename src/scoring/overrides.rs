@@ -139,7 +139,9 @@ impl<'a> Survey<'a> {
 
     /// Sees a row with its id.
     pub(super) fn see(&mut self, row: u64, cell: Cell<'_>) {
-        if let (Ok(lines), Cell::Text(id)) = (&mut self.lines, cell) {
+        if let (Ok(lines), Cell::Text(id)) = (&mut self.lines, cell)
+            && !lines.last.is_empty()
+        {
             let id = id_of(id);
             if lines.last.contains_key(&Key::Id(id)) {
                 lines.met.push((row, id));

@@ -396,3 +396,18 @@ fn the_example_of_the_guide_is_as_it_says() {
     assert_eq!((told.rows, told.people, told.superseded), (3, 2, 1));
     assert_eq!(told.latest.unwrap().to_string(), "2026-11-21T08:00:00Z");
 }
+
+#[test]
+fn the_ranks_reach_the_pods_of_a_store_that_is_no_volume() {
+    let mut place = place("o.csv", &lines(&[("9", "0", 0), ("4", "out", 1)]), by_row());
+    place.task.overrides.as_mut().unwrap().leave_out = true;
+    let (summary, _) = place.run().unwrap();
+    let pods = crate::store::Pods::new();
+    let store = |name: &str| Store::new(pods.pod(name));
+    inspect(&place.task, &place.source(), &store("inspect")).unwrap();
+    for shard in place.shards() {
+        score_shard(&place.task, &place.source(), &store(&shard.stem()), shard).unwrap();
+    }
+    let indexed = build_index(&place.task, &store("index"), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(indexed, summary);
+}
