@@ -12,9 +12,7 @@ use super::turn::{Turn, When};
 use super::{children, hear, intent};
 use crate::api::conditions::Reason;
 use crate::api::snapshot::CurriculumSnapshot;
-use crate::api::status::{
-    Archive, CurrentVisit, MetricStatus, OverridesStatus, ScoreSource, VisitOutcome, VisitStatus,
-};
+use crate::api::status::{Archive, CurrentVisit, MetricStatus, ScoreSource, VisitOutcome, VisitStatus};
 use crate::controller::actions::{Ensure, Event, Milestone};
 use crate::controller::build::{self, SnapshotInput};
 use crate::controller::evidence::{self, Failure};
@@ -303,7 +301,7 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
             .find_map(|phase| phase.snapshot_digest.clone()),
         plan_digest: result.plan_digest.clone(),
         score_digest: scores.and_then(|scores| scores.digest.clone()),
-        overrides: scores.and_then(|scores| scores.overrides.as_ref()).map(overrides),
+        overrides: scores.and_then(super::scoring::recorded),
         phase_index: current.phase_index.unsigned_abs(),
         phase_name: current.phase_name.clone(),
         visit: current.visit.unsigned_abs(),
@@ -318,16 +316,6 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
         tokens: result.tokens,
         sequence_digest: result.sequence_digest.clone(),
         metrics: hear::metrics(result).unwrap_or_default().into_iter().map(of).collect(),
-    }
-}
-
-fn overrides(status: &OverridesStatus) -> snapshot::OverridesState {
-    snapshot::OverridesState {
-        digest: status.digest.clone(),
-        rows: status.rows.unsigned_abs(),
-        left_out: status.left_out_rows.unsigned_abs(),
-        people: status.people.unsigned_abs(),
-        latest: status.latest_time.as_ref().map(|time| time.0.to_string()),
     }
 }
 

@@ -31,6 +31,7 @@ use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
 use crate::controller::validate::Run;
+use crate::curriculum::snapshot::OverridesState;
 use crate::index::summary::{IndexSummary, Overrides};
 use crate::scoring::report::{FoundIndex, Inspection};
 
@@ -315,6 +316,18 @@ fn overrides_of(overrides: &Overrides) -> OverridesStatus {
         superseded_lines: count(&overrides.superseded),
         unknown_ids: count(&overrides.unknown),
     }
+}
+
+/// What people said of the rows of these scores, as a snapshot records it.
+pub(super) fn recorded(scores: &ScoresStatus) -> Option<OverridesState> {
+    let told = scores.overrides.as_ref()?;
+    Some(OverridesState {
+        digest: told.digest.clone(),
+        rows: told.rows.unsigned_abs(),
+        left_out: told.left_out_rows.unsigned_abs(),
+        people: told.people.unsigned_abs(),
+        latest: told.latest_time.as_ref().map(|time| time.0.to_string()),
+    })
 }
 
 fn count(rows: &u64) -> i64 {
