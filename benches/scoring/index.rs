@@ -163,6 +163,7 @@ fn prepare(folder: &Path, args: &Args, score: fn(u64) -> f64) -> (Task, Store) {
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         companions: BTreeMap::new(),
+        overrides: None,
         format: None,
         delimiter: None,
         rows: args.rows,

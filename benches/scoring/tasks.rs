@@ -28,5 +28,6 @@ pub(crate) fn task(number: u8, format: Format, name: &str, kind: ScorerKind) -> 
         combine: Combine::MeanRank,
         min_coverage: "1".to_owned(),
         length_scorer: None,
+        overrides: None,
     }
 }

@@ -19,6 +19,8 @@ pub mod job;
 #[cfg(feature = "operator")]
 pub mod object_store;
 #[cfg(feature = "operator")]
+pub mod overrides;
+#[cfg(feature = "operator")]
 pub mod schema;
 #[cfg(feature = "operator")]
 pub mod scorer_volume;

@@ -24,6 +24,26 @@ pub fn core<T: JsonSchema>(_: &mut SchemaGenerator) -> Schema {
     schema
 }
 
+/// A path of a file on the data set's volume.
+pub fn path_on_volume(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 512, "x-kubernetes-validations": [
+        {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
+         "message": "must be a path relative to the root of the data set's volume, without '..'"}
+    ]})
+}
+
+/// Rules of a file on the data set's volume whose lines are joined to rows.
+pub fn joined_file_rules() -> Value {
+    json!([
+        {"rule": "has(self.format) || self.path.matches('[.](parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
+         "message": "`path` must end in '.parquet', '.csv', '.tsv', '.jsonl' or '.ndjson', of text also with '.gz' or '.zst' behind it, or `format` must be set", "fieldPath": ".path"},
+        {"rule": "!has(self.rowColumn) || !has(self.idColumn)",
+         "message": "at most one of `rowColumn` and `idColumn` may be set", "fieldPath": ".rowColumn"},
+        {"rule": "!has(self.datasetIdColumn) || has(self.idColumn)",
+         "message": "`datasetIdColumn` must be left out without `idColumn`", "fieldPath": ".datasetIdColumn"}
+    ])
+}
+
 /// A list of a `core/v1` type, at most 64 long.
 pub fn core_list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 64, "items": core::<T>(generator)})

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{curriculum::Fraction, dataset::Format, schema, scorer_volume::ScorerVolume};
+use super::{curriculum::Fraction, dataset::Format, overrides::OverridesSpec, schema, scorer_volume::ScorerVolume};
 
 /// How difficulty is measured, and what happens when that fails.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
@@ -27,6 +27,9 @@ pub struct ScoringSpec {
     /// How the scores of several scorers become one.
     #[serde(default)]
     pub combine: Combine,
+    /// What people say of rows, in a file with a `rank` from 0 to 1 for each: it stands above what the scorers say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverridesSpec>,
     /// Number of parts into which the rows are cut. Default 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1000))]
@@ -139,9 +142,7 @@ pub struct LengthScorer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenizerSpec {
     /// The file on the data set's volume, beside the data: a path relative to the volume's root, without `..`.
-    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
-        {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
-         "message": "must be a path relative to the root of the data set's volume, without '..'"}]))]
+    #[schemars(schema_with = "schema::path_on_volume")]
     pub path: String,
 }
 
@@ -212,19 +213,10 @@ pub enum DistanceMetric {
 /// Scores that you have already, in a file on the data set's volume: a line for each row, joined by the row's number or by an id.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.format) || self.path.matches('[.](parquet|(csv|tsv|jsonl|ndjson)([.](gz|zst))?)$')",
-     "message": "`path` must end in '.parquet', '.csv', '.tsv', '.jsonl' or '.ndjson', of text also with '.gz' or '.zst' behind it, or `format` must be set", "fieldPath": ".path"},
-    {"rule": "!has(self.rowColumn) || !has(self.idColumn)",
-     "message": "at most one of `rowColumn` and `idColumn` may be set", "fieldPath": ".rowColumn"},
-    {"rule": "!has(self.datasetIdColumn) || has(self.idColumn)",
-     "message": "`datasetIdColumn` must be left out without `idColumn`", "fieldPath": ".datasetIdColumn"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = schema::joined_file_rules()))]
 pub struct FileScorer {
     /// The file on the data set's volume: a path relative to the volume's root, without `..`.
-    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [
-        {"rule": "!self.startsWith('/') && !self.split('/').exists(s, s == '..')",
-         "message": "must be a path relative to the root of the data set's volume, without '..'"}]))]
+    #[schemars(schema_with = "schema::path_on_volume")]
     pub path: String,
     /// Format of the file. Default: by the extension of `path`. CSV has commas, `.tsv` tabs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

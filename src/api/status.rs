@@ -55,9 +55,8 @@ fn unobserved() -> i64 {
     -1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn is_zero(count: &i32) -> bool {
-    *count == 0
+fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
 }
 
 /// Where a run stands, in one word.
@@ -124,11 +123,11 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MAX_COUNT))]
     pub held_out_rows: Option<i64>,
-    /// Number of rows that `dataset.filter` leaves out, of those that are not held out.
+    /// Number of rows that `dataset.filter` and people leave out, of those that are not held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = MAX_COUNT))]
     pub filtered_rows: Option<i64>,
-    /// The file that says which rows `dataset.filter` leaves to train on.
+    /// The file that says which rows `dataset.filter` and people leave to train on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_rows: Option<TrainedRowsStatus>,
     /// Number of distinct values of `groupColumn`; 1 without one.
@@ -160,6 +159,40 @@ pub struct IndexStatus {
     /// Fraction of the rows with a finite score, as a decimal string.
     #[schemars(length(max = 11))]
     pub coverage: String,
+    /// What people said of the rows; absent where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverridesStatus>,
+}
+
+/// What people said of rows, in counts: who they are, and of which rows, only their file says.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OverridesStatus {
+    /// SHA-256 of the file as `sha256:…`.
+    #[schemars(length(max = 71))]
+    pub digest: String,
+    /// Rows to train on that they ranked.
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub rows: i64,
+    /// Rows that they left out of training.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub left_out_rows: i64,
+    /// How many people ranked these rows.
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub people: i64,
+    /// The latest time at which one of these rows was ranked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub latest_time: Option<Time>,
+    /// Lines of the file that a later one about the same row replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub superseded_lines: i64,
+    /// Ids in the file that the data set does not have.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = MAX_COUNT))]
+    pub unknown_ids: i64,
 }
 
 /// A group that the curriculum names.
@@ -192,6 +225,9 @@ pub struct ScoresStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 11))]
     pub coverage: Option<String>,
+    /// What people said of the rows, in place of scorers; absent where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverridesStatus>,
     /// When this source was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]

@@ -54,9 +54,7 @@ impl CurriculumArgs {
     pub(crate) fn population(&self, document: &Document) -> Result<Population, SimulateError> {
         let groups = self.data.groups.as_deref().map(groups).transpose()?.unwrap_or_default();
         match &self.data.source {
-            DataSource { index: Some(path), .. } => {
-                Population::index(path, document.split, !document.filter.is_empty())
-            }
+            DataSource { index: Some(path), .. } => Population::index(path, document.split, document.leaves_rows_out()),
             DataSource {
                 manifest: Some(path), ..
             } => Population::manifest(path),
@@ -67,10 +65,10 @@ impl CurriculumArgs {
     /// Whether the numbers of the rows are those of the data: where a filter leaves rows out, only an index
     /// says which.
     pub(crate) fn knows_rows(&self, document: &Document) -> Result<(), SimulateError> {
-        if document.filter.is_empty() || self.data.source.index.is_some() {
+        if !document.leaves_rows_out() || self.data.source.index.is_some() {
             return Ok(());
         }
-        let problem = "is needed: which rows the job's `dataset.filter` leaves is known by its score index only";
+        let problem = "is needed: which rows the job's `dataset.filter` and `scoring.overrides` leave is known by its score index only";
         Err(SimulateError::argument("--index", problem.to_owned()))
     }
 

@@ -30,6 +30,7 @@ mod scoring;
 mod simulate;
 mod store;
 mod verify;
+mod worklist;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ enum Command {
     Sample(sample::SampleArgs),
     Verify(verify::VerifyArgs),
     Freeze(freeze::FreezeArgs),
+    Worklist(worklist::WorklistArgs),
     Sampler(sampler::SamplerArgs),
     #[cfg(feature = "operator")]
     Operator(operator::OperatorArgs),
@@ -99,6 +101,7 @@ impl Cli {
             Command::Simulate(args) => simulate::run(&args),
             Command::Sample(args) => sample::run(&args),
             Command::Verify(args) => verify::run(&args),
+            Command::Worklist(args) => worklist::run(&args),
             Command::Sampler(args) => sampler::run(args),
             #[cfg(feature = "operator")]
             Command::Operator(args) => operator::run(args),

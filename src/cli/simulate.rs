@@ -102,6 +102,13 @@ fn simulate(args: &SimulateArgs) -> Result<(), SimulateError> {
             );
             return Err(SimulateError::argument("--compare", problem));
         }
+        if document.kind == Kind::Job && document.leave_out != first.document.leave_out {
+            let problem = format!(
+                "{} has another `scoring.overrides.leaveOut`, so that it may have other rows",
+                path.display()
+            );
+            return Err(SimulateError::argument("--compare", problem));
+        }
         Compiled::new(args, document, &population, &steps)
     });
     let others = others.collect::<Result<Vec<_>, _>>()?;

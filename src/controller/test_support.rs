@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::build;
 use super::decide::Settings;
 use crate::api::job::CurriculumJob;
-use crate::index::summary::IndexSummary;
+use crate::index::summary::{IndexSummary, Overrides};
 use crate::sampler::contract::{SamplerStatus, Source};
 use crate::scoring::report::{Failure, FoundIndex, Inspection, Report};
 
@@ -183,6 +183,20 @@ pub(crate) fn summary(key: &str) -> IndexSummary {
         group_names: Vec::new(),
         group_mean_ranks: Vec::new(),
         lengths: None,
+        overrides: None,
+    }
+}
+
+/// What is told of three rows that two people ranked.
+pub(crate) fn overrides() -> Overrides {
+    Overrides {
+        digest: format!("sha256:{}", "b".repeat(64)),
+        rows: 3,
+        left_out: 0,
+        people: 2,
+        latest: Some(at(0)),
+        superseded: 1,
+        unknown: 0,
     }
 }
 

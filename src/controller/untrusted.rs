@@ -1,7 +1,7 @@
 //! Bounds on what pods say. A value that breaks one is treated as if it had not been said.
 
 use crate::curriculum::plan::{MAX_EXACT, MAX_GROUPS};
-use crate::index::summary::IndexSummary;
+use crate::index::summary::{IndexSummary, Overrides};
 use crate::sampler::contract::{Details, MAX_METRIC_NAME, MAX_METRICS, SamplerStatus};
 use crate::scoring::report::{FoundIndex, Inspection};
 
@@ -120,6 +120,19 @@ pub(crate) fn is_plausible_summary(summary: &IndexSummary) -> bool {
         && summary.scored_rows <= summary.rows
         && add_up(&summary.group_rows, summary.rows)
         && summary.lengths.is_none_or(|lengths| lengths.rows <= summary.rows)
+        && summary
+            .overrides
+            .as_ref()
+            .is_none_or(|overrides| are_plausible(overrides, summary.rows))
+}
+
+/// Whether what is told of overrides is within its bounds; `rows` are those to train on.
+fn are_plausible(overrides: &Overrides, rows: u64) -> bool {
+    let counts = [overrides.left_out, overrides.superseded, overrides.unknown];
+    is_digest(&overrides.digest)
+        && overrides.rows <= rows
+        && overrides.people <= overrides.rows
+        && counts.iter().all(|count| *count <= MAX_EXACT)
 }
 
 fn add_up(group_rows: &[u64], rows: u64) -> bool {
@@ -150,7 +163,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::controller::test_support::{sampler_status as status_of, summary};
+    use crate::controller::test_support::{overrides, sampler_status as status_of, summary};
     use crate::sampler::contract::MetricPoint;
 
     fn said() -> Value {
@@ -262,7 +275,15 @@ mod tests {
             group_rows: vec![60, 40],
             ..summary(&"0".repeat(64))
         };
-        assert!(is_plausible_summary(&good()));
+        let with_overrides = |change: fn(&mut Overrides)| {
+            let mut overrides = overrides();
+            change(&mut overrides);
+            IndexSummary {
+                overrides: Some(overrides),
+                ..good()
+            }
+        };
+        assert!(is_plausible_summary(&good()) && is_plausible_summary(&with_overrides(|_| {})));
         let wrong = [
             IndexSummary {
                 key: "../../etc".to_owned(),
@@ -286,6 +307,10 @@ mod tests {
                 group_rows: vec![60, 41],
                 ..good()
             },
+            with_overrides(|overrides| overrides.rows = 101),
+            with_overrides(|overrides| overrides.people = 4),
+            with_overrides(|overrides| overrides.digest = "none".to_owned()),
+            with_overrides(|overrides| overrides.unknown = u64::MAX),
             IndexSummary {
                 group_rows: vec![u64::MAX, 101],
                 ..good()

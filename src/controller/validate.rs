@@ -6,6 +6,7 @@
 
 mod filter;
 mod head;
+mod joined;
 mod objects;
 mod run;
 mod scorer;
@@ -21,8 +22,8 @@ use kube::ResourceExt;
 
 pub use self::head::{Head, JobId};
 pub use self::run::{
-    Condition, Dataset, ObjectStore, Paths, Remote, RemoteCredentials, Run, Scorer, ScorerKind, Scoring, Source, Split,
-    Store, Template, Test, Training,
+    Condition, Dataset, FileOfRows, ObjectStore, Overrides, Paths, Remote, RemoteCredentials, Run, Scorer, ScorerKind,
+    Scoring, Source, Split, Store, Template, Test, Training,
 };
 use super::evidence::Failure;
 use crate::api::conditions::Reason;
@@ -142,6 +143,7 @@ fn scoring(spec: &ScoringSpec) -> Result<Scoring, Failure> {
             .map(scorer::scorer)
             .collect::<Result<_, _>>()?,
         combine: spec.combine,
+        overrides: spec.overrides.as_ref().map(joined::of_people).transpose()?,
         min_coverage: min_coverage.unwrap_or_else(|| DEFAULT_COVERAGE.to_owned()),
         shards: at_least(1, spec.shards, "scoring.shards")?,
         parallelism: at_least(1, spec.parallelism, "scoring.parallelism")?,

@@ -29,6 +29,9 @@ pub struct State {
     /// Digest of the score index; `None` when there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_digest: Option<String>,
+    /// What people said of the rows in that index; `None` where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverridesState>,
     /// Index of the phase that ended.
     pub phase_index: u32,
     /// Name of the phase that ended.
@@ -56,6 +59,23 @@ pub struct State {
     /// Latest value of each metric, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricState>,
+}
+
+/// What people said of rows: by which file, and how much.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OverridesState {
+    /// SHA-256 of the file, as `sha256:…`.
+    pub digest: String,
+    /// Rows to train on that they ranked.
+    pub rows: u64,
+    /// Rows that they left out of training.
+    pub left_out: u64,
+    /// How many people ranked these rows.
+    pub people: u64,
+    /// The latest time at which one of these rows was ranked, as RFC 3339; `None` when none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<String>,
 }
 
 /// A metric at a step.

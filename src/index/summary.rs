@@ -42,6 +42,38 @@ pub struct IndexSummary {
     /// The lengths of the rows to train on; absent where they are not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lengths: Option<Lengths>,
+    /// What people said in place of the scorers; absent where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Overrides>,
+}
+
+/// What people said of rows, summed up: never who they are, nor of which rows.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Overrides {
+    /// SHA-256 of their file, as `sha256:…`.
+    pub digest: String,
+    /// Rows to train on that they ranked.
+    pub rows: u64,
+    /// Rows of the data set that they left out of training.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// How many people ranked these rows.
+    pub people: u64,
+    /// The latest time at which one of these rows was ranked, in whole seconds; absent when none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<jiff::Timestamp>,
+    /// Lines of the file that a later one about the same row replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub superseded: u64,
+    /// Ids in the file that the data set does not have.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde hands it over")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Lengths of rows in tokens, summed up.
@@ -87,6 +119,17 @@ pub fn quantiles(sorted: &[f64]) -> Vec<f64> {
             sorted[below] * (1.0 - over) + above * over
         })
         .collect()
+}
+
+/// The quantile of a fraction from 0 to 1 of ascending finite numbers, linear between order statistics; `None` when there are none.
+pub fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let place = fraction * last as f64;
+    let below = (place.floor() as usize).min(last);
+    let (low, high) = (*sorted.get(below)?, *sorted.get((below + 1).min(last))?);
+    let over = place - place.floor();
+    // Rounding must not part what is equal.
+    Some((low * (1.0 - over) + high * over).clamp(low, high))
 }
 
 /// Counts of [`BINS`] bins of equal width from the least to the greatest of ascending finite scores; all in the first bin when

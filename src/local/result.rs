@@ -14,7 +14,7 @@ use super::run::{Options, Outcome, STATE, VOLUMES};
 use super::world::World;
 use crate::api::job::CurriculumJob;
 use crate::api::names::{LABEL_COMPONENT, TRAINER};
-use crate::api::status::{CurriculumJobStatus, ScoreSource};
+use crate::api::status::{CurriculumJobStatus, OverridesStatus, ScoreSource};
 use crate::controller::build::{PLAN_FILE, names};
 use crate::curriculum::snapshot::{Link, State, verify};
 
@@ -120,6 +120,9 @@ pub(super) fn text(world: &World, options: &Options, folder: &Path, outcome: Out
             scores.source,
             reason.unwrap_or_default()
         );
+        if let Some(overrides) = &scores.overrides {
+            let _ = writeln!(text, "{:<14} {}", "overrides", people(overrides));
+        }
     }
     if !status.visits.is_empty() {
         let _ = writeln!(
@@ -185,6 +188,17 @@ pub(super) fn text(world: &World, options: &Options, folder: &Path, outcome: Out
         }
     }
     text
+}
+
+/// How much people said.
+fn people(overrides: &OverridesStatus) -> String {
+    let counted = |count: i64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let rows = counted(overrides.rows, "row", "rows");
+    let people = counted(overrides.people, "person", "people");
+    let unknown = (overrides.unknown_ids > 0)
+        .then(|| counted(overrides.unknown_ids, "id is in no row", "ids are in no row"))
+        .map(|words| format!("; {words}"));
+    format!("{rows}, by {people}{}", unknown.unwrap_or_default())
 }
 
 fn words(outcome: Outcome, status: &CurriculumJobStatus) -> String {

@@ -166,7 +166,7 @@ pub struct InEffect {
 /// filtered out.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 #[error(
-    "there is no score index to draw from, and which rows `dataset.filter` leaves cannot be known, so nothing is drawn: {0}"
+    "there is no score index to draw from, and which rows `dataset.filter` and `scoring.overrides` leave cannot be known, so nothing is drawn: {0}"
 )]
 pub struct RowsUnknown(pub String);
 

@@ -214,7 +214,7 @@ mod tests {
         let rows: Vec<(f64, bool)> = (0..60).map(|row| (f64::from(row), row % 2 == 0)).collect();
         let case = || Case::new(&rows, None, &curricula()[0]).unwrap();
         let refusal = |case: &Case| case.in_effect().err().unwrap().to_string();
-        let start = "there is no score index to draw from, and which rows `dataset.filter` leaves cannot be known, so nothing is \
+        let start = "there is no score index to draw from, and which rows `dataset.filter` and `scoring.overrides` leave cannot be known, so nothing is \
                      drawn: ";
         // The index alone is enough: its first rows are those.
         let served = case();

@@ -8,6 +8,7 @@ use super::duplicates::Similarities;
 use super::error::ScoringError;
 use super::given::GivenScores;
 use super::manifest::Manifest;
+use super::overrides;
 use super::rarity::TokenCounts;
 use super::shards::{ShardWriter, Unscored};
 use super::store::{Shard, Store};
@@ -35,6 +36,7 @@ enum Measure {
 /// Those of the data set and the store.
 pub fn score_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
+    overrides::usable(task, &manifest)?;
     let rows = shard.rows(manifest.rows);
     let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
     let mut fields: Vec<Field> = Vec::new();

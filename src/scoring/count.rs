@@ -5,6 +5,7 @@ use super::dataset::{Cell, Cursor, Field, Inspected, Root};
 use super::duplicates::Sketches;
 use super::error::ScoringError;
 use super::manifest::Manifest;
+use super::overrides;
 use super::rarity::TokenCounts;
 use super::store::{Shard, Store};
 use super::task::{ScorerKind, Task};
@@ -23,6 +24,7 @@ enum Counted {
 /// Those of the data set and the store.
 pub fn count_shard(task: &Task, root: &Root, store: &Store, shard: Shard) -> Result<(), ScoringError> {
     let manifest = Manifest::load(store, task)?;
+    overrides::usable(task, &manifest)?;
     let rows = shard.rows(manifest.rows);
     let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
     let (mut fields, mut scorers) = (Vec::<Field>::new(), Vec::new());

@@ -19,6 +19,7 @@ use signal_hook::iterator::Signals;
 use super::dataset::{Inspected, Root, is_missing};
 use super::error::{ScoringError, list_names};
 use super::manifest::Manifest;
+use super::overrides;
 use super::shards::{EXTENSIONS, hand_in};
 use super::store::{Shard, Store};
 use super::task::{Format, Task};
@@ -54,6 +55,7 @@ pub fn run(
 ) -> Result<Outcome, ScoringError> {
     validate::scorer(task, name)?;
     let manifest = Manifest::load(store, task)?;
+    overrides::usable(task, &manifest)?;
     let rows = shard.rows(manifest.rows);
     let dataset = Inspected::open(task, root, store, &manifest, rows.clone())?;
     if rows.is_empty() {

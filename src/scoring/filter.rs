@@ -6,6 +6,7 @@
 use super::dataset::{Cell, Field, Kind};
 use super::error::ScoringError;
 use super::manifest::Manifest;
+use super::overrides;
 use super::reading::{Reading, Readings};
 use super::store::Store;
 use super::task::{Condition, Format, MAX_CONDITIONS, Task, Test};
@@ -128,24 +129,42 @@ impl Sieve {
     }
 }
 
-/// Writes down which rows are trained on: those that the sieve leaves and that are not held out.
+/// Writes down which rows are trained on, and returns them: those that the sieve leaves, that people do not leave `out`, and that are
+/// not held out.
 pub(super) fn leave(
     task: &Task,
     store: &Store,
     manifest: &mut Manifest,
     groups: &[u8],
-    sieve: Sieve,
-) -> Result<(), ScoringError> {
-    let (mut kept, counts) = sieve.finish();
+    sieve: Option<Sieve>,
+    out: impl Iterator<Item = u64>,
+) -> Result<Vec<bool>, ScoringError> {
+    let every = || {
+        (
+            vec![true; usize::try_from(manifest.rows).unwrap_or(usize::MAX)],
+            Vec::new(),
+        )
+    };
+    let (mut kept, counts) = sieve.map_or_else(every, Sieve::finish);
     let matching = kept.iter().filter(|kept| **kept).count();
     if matching == 0 {
         return Err(none_left(task, manifest.rows, &counts));
+    }
+    for row in out {
+        kept[row as usize] = false;
     }
     for row in manifest.split().iter().flat_map(Split::held_out) {
         kept[row as usize] = false;
     }
     let trained = (0..).zip(&kept).filter(|(_, kept)| **kept).map(|(row, _)| row);
     let count = trained.clone().count() as u64;
+    if count == 0 && overrides::may_leave_out(task) {
+        return Err(ScoringError::DatasetEmpty(format!(
+            "none of {} rows is left to train on: `scoring.overrides`, `dataset.split` and `dataset.filter` leave out all of them \
+             together; let more rows pass",
+            manifest.rows
+        )));
+    }
     if count == 0 {
         return Err(ScoringError::DatasetEmpty(format!(
             "`dataset.filter` leaves {matching} of {} rows, and `dataset.split` holds all of these out; lower \
@@ -168,7 +187,7 @@ pub(super) fn leave(
         key: task.key.clone(),
         digest,
     });
-    Ok(())
+    Ok(kept)
 }
 
 /// Which rows are filtered out and not held out, by their numbers; `None` without a filter.

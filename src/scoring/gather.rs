@@ -1,5 +1,7 @@
 //! Reading a scorer's shard files and finding what is wrong with them: scorers are other people's programs.
 
+use std::path::Path;
+
 use super::dataset::{Cell, ReadError};
 use super::error::{ScoringError, list_names, shorten};
 use super::shards::ShardFile;
@@ -73,20 +75,21 @@ struct Faults {
 ///
 /// A row has a score when a file of its own shard names it once with a finite number. Everything else is counted by kind.
 pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<Gathered, ScoringError> {
-    let folder = store.scorer(task, &scorer.name);
-    let failed = |error| ScoringError::io("read scores in", &folder, error);
+    gather_in(store, &store.scorer(task, &scorer.name), task.shards, rows)
+}
+
+/// As [`gather`], of the files in `folder`, which are of so many shards.
+pub(super) fn gather_in(store: &Store, folder: &Path, shards: u32, rows: u64) -> Result<Gathered, ScoringError> {
+    let failed = |error| ScoringError::io("read scores in", folder, error);
     let mut faults = Faults::default();
     let mut scores = vec![f64::NAN; usize::try_from(rows).unwrap_or(usize::MAX)];
-    for index in 0..task.shards {
-        let shard = Shard {
-            index,
-            count: task.shards,
-        };
+    for index in 0..shards {
+        let shard = Shard { index, count: shards };
         let range = shard.rows(rows);
         if range.is_empty() {
             continue;
         }
-        let Some(file) = ShardFile::find(store, &folder, shard)? else {
+        let Some(file) = ShardFile::find(store, folder, shard)? else {
             faults.no_file.add(1, shard);
             continue;
         };
@@ -101,19 +104,18 @@ pub fn gather(task: &Task, store: &Store, scorer: &Scorer, rows: u64) -> Result<
                 };
                 let names = list_names(columns.iter().map(String::as_str));
                 faults.unreadable.push(format!(
-                    "shard {index} of {} has the columns {names}; it needs `row` and `score`, both numeric",
-                    task.shards
+                    "shard {index} of {shards} has the columns {names}; it needs `row` and `score`, both numeric"
                 ));
             }
             Err(ReadError::Content(message)) => {
                 let message = shorten(&message, 200);
                 faults
                     .unreadable
-                    .push(format!("shard {index} of {} is not readable: {message}", task.shards));
+                    .push(format!("shard {index} of {shards} is not readable: {message}"));
             }
         }
     }
-    Ok(faults.describe(task.shards, scores))
+    Ok(faults.describe(shards, scores))
 }
 
 fn read_shard(

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use super::companions;
-use super::dataset::{Cell, Field, Kind, Part, ReadError, Root, RowFile};
+use super::companions::Companion;
+use super::dataset::{Cell, Field, Kind, Part, ReadError, Root};
 use super::error::ScoringError;
+use super::joined::{self, Id, Key, id_of};
 use super::manifest::Manifest;
 use super::shards::Unscored;
 use super::task::{Join, ScorerKind, Task};
@@ -22,15 +20,6 @@ pub(super) enum GivenScores {
     ByRow(Vec<Option<Given>>),
     /// By id.
     ById(HashMap<Id, Given>),
-}
-
-/// The first half of an id's SHA-256: ids may be long, and two of 10⁹ are alike with a probability below 10⁻²⁰.
-pub(super) type Id = [u8; 16];
-
-pub(super) fn id_of(text: &str) -> Id {
-    let mut id = Id::default();
-    id.copy_from_slice(&Sha256::digest(text)[..16]);
-    id
 }
 
 /// Why a file's lines are no scores of this data set, counted.
@@ -67,28 +56,18 @@ impl GivenScores {
                 "scorer `{name}` reads no file of scores"
             )));
         };
-        let file = RowFile {
-            path: root.path.join(path),
-            format: *format,
-            delimiter: u8::try_from(*delimiter).unwrap_or(b','),
-            disk: Arc::clone(&root.disk),
+        let companion = Companion::of_name(task, name)?;
+        let file = joined::file(root, path, *format, *delimiter);
+        companion.check(root, manifest)?;
+        let explain = |error| companion.explain(&file.path, error);
+        let asked_by = format!("scorer `{name}`");
+        let key = joined::column(join);
+        let score = Field {
+            column: score_column.clone(),
+            kind: Kind::Number,
+            asked_by: asked_by.clone(),
         };
-        companions::check(task, name, &file.path, root.disk.as_ref(), manifest)?;
-        let explain = |error| match error {
-            ReadError::Io(source) => ScoringError::io("read", &file.path, source),
-            ReadError::Content(what) => companions::wrong(task, name, &format!("which cannot be read: {what}")),
-            ReadError::Column(what) => companions::wrong(task, name, &format!("which lacks a column: {what}")),
-        };
-        let (key, kind) = match join {
-            Join::Row { column } => (column, Kind::Number),
-            Join::Id { column, .. } => (column, Kind::Group),
-        };
-        let field = |column: &String, kind| Field {
-            column: column.clone(),
-            kind,
-            asked_by: format!("scorer `{name}`"),
-        };
-        let fields = [field(key, kind), field(score_column, Kind::Number)];
+        let fields = [joined::field(join, &asked_by), score];
         let mut cursor = file.read(&fields, Part::default()).map_err(explain)?;
         let mut faults = Faults::default();
         let (mut named, mut scored) = (0_u64, 0_u64);
@@ -114,26 +93,23 @@ impl GivenScores {
         if faulty || scored == 0 {
             // A format without types cannot say that a column is absent.
             let columns = file.columns().map_err(explain)?;
-            if let Some(column) = [key, score_column].into_iter().find(|column| !columns.contains(column)) {
-                return Err(companions::wrong(
-                    task,
-                    name,
-                    &format!("which has no column `{column}`"),
-                ));
+            if let Some(column) = [key, score_column]
+                .into_iter()
+                .find(|name| !columns.iter().any(|known| known == name))
+            {
+                return Err(companion.wrong(&format!("which has no column `{column}`")));
             }
         }
         if faulty {
-            return Err(companions::wrong(task, name, &faults.describe(key, manifest.rows)));
+            return Err(companion.wrong(&faults.describe(key, manifest.rows)));
         }
         Ok(scores)
     }
 
     /// Takes a line over. True when it names a row.
     fn take(&mut self, key: Cell<'_>, score: Given, rows: &Range<u64>, all: u64, faults: &mut Faults) -> bool {
-        match (self, key) {
-            (Self::ByRow(scores), Cell::Number(row)) if row >= 0.0 && row.fract() == 0.0 => {
-                // Exact below 2⁵³, and what is beyond is outside.
-                let row = row as u64;
+        match (self, Key::of(key)) {
+            (Self::ByRow(scores), Some(Key::Row(row))) => {
                 if row >= all {
                     faults.outside += 1;
                 } else if rows.contains(&row) {
@@ -142,8 +118,8 @@ impl GivenScores {
                 }
                 true
             }
-            (Self::ById(scores), Cell::Text(id)) => {
-                faults.twice += u64::from(scores.insert(id_of(id), score).is_some());
+            (Self::ById(scores), Some(Key::Id(id))) => {
+                faults.twice += u64::from(scores.insert(id, score).is_some());
                 true
             }
             _ => {

@@ -7,6 +7,7 @@ use super::error::ScoringError;
 use super::filter;
 use super::gather::gather;
 use super::manifest::Manifest;
+use super::overrides;
 use super::store::{Store, StoredSummary};
 use super::task::Task;
 use super::validate;
@@ -53,6 +54,7 @@ pub fn build_index(task: &Task, store: &Store, now: jiff::Timestamp) -> Result<I
         lengths: lengths
             .as_ref()
             .map(|lengths| Lengths::of(&order, manifest.trained_rows(), lengths)),
+        overrides: overrides::usable(task, &manifest)?.map(|(_, told)| told.clone()),
     };
     let content = IndexContent {
         key: task.key.clone(),
@@ -101,7 +103,7 @@ fn load_groups(task: &Task, store: &Store, manifest: &Manifest) -> Result<Option
     Ok(Some(groups))
 }
 
-/// The combined score of every row, NaN for rows without one and for those that are `filtered` out; and its length in tokens, where a
+/// The combined score of every row, or what people say in its place, NaN for rows without one and for those that are `filtered` out; and its length in tokens, where a
 /// scorer tells it.
 fn combine(
     task: &Task,
@@ -110,6 +112,8 @@ fn combine(
     split: Option<&Split>,
     filtered: Option<&[bool]>,
 ) -> Result<(Vec<f64>, Option<Vec<u32>>), ScoringError> {
+    // What is wrong with these is known before anything is read.
+    overrides::usable(task, manifest)?;
     let mut combination = Combination::new(task.combine, &validate::weights(task)?);
     let (mut broken, mut faults, mut lengths) = (false, Vec::new(), None);
     for scorer in &task.scorers {
@@ -137,13 +141,15 @@ fn combine(
     if broken {
         return Err(ScoringError::ScoresInvalid(faults));
     }
-    let combined = combination.finish();
+    let mut combined = combination.finish();
+    let people = overrides::load(task, store, manifest)?;
+    overrides::apply(&mut combined, &people, split.into_iter().flat_map(Split::held_out));
     let all_scored = combined.iter().filter(|score| !score.is_nan()).count();
     // Whether a row that is held out has a score is all the same.
     let held_out = split.into_iter().flat_map(Split::held_out);
     let scored = (all_scored - held_out.filter(|row| !combined[*row as usize].is_nan()).count()) as u64;
     let rows = manifest.trained_rows();
-    if validate::coverage(scored, rows, manifest.trained_bad_rows()) < validate::min_coverage(task)? {
+    if validate::coverage(scored, rows, manifest.trained_bad_rows(task)) < validate::min_coverage(task)? {
         return Err(ScoringError::CoverageTooLow(format!(
             "{scored} of {rows} rows have a finite score from every scorer, but `scoring.minCoverage` asks for {}; {}",
             task.min_coverage,

@@ -10,6 +10,7 @@ use super::filter::{self, Sieve};
 use super::groups::{GroupFault, Groups};
 use super::manifest::{MANIFEST_VERSION, Manifest, SourceFile};
 use super::offsets::OffsetsWriter;
+use super::overrides;
 use super::report::{FoundIndex, Inspection};
 use super::store::{Store, StoredSummary};
 use super::task::{Format, Task};
@@ -29,20 +30,27 @@ use crate::store::{StoreError, read_json};
 /// Those of the data set (exit code 65), and of the store.
 pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, ScoringError> {
     let dataset = Dataset::open(task, root)?;
-    let mut survey = Survey::make(task, &dataset, store)?;
+    let people = overrides::Survey::begin(task, root)?;
+    let mut survey = Survey::make(task, &dataset, store, people)?;
     if survey.rows == 0 {
         return Err(ScoringError::DatasetEmpty(format!(
             "{} has no rows; at least one is needed",
             task.shown()
         )));
     }
-    let sieve = survey.sieve.take();
+    let (sieve, people) = (survey.sieve.take(), survey.people.take());
     let (mut manifest, groups) = survey.finish(task, dataset)?;
     hold_out(task, &mut manifest, &groups)?;
-    if let Some(sieve) = sieve {
-        filter::leave(task, store, &mut manifest, &groups, sieve)?;
-    }
     manifest.companions = companions::digests(task, root)?;
+    let said = people.map(|people| people.end(&manifest)).transpose()?;
+    let mut kept = None;
+    if sieve.is_some() || overrides::may_leave_out(task) {
+        let out = said.iter().flatten().flat_map(overrides::Said::left_out);
+        kept = Some(filter::leave(task, store, &mut manifest, &groups, sieve, out)?);
+    }
+    if let Some(said) = said {
+        overrides::leave(task, store, &mut manifest, said, kept.as_deref())?;
+    }
     if task.group_column.is_some() {
         let path = store.groups(task);
         write_whole(&path, |writer| {
@@ -82,7 +90,10 @@ pub fn inspect(task: &Task, root: &Root, store: &Store) -> Result<Inspection, Sc
 fn push(task: &Task, store: &Store, manifest: &Manifest) -> Result<(), ScoringError> {
     let groups = (!manifest.group_names.is_empty()).then(|| store.groups(task));
     let offsets = (task.format != Format::Parquet).then(|| store.offsets(task));
-    for path in groups.into_iter().chain(offsets).chain([store.manifest(task)]) {
+    let usable = matches!(manifest.overrides, Some(overrides::Found::Usable { .. }));
+    let ranks = usable.then(|| store.overrides(task));
+    let before = groups.into_iter().chain(offsets).chain(ranks);
+    for path in before.chain([store.manifest(task)]) {
         store.shared().push(&path)?;
     }
     Ok(())
@@ -133,7 +144,7 @@ fn find_groups(task: &Task, manifest: &Manifest) -> Result<Vec<Option<u32>>, Sco
 
 /// One pass over the files.
 #[derive(Default)]
-struct Survey {
+struct Survey<'a> {
     rows: u64,
     /// Rows of each file.
     file_rows: Vec<u64>,
@@ -143,21 +154,31 @@ struct Survey {
     offsets: Option<OffsetsWriter>,
     groups: Groups,
     sieve: Option<Sieve>,
+    people: Option<overrides::Survey<'a>>,
 }
 
-impl Survey {
-    fn make(task: &Task, dataset: &Dataset, store: &Store) -> Result<Self, ScoringError> {
+impl<'a> Survey<'a> {
+    fn make(
+        task: &Task,
+        dataset: &Dataset,
+        store: &Store,
+        people: Option<overrides::Survey<'a>>,
+    ) -> Result<Self, ScoringError> {
         let group = task.group_column.iter().map(|column| Field {
             column: column.clone(),
             kind: Kind::Group,
             asked_by: "`dataset.groupColumn`".to_owned(),
         });
         // Those whose values the survey itself needs stand first.
-        let mut fields: Vec<Field> = group.chain(filter::fields(task)).collect();
+        let mut fields: Vec<Field> = group
+            .chain(filter::fields(task))
+            .chain(overrides::field(task))
+            .collect();
         let own = fields.len();
         fields.extend(task.scorers.iter().filter_map(validate::field));
         let mut survey = Self {
             sieve: Sieve::new(task)?,
+            people,
             ..Self::default()
         };
         // Checks names and, where the format has them, types, before a pass that may take long.
@@ -219,6 +240,7 @@ impl Survey {
         let data = &dataset.files[place];
         let explain = |error| dataset.explain(data, error);
         let mut cursor = data.file.read(fields, Part::default()).map_err(explain)?;
+        let ids = overrides::field(task).map(|_| usize::from(task.group_column.is_some()) + task.filter.len());
         let mut rows = 0;
         while cursor.advance().map_err(explain)? {
             if let (Some(writer), Some(offset)) = (&mut self.offsets, cursor.offset()) {
@@ -246,6 +268,9 @@ impl Survey {
                 let first = usize::from(of_groups.is_some());
                 sieve.add(is_bad, |place| cursor.cell(first + place))?;
             }
+            if let (Some(people), Some(place)) = (&mut self.people, ids) {
+                people.see(self.rows + rows, cursor.cell(place));
+            }
             rows += 1;
         }
         Ok(rows)
@@ -267,6 +292,7 @@ impl Survey {
             held_out: None,
             filtered: None,
             companions: Companions::new(),
+            overrides: None,
             bad_rows: self.bad_rows,
             group_names: groups.names,
             group_rows: groups.rows,
@@ -377,7 +403,7 @@ fn find_index(
     let mut stale = None;
     if let Some(stored) = usable_summary(store, &store.summary(&task.key))?.filter(|s| s.summary.key == task.key) {
         let (scored, rows) = (stored.summary.scored_rows, stored.summary.rows);
-        let covers = validate::coverage(scored, rows, manifest.trained_bad_rows()) >= min_coverage;
+        let covers = validate::coverage(scored, rows, manifest.trained_bad_rows(task)) >= min_coverage;
         // The newest of the same data may be by other files, as it may be by another scorer; the one of this key may not.
         let other = companions::difference(&stored.companions, &manifest.companions);
         match (fit(store, &stored, manifest)?, other) {

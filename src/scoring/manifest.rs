@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::companions::Companions;
 use super::error::ScoringError;
 use super::fingerprint::Fingerprint;
+use super::overrides::Found;
 use super::store::Store;
 use super::task::{Format, Task};
 use crate::curriculum::filter::Filtered;
@@ -44,6 +45,9 @@ pub struct Manifest {
     /// Which content of files beside the data was there that scorers read; what could not be read is left out.
     #[serde(default, skip_serializing_if = "Companions::is_empty")]
     pub companions: Companions,
+    /// What people said of the rows; absent where nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Found>,
     /// Rows that are bad as a whole, such as lines that are no JSON: at most the task's `maxBadRows`.
     #[serde(default)]
     pub bad_rows: u64,
@@ -138,8 +142,8 @@ impl Manifest {
 
     /// Rows that are bad as a whole and may be trained on: none with a filter, whose conditions they do not
     /// meet.
-    pub fn trained_bad_rows(&self) -> u64 {
-        if self.filtered.is_some() { 0 } else { self.bad_rows }
+    pub fn trained_bad_rows(&self, task: &Task) -> u64 {
+        if task.filter.is_empty() { self.bad_rows } else { 0 }
     }
 
     /// The held-out rows and all others, where rows are held out.

@@ -128,6 +128,8 @@ mod tests {
 
     use super::*;
     use crate::curriculum::filter::Filtered;
+    use crate::curriculum::plan::MAX_EXACT;
+    use crate::index::summary::Overrides;
     use crate::scoring::report::{Failure, FoundIndex, Inspection};
 
     fn parse(text: &str) -> Report {
@@ -155,6 +157,15 @@ mod tests {
                     group_names: groups.iter().map(|(_, name, _)| name.clone()).collect(),
                     group_mean_ranks: groups.iter().map(|(_, _, rank)| (rank * 1e6).round() / 1e6).collect(),
                     lengths: None,
+                    overrides: Some(Overrides {
+                        digest: format!("sha256:{}", "d".repeat(64)),
+                        rows,
+                        left_out: MAX_EXACT,
+                        people: rows,
+                        latest: Some(jiff::Timestamp::UNIX_EPOCH),
+                        superseded: MAX_EXACT,
+                        unknown: MAX_EXACT,
+                    }),
                 }
             })
     }
@@ -210,6 +221,7 @@ mod tests {
             group_names: vec!["x".to_owned(), "y".to_owned()],
             group_mean_ranks: vec![0.5, 1.0],
             lengths: None,
+            overrides: None,
         };
         assert_eq!(
             parse(&encode(Report::Indexed(summary.clone()), TERMINATION_MESSAGE_BYTES)),

@@ -22,10 +22,12 @@ mod given;
 mod groups;
 pub mod index;
 pub mod inspect;
+mod joined;
 pub mod manifest;
 pub mod message;
 mod minhash;
 pub mod offsets;
+pub mod overrides;
 pub mod quantity;
 pub mod rarity;
 mod reading;
@@ -35,6 +37,7 @@ pub mod store;
 pub mod task;
 pub mod tokens;
 pub mod validate;
+pub mod worklist;
 
 #[cfg(test)]
 mod tests;

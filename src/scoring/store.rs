@@ -134,6 +134,11 @@ impl Store {
         self.scores(task).join(TRAINED)
     }
 
+    /// The rows that people ranked, with their ranks.
+    pub fn overrides(&self, task: &Task) -> PathBuf {
+        self.scores(task).join("overrides.csv")
+    }
+
     /// Token counts of a shard.
     pub fn counts(&self, task: &Task, scorer: &str, shard: Shard) -> PathBuf {
         self.scores(task)

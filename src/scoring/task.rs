@@ -61,6 +61,9 @@ pub struct Task {
     /// Name of the scorer whose scores are also kept as the rows' lengths in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_scorer: Option<String>,
+    /// What people say of rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Overrides>,
 }
 
 /// Most conditions of a filter: the inspection has a bit for each.
@@ -255,6 +258,22 @@ pub enum Join {
         /// Column of the data set with the id.
         dataset_column: String,
     },
+}
+
+/// A file beside the data in which people rank rows.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Overrides {
+    /// Path of the file below the data set's mount.
+    pub path: String,
+    /// Its format.
+    pub format: Format,
+    /// What separates the fields of CSV.
+    pub delimiter: char,
+    /// How its lines are joined to rows.
+    pub join: Join,
+    /// Whether they may leave rows out.
+    pub leave_out: bool,
 }
 
 /// A distance.

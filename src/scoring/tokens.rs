@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use tokenizers::{ModelWrapper, Tokenizer};
 
-use super::companions;
+use super::companions::{self, Companion};
 use super::dataset::{Disk, Root};
 use super::error::ScoringError;
 use super::manifest::Manifest;
@@ -31,12 +31,13 @@ impl TokenCounter {
         let Some(ScorerKind::Tokens { tokenizer: shown, .. }) = found.map(|found| &found.kind) else {
             return Err(ScoringError::InvalidTask(format!("scorer `{scorer}` counts no tokens")));
         };
-        let wrong = |what: String| companions::wrong(task, scorer, &what);
+        let companion = Companion::of_name(task, scorer)?;
+        let wrong = |what: String| companion.wrong(&what);
         let path = root.path.join(shown);
         let bytes = read(root.disk.as_ref(), &path);
-        let bytes = bytes.map_err(|error| companions::unreadable(task, scorer, &path, error))?;
+        let bytes = bytes.map_err(|error| companion.unreadable(&path, error))?;
         let digest = canonical::digest(Sha256::new_with_prefix(&bytes));
-        companions::compare(task, scorer, &digest, manifest)?;
+        companion.compare(&digest, manifest)?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| {
             wrong(format!(
                 "which is no tokenizer.json of Hugging Face's tokenizers library: {error}"

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use super::companions;
+use super::companions::{self, Companion};
 use super::dataset::{Field, Kind};
 use super::error::ScoringError;
+use super::joined;
 use super::store::Shard;
-use super::task::{Combine, Condition, Join, MAX_CONDITIONS, Scorer, ScorerKind, Task, Test};
+use super::task::{Combine, Condition, MAX_CONDITIONS, Scorer, ScorerKind, Task, Test};
 use crate::curriculum::share::Share;
 use crate::curriculum::split::HeldOut;
 
@@ -58,7 +59,7 @@ fn check(task: &Task) -> Result<(), ScoringError> {
         return invalid("`scoring.scorers` is empty; name at least one scorer".to_owned());
     }
     let mut names = BTreeSet::new();
-    for (place, Scorer { name, kind, .. }) in task.scorers.iter().enumerate() {
+    for Scorer { name, .. } in &task.scorers {
         let plain = name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
@@ -70,17 +71,16 @@ fn check(task: &Task) -> Result<(), ScoringError> {
         if !names.insert(name) {
             return invalid(format!("two scorers are named `{name}`; names must differ"));
         }
-        let inside = |path: &str| {
-            Path::new(path)
-                .components()
-                .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
-        };
-        if let Some((path, field)) = companions::of(kind)
-            && (path.is_empty() || !inside(path))
-        {
+    }
+    let inside = |path: &str| {
+        Path::new(path)
+            .components()
+            .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+    };
+    for Companion { path, field } in companions::of_task(task) {
+        if path.is_empty() || !inside(path) {
             return invalid(format!(
-                "`scoring.scorers[{place}].{field}` is `{path}`; it must be a path relative to the data set's \
-                 volume, without `..`"
+                "`{field}` is `{path}`; it must be a path relative to the data set's volume, without `..`"
             ));
         }
     }
@@ -224,20 +224,18 @@ pub fn scorer<'a>(task: &'a Task, name: &str) -> Result<&'a Scorer, ScoringError
 
 /// The column that a scorer reads; `None` for programs.
 pub fn field(scorer: &Scorer) -> Option<Field> {
+    let asked_by = format!("scorer `{}`", scorer.name);
     let (column, kind) = match &scorer.kind {
         ScorerKind::Column { column } => (column, Kind::Number),
         ScorerKind::Length { column, .. } | ScorerKind::Tokens { column, .. } => (column, Kind::Length),
         ScorerKind::Rarity { column } | ScorerKind::Duplicates { column, .. } => (column, Kind::Text),
         ScorerKind::CentreDistance { column, .. } => (column, Kind::Vector),
-        ScorerKind::File {
-            join: Join::Id { dataset_column, .. },
-            ..
-        } => (dataset_column, Kind::Group),
-        ScorerKind::File { .. } | ScorerKind::Container => return None,
+        ScorerKind::File { join, .. } => return joined::field_of_data(join, &asked_by),
+        ScorerKind::Container => return None,
     };
     Some(Field {
         column: column.clone(),
         kind,
-        asked_by: format!("scorer `{}`", scorer.name),
+        asked_by,
     })
 }

@@ -34,6 +34,8 @@ pub struct Document {
     pub split: Option<(Share, u64)>,
     /// The job's `dataset.filter`.
     pub filter: Vec<FilterSpec>,
+    /// The job's `scoring.overrides.leaveOut`: people may leave rows out.
+    pub leave_out: bool,
     /// What was assumed about the file, and what is not the same here as there.
     pub notes: Vec<String>,
     /// Where fields of the compiler's errors stand in the file: (prefix there, prefix in the file).
@@ -70,6 +72,8 @@ struct Job {
 struct JobSpec {
     seed: Option<i64>,
     dataset: Option<JobDataset>,
+    #[serde(default)]
+    scoring: JobScoring,
     curriculum: Value,
 }
 
@@ -82,7 +86,24 @@ struct JobDataset {
     filter: Vec<FilterSpec>,
 }
 
+#[derive(Deserialize, Default)]
+struct JobScoring {
+    overrides: Option<JobOverrides>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobOverrides {
+    #[serde(default)]
+    leave_out: bool,
+}
+
 impl Document {
+    /// Whether rows may be left out of the run, not counting those that are held out.
+    pub fn leaves_rows_out(&self) -> bool {
+        !self.filter.is_empty() || self.leave_out
+    }
+
     /// Reads a file, or standard input for `-`.
     ///
     /// # Errors
@@ -119,6 +140,7 @@ impl Document {
                 group_column: None,
                 split: None,
                 filter: Vec::new(),
+                leave_out: false,
                 notes: found.notes,
                 names: vec![
                     ("curriculum.phases[0].pool.deepSpeed", found.path),
@@ -162,6 +184,7 @@ impl Document {
         }
         document.split = split.transpose()?;
         document.filter = filter;
+        document.leave_out = spec.scoring.overrides.is_some_and(|overrides| overrides.leave_out);
         Ok(document)
     }
 
@@ -195,6 +218,7 @@ impl Document {
             group_column,
             split: None,
             filter: Vec::new(),
+            leave_out: false,
             notes: Vec::new(),
             names: vec![("curriculum", at.to_owned()), ("dataset", format!("{parent}dataset"))],
         })

@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 pub use error::StoreError;
+#[cfg(test)]
+pub(crate) use shared::tests::Pods;
 pub use shared::{Remote, Shared};
 
 /// Seconds for which what is asked of a server is tried again, in place of [`PATIENCE`].

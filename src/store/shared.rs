@@ -174,7 +174,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{Read as _, Write as _};
     use std::sync::Mutex;
 
@@ -217,17 +217,21 @@ mod tests {
         }
 
         fn remove(&self, name: &str) -> io::Result<()> {
-            fs::remove_file(self.at(name)?)
+            match fs::remove_file(self.at(name)?) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            }
         }
     }
 
-    struct Pods {
+    /// Pods with a folder each, and a remote that they share.
+    pub(crate) struct Pods {
         folders: tempfile::TempDir,
         elsewhere: Arc<Elsewhere>,
     }
 
     impl Pods {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let folders = tempfile::tempdir().unwrap();
             let elsewhere = Arc::new(Elsewhere {
                 folder: folders.path().join("elsewhere"),
@@ -236,7 +240,7 @@ mod tests {
             Self { folders, elsewhere }
         }
 
-        fn pod(&self, name: &str) -> Shared {
+        pub(crate) fn pod(&self, name: &str) -> Shared {
             Shared::copies(
                 self.folders.path().join(name),
                 Arc::<Elsewhere>::clone(&self.elsewhere) as _,

@@ -8,6 +8,7 @@
 
 mod archive;
 mod harness;
+mod overrides;
 mod tokens;
 mod transitions;
 

@@ -75,7 +75,7 @@ fn rows_that_cannot_be_known_end_the_attempt() {
     let said = refusal();
     assert!(
         said.starts_with(
-            "there is no score index to draw from, and which rows `dataset.filter` leaves cannot be known"
+            "there is no score index to draw from, and which rows `dataset.filter` and `scoring.overrides` leave cannot be known"
         ),
         "{said}"
     );

@@ -53,6 +53,7 @@ impl Pods {
             combine: Combine::MeanRank,
             min_coverage: "1".to_owned(),
             length_scorer: None,
+            overrides: None,
         };
         Self { folder, task }
     }

@@ -116,6 +116,20 @@ fn of_a_filter_the_index_says_which_rows_there_are() {
     assert!(said.contains("--index") && said.contains("`dataset.filter`"), "{said}");
     let said = bench.error("simulate -f job.yaml --compare other.yaml --rows 60");
     assert!(said.contains("has another `dataset.filter`"), "{said}");
+    // People may leave rows out as well.
+    let people = SMALL.replace('\n', "\n  ") + "scoring: {overrides: {path: o.csv, leaveOut: true}}";
+    bench.write("people.yaml", &format!("kind: CurriculumJob\nspec:{people}"));
+    assert_eq!(
+        bench.text("sample -f people.yaml --index index.arrow --from 0 --count 25"),
+        text
+    );
+    let said = bench.error("sample -f people.yaml --rows 60 --from 0 --count 1");
+    assert!(
+        said.contains("--index") && said.contains("`scoring.overrides`"),
+        "{said}"
+    );
+    let said = bench.error("simulate -f small.yaml --compare people.yaml --rows 60");
+    assert!(said.contains("has another `scoring.overrides.leaveOut`"), "{said}");
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn other_children(settings: &Settings, job: &CurriculumJob) -> Vec<Value> {
         group_names: vec!["a".into()],
         group_mean_ranks: vec![0.5],
         lengths: None,
+        overrides: None,
     };
     let snapshot = SnapshotInput {
         phase_index: 0,

@@ -139,7 +139,7 @@ class Rows(Native):
         path = folder / "plan.json"
         path.write_text(json.dumps(plan))
         for store in (None, folder):
-            with self.assertRaisesRegex(curriculum.ScoreIndexError, "`dataset.filter` leaves cannot be known"):
+            with self.assertRaisesRegex(curriculum.ScoreIndexError, "`scoring.overrides` leave cannot be known"):
                 curriculum.Plan(path, store, on_index_failure="uniform")
         (folder / "scores/k").mkdir(parents=True)
         (folder / "scores/k/trained.u64").write_bytes(listed)

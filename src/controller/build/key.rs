@@ -16,7 +16,7 @@ use crate::{
         split::SplitSpec,
     },
     controller::validate::{self, Dataset, Paths, Run, Source},
-    scoring::task::{Combine, Condition, Format, Metric, Scorer, ScorerKind, Split, Task, Test, Unit},
+    scoring::task::{Combine, Condition, Format, Metric, Overrides, Scorer, ScorerKind, Split, Task, Test, Unit},
 };
 
 /// Version of what the built-in scorers compute, and of how groups are named and ordered. Raise it when the same spec would give
@@ -29,7 +29,7 @@ const SCORES_VERSION: u32 = 2;
 ///
 /// `datasetKey` is the SHA-256 of the data set's volume source or address, and its paths. `key` is that of everything that decides the
 /// scores: the whole `spec.dataset` but for `maxBadRows` and how objects get to who reads them, the scorers but for their resources, pull policy, `/dev/shm` and volumes that begin
-/// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused), `seed` and the scorer of lengths. Both hash JSON with sorted object keys and no white space.
+/// empty, `combine`, `minCoverage` (an index that satisfied less must not be reused), `seed`, the scorer of lengths and `overrides`. Both hash JSON with sorted object keys and no white space.
 pub fn task(run: &Run) -> Task {
     let Run { dataset, scoring, .. } = run;
     let length_scorer = run
@@ -47,6 +47,9 @@ pub fn task(run: &Run) -> Task {
     });
     if let Some(name) = &length_scorer {
         decides["lengthScorer"] = json!(name);
+    }
+    if let Some(overrides) = &scoring.overrides {
+        decides["overrides"] = value(&overrides.spec);
     }
     Task {
         objects: dataset.objects().map(|store| store.place.clone()),
@@ -75,6 +78,7 @@ pub fn task(run: &Run) -> Task {
         },
         min_coverage: scoring.min_coverage.clone(),
         length_scorer,
+        overrides: scoring.overrides.as_ref().map(overrides),
     }
 }
 
@@ -264,17 +268,12 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
                 DistanceMetric::Euclidean => Metric::Euclidean,
             },
         },
-        validate::ScorerKind::File {
-            spec,
-            format,
-            delimiter,
-            join,
-        } => ScorerKind::File {
+        validate::ScorerKind::File { spec, file } => ScorerKind::File {
             path: spec.path.clone(),
-            format: *format,
-            delimiter: *delimiter,
+            format: file.format,
+            delimiter: file.delimiter,
             score_column: spec.score_column.clone(),
-            join: join.clone(),
+            join: file.join.clone(),
         },
         validate::ScorerKind::Container(_) => ScorerKind::Container,
     };
@@ -282,6 +281,17 @@ fn scorer(scorer: &validate::Scorer) -> Scorer {
         name: scorer.name.clone(),
         weight: scorer.weight.clone(),
         kind,
+    }
+}
+
+fn overrides(overrides: &validate::Overrides) -> Overrides {
+    let validate::Overrides { spec, file } = overrides;
+    Overrides {
+        path: spec.path.clone(),
+        format: file.format,
+        delimiter: file.delimiter,
+        join: file.join.clone(),
+        leave_out: spec.leave_out,
     }
 }
 

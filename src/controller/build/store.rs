@@ -40,6 +40,9 @@ pub fn scores_config_map(of: &JobId, summary: &IndexSummary) -> ConfigMap {
     if let Some(lengths) = &summary.lengths {
         data.insert("lengths.json".to_owned(), json!(lengths).to_string());
     }
+    if let Some(overrides) = &summary.overrides {
+        data.insert("overrides.json".to_owned(), json!(overrides).to_string());
+    }
     if !summary.group_rows.is_empty() {
         data.insert("groups.json".to_owned(), group_table(summary, MAX_GROUP_NAME));
         if data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_DATA {

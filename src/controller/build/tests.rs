@@ -178,6 +178,7 @@ fn summary() -> IndexSummary {
         group_names: vec!["0".to_owned(), "1".to_owned()],
         group_mean_ranks: vec![0.25, 0.75],
         lengths: None,
+        overrides: None,
     }
 }
 

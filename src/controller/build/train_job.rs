@@ -150,9 +150,9 @@ fn checkpoint_dir(path: Option<&str>) -> String {
     )
 }
 
-/// The store has the score index, and the list of the rows that a filter leaves.
+/// The store has the score index, and the list of the rows that filter and people leave.
 fn needs_store(run: &Run, scores: ScoreSource) -> bool {
-    scores != ScoreSource::Uniform || !run.dataset.filter.is_empty()
+    scores != ScoreSource::Uniform || run.leaves_rows_out()
 }
 
 fn rows_file() -> String {

@@ -335,6 +335,8 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
             },
         )
     };
+    // A phase that was drawn uniformly names no index, whatever the plan says.
+    let scores = turn.status.scores.as_ref().filter(|_| result.source == Source::Index);
     snapshot::State {
         version: snapshot::SNAPSHOT_VERSION,
         previous: turn
@@ -344,10 +346,8 @@ fn state(turn: &Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) -> sna
             .rev()
             .find_map(|phase| phase.snapshot_digest.clone()),
         plan_digest: result.plan_digest.clone(),
-        // A phase that was drawn uniformly names no index, whatever the plan says.
-        score_digest: (result.source == Source::Index)
-            .then(|| turn.status.scores.as_ref()?.digest.clone())
-            .flatten(),
+        score_digest: scores.and_then(|scores| scores.digest.clone()),
+        overrides: scores.and_then(super::scoring::recorded),
         phase_index: current.phase_index.unsigned_abs(),
         phase_name: current.phase_name.clone(),
         visit: current.visit.unsigned_abs(),

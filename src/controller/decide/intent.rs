@@ -99,8 +99,8 @@ fn compile_with(
         scores,
     };
     // Without the record of the filter its rows would be trained on.
-    if facts.filtered.is_none() && !run.dataset.filter.is_empty() {
-        let message = "the status has lost what `dataset.filter` leaves: start a new run";
+    if facts.filtered.is_none() && run.leaves_rows_out() {
+        let message = "the status has lost which rows `dataset.filter` and `scoring.overrides` leave: start a new run";
         return Err(Failure::new(Reason::InvalidSpec, message));
     }
     run.curriculum.compile(&facts).map_err(|PlanError { field, problem }| {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::conditions::{self, State};
@@ -22,13 +23,16 @@ use super::intent;
 use super::turn::{Turn, When};
 use crate::api::conditions::Reason;
 use crate::api::scoring::OnFailure;
-use crate::api::status::{DatasetStatus, IndexStatus, NamedGroup, ScoreSource, ScoresStatus, TrainedRowsStatus};
+use crate::api::status::{
+    DatasetStatus, IndexStatus, NamedGroup, OverridesStatus, ScoreSource, ScoresStatus, TrainedRowsStatus,
+};
 use crate::controller::actions::{Delete, Ensure, Event, Kind, Milestone};
 use crate::controller::build;
 use crate::controller::evidence::{self, Failure, Fault, Outcome};
 use crate::controller::observed::{component, is_deleting};
 use crate::controller::validate::Run;
-use crate::index::summary::IndexSummary;
+use crate::curriculum::snapshot::OverridesState;
+use crate::index::summary::{IndexSummary, Overrides};
 use crate::scoring::report::{FoundIndex, Inspection};
 
 const ACTION: &str = "Score";
@@ -143,8 +147,9 @@ fn other_rows(run: &Run, inspection: &Inspection) -> Option<&'static str> {
         return Some("what it held out is not what `dataset.split` says");
     }
     let key = inspection.filtered.as_ref().map(|filtered| filtered.key.as_str());
-    let expected = (!run.dataset.filter.is_empty()).then(|| build::task(run).key);
-    (key != expected.as_deref()).then_some("what it filtered out is not what `dataset.filter` says")
+    let expected = run.leaves_rows_out().then(|| build::task(run).key);
+    (key != expected.as_deref())
+        .then_some("what it filtered out is not what `dataset.filter` and `scoring.overrides` say")
 }
 
 /// The stages that are still needed: a stage has begun only after those before it were complete, so their Jobs may be gone.
@@ -281,7 +286,8 @@ fn choose(turn: &mut Turn<'_>, choice: Choice<'_>) -> State {
         source,
         digest: index.as_ref().map(|index| index.digest.clone()),
         key: index.as_ref().map(|index| index.key.clone()),
-        coverage: index.map(|index| index.coverage),
+        coverage: index.as_ref().map(|index| index.coverage.clone()),
+        overrides: index.and_then(|index| index.overrides),
         time: Some(turn.time()),
         fallback_reason: failure.as_ref().map(|failure| failure.reason.as_str().to_owned()),
         fallback_message: failure.map(|failure| failure.message),
@@ -296,7 +302,32 @@ fn index_of(summary: &IndexSummary) -> IndexStatus {
         key: summary.key.clone(),
         digest: summary.digest.clone(),
         coverage: build::coverage(summary.scored_rows, summary.rows),
+        overrides: summary.overrides.as_ref().map(overrides_of),
     }
+}
+
+fn overrides_of(overrides: &Overrides) -> OverridesStatus {
+    OverridesStatus {
+        digest: overrides.digest.clone(),
+        rows: count(&overrides.rows),
+        left_out_rows: count(&overrides.left_out),
+        people: count(&overrides.people),
+        latest_time: overrides.latest.map(Time),
+        superseded_lines: count(&overrides.superseded),
+        unknown_ids: count(&overrides.unknown),
+    }
+}
+
+/// What people said of the rows of these scores, as a snapshot records it.
+pub(super) fn recorded(scores: &ScoresStatus) -> Option<OverridesState> {
+    let told = scores.overrides.as_ref()?;
+    Some(OverridesState {
+        digest: told.digest.clone(),
+        rows: told.rows.unsigned_abs(),
+        left_out: told.left_out_rows.unsigned_abs(),
+        people: told.people.unsigned_abs(),
+        latest: told.latest_time.as_ref().map(|time| time.0.to_string()),
+    })
 }
 
 fn count(rows: &u64) -> i64 {

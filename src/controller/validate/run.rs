@@ -13,6 +13,7 @@ use super::head::Head;
 use crate::api::curriculum::{Fraction, Score};
 use crate::api::dataset::VolumeSpec;
 use crate::api::object_store::TrainerReads;
+use crate::api::overrides::OverridesSpec;
 use crate::api::scoring::{
     CentreDistanceScorer, ColumnScorer, Combine, ContainerScorer, FileScorer, OnFailure, RarityScorer, ScoringPodSpec,
     TokenizerSpec,
@@ -47,6 +48,14 @@ pub struct Run {
     pub archives_snapshots: bool,
     /// How long it stays once it is over; `None`: for ever.
     pub time_to_live: Option<Duration>,
+}
+
+impl Run {
+    /// Whether some rows may be in no batch, not counting those that are held out: the inspection writes down which ones are left.
+    pub fn leaves_rows_out(&self) -> bool {
+        let by_people = self.scoring.overrides.as_ref();
+        !self.dataset.filter.is_empty() || by_people.is_some_and(|overrides| overrides.spec.leave_out)
+    }
 }
 
 impl AsRef<Head> for Run {
@@ -183,6 +192,8 @@ pub struct Scoring {
     pub scorers: Vec<Scorer>,
     /// How their scores become one.
     pub combine: Combine,
+    /// What people say of rows, above the scores.
+    pub overrides: Option<Overrides>,
     /// Fraction of the rows that must get a score, in the user's own digits: the key of the scores is taken
     /// of them.
     pub min_coverage: String,
@@ -245,15 +256,31 @@ pub enum ScorerKind {
     File {
         /// The file and its columns as the user names them.
         spec: FileScorer,
-        /// Its format, given or by its extension.
-        format: Format,
-        /// What separates the fields of CSV.
-        delimiter: char,
-        /// How its lines are joined to rows.
-        join: Join,
+        /// How it is read.
+        file: FileOfRows,
     },
     /// Runs a program; of each of its volumes `readOnly` is set.
     Container(Box<ContainerScorer>),
+}
+
+/// A file beside the data whose lines are joined to rows, as it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileOfRows {
+    /// Its format, given or by its extension.
+    pub format: Format,
+    /// What separates the fields of CSV.
+    pub delimiter: char,
+    /// How its lines are joined to rows.
+    pub join: Join,
+}
+
+/// `scoring.overrides`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overrides {
+    /// The file and its columns as the user names them.
+    pub spec: OverridesSpec,
+    /// How it is read.
+    pub file: FileOfRows,
 }
 
 /// Where the score index lives.

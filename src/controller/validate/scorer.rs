@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Failure, Scorer, ScorerKind, at_least, format, refused};
+use super::{Failure, Scorer, ScorerKind, at_least, joined, refused};
 use crate::api::names::{ENV_PREFIX, MOUNT_SHARED_MEMORY, MOUNTS};
 use crate::api::scorer_volume::ScorerVolume;
 use crate::api::scoring::{ContainerScorer, DuplicatesScorer, FileScorer, LengthScorer, LengthUnit, ScorerSpec};
 use crate::scoring::quantity::bytes_of;
-use crate::scoring::task::{Format, Join, Unit};
+use crate::scoring::task::Unit;
 
 const KINDS: &str = "`column`, `length`, `rarity`, `duplicates`, `centreDistance`, `file` and `container`";
 const DEFAULT_WEIGHT: &str = "1";
-const DEFAULT_ROW_COLUMN: &str = "row";
 /// Name of the volume of `sharedMemory`, which a user's own must not have.
 const SHARED_MEMORY: &str = "shared-memory";
 const SOURCES: &str =
@@ -81,32 +80,9 @@ fn length(spec: &LengthScorer, field: &str) -> Result<ScorerKind, Failure> {
 }
 
 fn file(spec: &FileScorer, field: &str) -> Result<ScorerKind, Failure> {
-    if !is_relative(&spec.path) {
-        return refused(format!(
-            "`{field}.path` is '{}'; it must be a path relative to the root of the data set's volume, without '..'",
-            spec.path
-        ));
-    }
-    let join = match (&spec.row_column, &spec.id_column, &spec.dataset_id_column) {
-        (row, None, None) => Join::Row {
-            column: row.clone().unwrap_or_else(|| DEFAULT_ROW_COLUMN.to_owned()),
-        },
-        (None, Some(id), of_data) => Join::Id {
-            column: id.clone(),
-            dataset_column: of_data.as_ref().unwrap_or(id).clone(),
-        },
-        _ => {
-            return refused(format!(
-                "`{field}` must have at most one of `rowColumn` and `idColumn`, and no `datasetIdColumn` without `idColumn`"
-            ));
-        }
-    };
-    let told = Format::of_name(&spec.path);
     Ok(ScorerKind::File {
+        file: joined::of_scores(spec, field)?,
         spec: spec.clone(),
-        format: format(spec.format, &[told].into()),
-        delimiter: told.map_or(',', |(_, delimiter)| delimiter),
-        join,
     })
 }
 
@@ -233,7 +209,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Within the volume that it is a path of.
-fn is_relative(path: &str) -> bool {
+pub(super) fn is_relative(path: &str) -> bool {
     !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..")
 }
 

@@ -13,6 +13,7 @@ fn state(phase: u32, previous: Option<&State>) -> State {
         decision: None,
         seed: 42,
         rows: 1797,
+        overrides: None,
         exposure: vec![9600, 9600],
         tokens: None,
         sequence_digest: Some(canonical::sha256("rows")),

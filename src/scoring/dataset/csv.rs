@@ -166,12 +166,16 @@ impl Cursor for CsvCursor {
         if found == self.columns {
             return None;
         }
-        let place = match self.record.position() {
-            Some(position) if self.from_start => format!("line {}", position.line()),
-            _ => "a line".to_owned(),
-        };
+        let place = self
+            .line()
+            .map_or_else(|| "a line".to_owned(), |line| format!("line {line}"));
         let fields = if found == 1 { "field" } else { "fields" };
         Some(format!("{place} has {found} {fields}, the header has {}", self.columns))
+    }
+
+    fn line(&self) -> Option<u64> {
+        let position = self.record.position().filter(|_| self.from_start);
+        position.map(Position::line)
     }
 
     fn cell(&self, field: usize) -> Cell<'_> {

@@ -194,6 +194,10 @@ impl Cursor for JsonCursor {
         self.bad.clone()
     }
 
+    fn line(&self) -> Option<u64> {
+        self.lines.from_start.then_some(self.lines.number)
+    }
+
     fn cell(&self, field: usize) -> Cell<'_> {
         let value = &self.values[field];
         if self.bad.is_some() {

@@ -97,6 +97,12 @@ pub trait Cursor {
     /// Moves over so many further rows that are at hand: see [`Self::numbers`].
     fn pass(&mut self, _rows: usize) {}
 
+    /// The line of the file that the current row begins in, from 1; `None` for formats without lines, and where it was not read from
+    /// the file's first line on.
+    fn line(&self) -> Option<u64> {
+        None
+    }
+
     /// Where the current row begins in the file, in bytes; `None` for formats that need no such offsets.
     fn offset(&self) -> Option<u64> {
         None

@@ -163,7 +163,7 @@ fn another_file_gives_other_scores() {
     assert!(!inspection.found.is_some_and(|found| found.exact));
     assert_eq!(
         inspection.stale_index.as_deref(),
-        Some("`s.csv`, which a scorer reads, has changed")
+        Some("`s.csv`, which scoring reads, has changed")
     );
     fs::remove_file(place.root().join("s.csv")).unwrap();
     assert!(refused(&place).contains("which does not exist; give the path of a file below the data set's volume"));
@@ -172,7 +172,8 @@ fn another_file_gives_other_scores() {
 /// As the guide to scorers says, with one byte more for its place in the table.
 #[test]
 fn an_id_takes_what_the_guide_says() {
-    use crate::scoring::given::{Given, Id};
+    use crate::scoring::given::Given;
+    use crate::scoring::joined::Id;
     assert_eq!(size_of::<(Id, Given)>(), 32);
 }
 

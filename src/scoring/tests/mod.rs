@@ -10,6 +10,7 @@ mod given;
 mod inputs;
 mod lengths;
 mod many;
+mod overrides;
 mod packed;
 mod pipeline;
 mod rows;
@@ -75,6 +76,7 @@ impl Place {
             combine: Combine::MeanRank,
             min_coverage: "1".to_owned(),
             length_scorer: None,
+            overrides: None,
         };
         Self { folder, task }
     }

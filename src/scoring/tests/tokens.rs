@@ -215,7 +215,7 @@ fn scores_of_another_tokenizer_are_not_used_again() {
     let inspection = place.inspect().unwrap();
     assert_eq!(
         inspection.stale_index.as_deref(),
-        Some("`models/tokenizer.json`, which a scorer reads, has changed")
+        Some("`models/tokenizer.json`, which scoring reads, has changed")
     );
     // As those of another scorer, they are the last good ones of the same data.
     assert!(!inspection.found.unwrap().exact);
@@ -225,7 +225,7 @@ fn scores_of_another_tokenizer_are_not_used_again() {
     fs::remove_file(place.root().join("models/tokenizer.json")).unwrap();
     assert_eq!(
         place.inspect().unwrap().stale_index.as_deref(),
-        Some("`models/tokenizer.json`, which a scorer reads, is gone")
+        Some("`models/tokenizer.json`, which scoring reads, is gone")
     );
 }
 

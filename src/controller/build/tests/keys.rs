@@ -96,6 +96,39 @@ fn the_task_and_the_key_have_the_scorer_of_lengths() {
 }
 
 #[test]
+fn the_task_and_the_key_have_the_overrides() {
+    let of = |overrides: &str| {
+        let mut job = job(SMALL);
+        job.spec.scoring.overrides = serde_json::from_str(overrides).unwrap();
+        task(&validate(&job).unwrap())
+    };
+    let with = of(r#"{"path": "o.csv", "idColumn": "id", "leaveOut": true}"#);
+    insta::assert_json_snapshot!(with.overrides, @r#"
+    {
+      "path": "o.csv",
+      "format": "Csv",
+      "delimiter": ",",
+      "join": {
+        "id": {
+          "column": "id",
+          "datasetColumn": "id"
+        }
+      },
+      "leaveOut": true
+    }
+    "#);
+    let mut keys = std::collections::BTreeSet::from([with.key, task(&parsed(SMALL)).key]);
+    for other in [
+        r#"{"path": "o.csv", "idColumn": "id"}"#,
+        r#"{"path": "o.csv", "rowColumn": "id"}"#,
+        r#"{"path": "o-2.csv", "idColumn": "id"}"#,
+    ] {
+        assert!(keys.insert(of(other).key), "{other}");
+    }
+    assert_eq!(of("null").key, task(&parsed(SMALL)).key);
+}
+
+#[test]
 fn the_task_and_the_key_have_the_filter() {
     use crate::scoring::task::{Condition, Test};
     let of = |filter: &str| {

@@ -123,7 +123,7 @@ fn rows_that_are_filtered_out_are_in_the_plan_and_never_forgotten() {
         assert_eq!(case.status().dataset, None);
         let message = &case.condition(Ready).message;
         assert!(
-            message.contains("what it filtered out is not what `dataset.filter` says"),
+            message.contains("what it filtered out is not what `dataset.filter` and `scoring.overrides` say"),
             "{message}"
         );
     }

@@ -6,6 +6,7 @@ mod groups;
 mod interruptions;
 mod lifecycle;
 mod obstacles;
+mod overrides;
 mod scoring;
 mod training;
 mod transitions;

@@ -8,7 +8,7 @@ use crate::api::status::VisitOutcome;
 use crate::curriculum::plan::Plan;
 use crate::curriculum::snapshot;
 use crate::curriculum::transition::{Decision, Kind};
-use crate::sampler::contract::{MetricPoint, SamplerStatus};
+use crate::sampler::contract::SamplerStatus;
 
 /// Three phases of 10 steps; the first two end early, the second may also go back to the first, once.
 fn adaptive() -> Case {
