@@ -4,13 +4,14 @@
 
 mod run;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 
 use curriculum_operator::api::curriculum::Order;
 use curriculum_operator::curriculum::order::OrderScope;
-use curriculum_operator::curriculum::plan::{Facts, PhasePlan, Role, compile};
+use curriculum_operator::curriculum::plan::{Curriculum, Facts, PhasePlan, Role, compile};
+use curriculum_operator::curriculum::transition::{Course, Evidence};
 
 use run::{Data, Run, facts, files, folder, jobs};
 
@@ -360,4 +361,34 @@ fn every_class_is_in_the_first_pool_of_the_balanced_sample() {
             "{class}: {served}"
         );
     }
+}
+
+/// The agent masters the near starts, loses them among the further ones, and gets on after it went back.
+#[test]
+fn levels_are_left_when_they_are_mastered_and_gone_back_to_when_they_are_lost() {
+    let jobs = jobs();
+    let (_, job) = jobs.iter().find(|(name, _)| name.as_str() == "levels").unwrap();
+    let data = Data::of(job);
+    let success = |step: u64| match step {
+        0..1600 => 0.9 - 0.9 * (-(step as f64) / 300.0).exp(),
+        1600..2000 => 0.3,
+        _ => 0.9,
+    };
+    let metrics: Vec<(u64, BTreeMap<String, f64>)> = (1..200)
+        .map(|i| (i * 100, BTreeMap::from([("success".to_owned(), success(i * 100))])))
+        .collect();
+    let groups = BTreeMap::new();
+    let evidence: Vec<Evidence<'_>> = metrics
+        .iter()
+        .map(|(step, metrics)| Evidence {
+            step: *step,
+            metrics,
+            groups: &groups,
+        })
+        .collect();
+    let curriculum = Curriculum::read(&job.spec.curriculum).unwrap();
+    let course = Course::play(&curriculum, &facts(job, &data), &evidence).unwrap();
+    let visits: Vec<&str> = course.plan.phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(visits, ["near", "further", "near", "further", "anywhere"]);
+    assert!(course.plan.total_steps() < 25_000, "steps are saved");
 }

@@ -163,7 +163,7 @@ pub(super) fn enter(turn: &mut Turn<'_>) -> State {
 /// What a plan says of the visit that enters a phase, and how many steps the run has then if no other transition takes place;
 /// `trained` is the step that the phase before it ended at.
 fn entry(turn: &Turn<'_>, plan: &Plan, index: u32, trained: Option<i64>) -> Result<(CurrentVisit, u64), Failure> {
-    let start = trained.filter(|_| turn.run.curriculum.moves());
+    let start = turn.run.curriculum.moves().then(|| trained.unwrap_or(0));
     let phase_plan = visit_plan(turn, plan, index, start);
     let Some((phase, digest)) = phase_plan
         .as_ref()

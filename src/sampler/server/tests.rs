@@ -11,6 +11,7 @@ use crate::sampler::source::{Index, Opened, Unusable};
 use crate::store::Shared;
 
 mod files;
+mod histories;
 mod sums;
 mod tokens;
 mod transitions;

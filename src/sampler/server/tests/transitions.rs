@@ -7,7 +7,7 @@ use crate::curriculum::transition::{Kind, Transitions};
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Steps 10 to 30, left once `val` is at least 0.9 for two values, after 4 steps at least.
-fn watched() -> Plan {
+pub(super) fn watched() -> Plan {
     let mut plan = attempt_plan();
     let transitions: Transitions = serde_json::from_value(json!({"advance": {
         "minimumSteps": 4,
