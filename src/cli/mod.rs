@@ -11,6 +11,7 @@ mod crds;
 mod curriculum;
 #[cfg(feature = "operator")]
 mod demo;
+mod drift;
 mod exec;
 mod fetch;
 mod freeze;
@@ -68,6 +69,7 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Sample(sample::SampleArgs),
     Verify(verify::VerifyArgs),
+    Drift(drift::DriftArgs),
     Freeze(freeze::FreezeArgs),
     Worklist(worklist::WorklistArgs),
     Sampler(sampler::SamplerArgs),
@@ -91,6 +93,7 @@ impl Cli {
             Command::Exec(args) => exec::run(&args),
             Command::Fetch(args) => fetch::run(&args),
             Command::Archive(args) => archive::run(&args),
+            Command::Drift(args) => drift::run(&args),
             Command::Freeze(args) => freeze::run(&args),
             Command::Index(args) => index::run(&args),
             Command::InstallSelf(args) => install_self::run(&args),

@@ -10,6 +10,7 @@
 mod arbitrary;
 pub mod canonical;
 mod decimal;
+pub mod drift;
 pub mod filter;
 mod mix;
 pub mod order;

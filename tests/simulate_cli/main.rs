@@ -8,6 +8,7 @@
 
 mod bench;
 mod counts;
+mod drift;
 mod inputs;
 mod known_answers;
 mod pictures;
