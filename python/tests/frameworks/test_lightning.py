@@ -80,10 +80,9 @@ class Torchrun(Lightning):
         program = code("lightning.md").replace("curriculum.loader", "datamodule=Data()")
         program = program.replace("trainer = ", MODULE + "trainer = ").replace("max_epochs=-1,", "max_epochs=-1, val_check_interval=8,")
         program = program.replace("log_every_n_steps=3", "log_every_n_steps=1")
-        attempt = self.attempt(program)
-        self.assertEqual((attempt.codes, attempt.result["servedStep"]), ([0, 0], steps_of(0)[1]), attempt.output)
-        metrics = attempt.result["metrics"]
-        self.assertEqual((metrics["val_loss"]["step"], metrics["loss"]["step"]), (4, 6))
+        # It crashes a step and a half behind the validation after step 4.
+        metrics = self.attempt(program, crash_after=11).result["metrics"]
+        self.assertEqual((metrics["val_loss"]["step"], metrics["loss"]["step"]), (4, 5))
 
     def test_a_loader_that_is_rebuilt_is_refused(self):
         self.assert_refused(PLAIN.format(distributed=True), "SamplerNotUsed: a framework is about to divide .* CurriculumLoader")
