@@ -305,6 +305,7 @@ fn tell(turn: &mut Turn<'_>, current: &CurrentVisit, result: &SamplerStatus) {
             });
         }
         Some(_) => {}
+        None if result.unheard == 0 => {}
         None => {
             let plan = intent::compile_visit(turn, current).ok();
             let transitions = plan.and_then(|plan| plan.phases.first()?.transitions.clone());
